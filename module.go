@@ -1,0 +1,131 @@
+package dynamicdns
+
+import (
+	"encoding/json"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+}
+
+// App keeps A and AAAA records pointing at this machine. It learns the
+// machine's public addresses from IP sources and reconciles the records of
+// the configured domains with them, through any libdns provider.
+//
+// The settings of Group at this level describe one provider with its domains,
+// and are what the entries of `providers` fall back to.
+type App struct {
+	Group
+
+	// Further providers, each with domains of its own. What an entry leaves
+	// out, other than `domains` and `except`, is taken from the settings
+	// above.
+	Providers []*Group `json:"providers,omitempty"`
+
+	// How often the IP sources are asked, besides the times at which the
+	// system reports an address change. Default: 5m. Minimum: 1s.
+	CheckInterval caddy.Duration `json:"check_interval,omitempty"`
+
+	// How often what the providers hold is read and compared with what it
+	// should be, so that changes made by others are found and repaired.
+	// Default: 1h. Minimum: 1m.
+	VerifyInterval caddy.Duration `json:"verify_interval,omitempty"`
+
+	// Whether the system's address and route changes are watched, so that
+	// a change is noticed at once and not only after `check_interval`.
+	// Default: true.
+	Watch *bool `json:"watch,omitempty"`
+
+	logger *zap.Logger
+}
+
+// Group is a set of domains at one DNS provider, with the settings that
+// decide what their records hold.
+type Group struct {
+	// The sources of this machine's addresses, in order of preference. Each
+	// address family is taken from the first source that has an acceptable
+	// address for it. Default: `simple_http` with its default endpoints.
+	IPSourcesRaw []json.RawMessage `json:"ip_sources,omitempty" caddy:"namespace=dynamic_dns.ip_sources inline_key=source"`
+
+	// The DNS provider that holds the zones. Any `dns.providers.*` module
+	// can be used that can set records, or append and delete them.
+	DNSProviderRaw json.RawMessage `json:"dns_provider,omitempty" caddy:"namespace=dns.providers inline_key=name"`
+
+	// The names to manage, by zone. Names are relative to their zone: "@" is
+	// the zone itself, "*" its wildcard. A zone with no names means "@",
+	// except with `dynamic_domains`, where it names a zone to take hosts
+	// from. Placeholders are resolved.
+	Domains map[string][]string `json:"domains,omitempty"`
+
+	// Only change RRsets that exist; never create one. The provider must be
+	// able to read records.
+	UpdateOnly *bool `json:"update_only,omitempty"`
+
+	// Also manage every host of the http app's sites that lies in one of the
+	// zones of `domains`; the longest zone wins.
+	DynamicDomains *bool `json:"dynamic_domains,omitempty"`
+
+	// Hosts that `dynamic_domains` leaves out.
+	Except []string `json:"except,omitempty"`
+
+	// The address families to publish. Default: both.
+	Versions *IPVersions `json:"versions,omitempty"`
+
+	// CIDR ranges of the only addresses that may be published. They may name
+	// special-purpose ranges (RFC 6890), such as private ones, which are
+	// refused otherwise.
+	Include []string `json:"include,omitempty"`
+
+	// CIDR ranges of addresses that are never published. Where an address is
+	// in ranges of both lists, the more specific range decides, and `exclude`
+	// on a tie.
+	Exclude []string `json:"exclude,omitempty"`
+
+	// The TTL of the records. Default: an existing record keeps its own, and
+	// a new one gets 5m. It goes along with changes; a TTL that alone differs
+	// is written once, for some providers raise it to a minimum of theirs.
+	TTL caddy.Duration `json:"ttl,omitempty"`
+}
+
+// IPVersions selects address families. A family that is not mentioned is
+// enabled.
+type IPVersions struct {
+	// Whether A records are managed. Default: true.
+	IPv4 *bool `json:"ipv4,omitempty"`
+	// Whether AAAA records are managed. Default: true.
+	IPv6 *bool `json:"ipv6,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "dynamic_dns",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision sets up the app.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Logger()
+	return nil
+}
+
+// Start begins to watch addresses and to keep the zones.
+func (a *App) Start() error { return nil }
+
+// Stop ends what Start began.
+func (a *App) Stop() error { return nil }
+
+// V4Enabled reports whether IPv4 addresses are wanted.
+func (v *IPVersions) V4Enabled() bool { return v == nil || v.IPv4 == nil || *v.IPv4 }
+
+// V6Enabled reports whether IPv6 addresses are wanted.
+func (v *IPVersions) V6Enabled() bool { return v == nil || v.IPv6 == nil || *v.IPv6 }
+
+var (
+	_ caddy.App         = (*App)(nil)
+	_ caddy.Provisioner = (*App)(nil)
+)
