@@ -158,6 +158,23 @@ func (b *BIND) TTL(name string, rrtype uint16) uint32 {
 	return ttl
 }
 
+// Zone returns the zone's records, one a line, without the SOA.
+func (b *BIND) Zone(zone string) []string {
+	b.t.Helper()
+	out, err := b.ns.Run(exec.Command("dig", "@"+b.host, "-p", b.port, "-y", b.KeyAlg+":"+b.KeyName+":"+b.Key,
+		"+noall", "+answer", zone, "AXFR"))
+	if err != nil {
+		b.t.Fatalf("dig AXFR: %v: %s", err, out)
+	}
+	var records []string
+	for line := range strings.Lines(out) {
+		if fields := strings.Fields(line); len(fields) > 4 && fields[3] != "SOA" && fields[3] != "TSIG" {
+			records = append(records, strings.Join(fields, " "))
+		}
+	}
+	return records
+}
+
 // NSUpdate changes records by hand: the lines are commands of nsupdate.
 func (b *BIND) NSUpdate(lines ...string) {
 	b.t.Helper()

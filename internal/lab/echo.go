@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -19,8 +20,7 @@ import (
 type Echo struct {
 	// Where it is asked.
 	URL string
-	// The file of the certificate that its callers must trust
-	// (SSL_CERT_FILE).
+	// The file of the certificate that its callers must trust.
 	CertFile string
 
 	mu     sync.Mutex
@@ -44,6 +44,16 @@ func StartEcho(t testing.TB, ns *NS, addr string) *Echo {
 	e.CertFile = filepath.Join(tempDir(t), "echo.pem")
 	writeFile(t, e.CertFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})))
 	return e
+}
+
+// Trust returns what makes Caddy trust the services, and only them, as an
+// addition to its environment.
+func Trust(echoes ...*Echo) string {
+	var dirs []string
+	for _, e := range echoes {
+		dirs = append(dirs, filepath.Dir(e.CertFile))
+	}
+	return "SSL_CERT_DIR=" + strings.Join(dirs, ":")
 }
 
 // Answer makes the service answer with the address to callers of its family.
