@@ -234,7 +234,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 		message := "updated DNS record"
 		switch {
 		case slices.Equal(before.sets[c.key].addrs, c.to):
-			message = "repaired DNS record that somebody else changed"
+			message = "repaired drift: somebody else had changed the DNS record"
 		case len(c.from) == 0:
 			message = "created DNS record"
 		}
