@@ -331,6 +331,7 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims)})
 			k.claims = append(k.claims, claim{
 				names:      slices.Clip(names),
+				enabled:    [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)},
 				ttl:        time.Duration(g.TTL),
 				updateOnly: g.updateOnly(),
 			})

@@ -19,6 +19,9 @@ type writing struct {
 	k      *keeper
 	zone   *zone
 	claims []claim
+	// blind means that reading failed a moment ago, so that there is no
+	// use in reading back.
+	blind bool
 
 	// changes are what the attempt set out to do, left what it must not do.
 	changes []change
@@ -51,6 +54,7 @@ func (k *keeper) newWriting(claims []claim, blind bool) *writing {
 		k:      k,
 		zone:   z,
 		claims: claims,
+		blind:  blind,
 		left:   p.leftAlone,
 		errs:   make(map[rrKey]error),
 		done:   make(map[rrKey]bool),
@@ -301,11 +305,15 @@ func (w *writing) lookAfter(ctx context.Context, written []change, writeErr erro
 		w.believe(ctx, written, writeErr)
 		return writeErr != nil
 	}
-	if err := w.k.read(ctx, w.claims); err != nil {
-		w.readErr = err
+	if !w.blind {
+		w.readErr = w.k.read(ctx, w.claims)
+	}
+	if w.blind || w.readErr != nil {
 		if writeErr != nil {
-			w.fail(written, writeErr)
-			return false
+			if !w.blind {
+				w.fail(written, writeErr)
+			}
+			return w.blind
 		}
 		for _, c := range written {
 			if w.errs[c.key] == nil {

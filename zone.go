@@ -119,8 +119,9 @@ func (z *zone) owner() *keeper {
 
 // adopt takes the claims as the wish from now on. The caller holds z.mu.
 func (z *zone) adopt(claims []claim) {
+	same := sameNames(z.claims, claims)
 	switch {
-	case !sameNames(z.claims, claims):
+	case !same:
 		z.stale, z.todo = true, true
 		z.forgiveFailures()
 		z.forgetOthers(claims)
@@ -128,7 +129,16 @@ func (z *zone) adopt(claims []claim) {
 		z.todo = true
 		z.forgiveFailures()
 	}
+	old := z.claims
 	z.claims = slices.Clone(claims)
+	for i := range z.claims {
+		for f := v4; f < families; f++ {
+			// What a new configuration does not know yet still holds.
+			if same && len(claims[i].addrs[f]) == 0 {
+				z.claims[i].addrs[f], z.claims[i].source[f] = old[i].addrs[f], old[i].source[f]
+			}
+		}
+	}
 	for key, accepted := range z.unverified {
 		if want := wants(claims, key); len(want) > 0 && !slices.Equal(want, accepted.to) {
 			z.looks = 0
