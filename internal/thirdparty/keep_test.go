@@ -1,0 +1,3 @@
+package thirdparty
+
+import _ "github.com/caddy-dynamic-dns/caddy-dynamic-dns"

@@ -1,0 +1,108 @@
+package thirdparty
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/libdns/libdns"
+)
+
+func init() {
+	for _, m := range []caddy.Module{Gandi{}, Porkbun{}, Namecheap{}, Desec{}, Hetzner{}, Duckdns{}} {
+		caddy.RegisterModule(m)
+	}
+}
+
+// The secret of every account. DuckDNS wants one of 36 characters.
+const token = "5ec2e7a0-7070-4b1d-8a5e-c0ffee0ddba1"
+
+// A party is a provider with its API, and what a client can make of it.
+type party struct {
+	name string
+	zone string
+	// The module's options beside its name.
+	config map[string]string
+	api    func(*testing.T, *account)
+
+	// A name and type can have several values.
+	several bool
+	// The zone can have other names than "@".
+	names bool
+	// An address can be changed, and one of several be taken away, without
+	// the name ever being without one.
+	keepsNames bool
+	// The lowest TTL in seconds.
+	minTTL int
+}
+
+var parties = []party{
+	{
+		name: "gandi", zone: "example.com.", config: map[string]string{"bearer_token": token}, api: serveGandi,
+		several: true, names: true, keepsNames: true, minTTL: 300,
+	},
+	{
+		name: "porkbun", zone: "example.com.", config: map[string]string{"api_key": "pk1", "api_secret_key": token}, api: servePorkbun,
+		several: true, names: true, minTTL: 600,
+	},
+	{
+		name: "namecheap", zone: "example.com.", config: map[string]string{"api_key": token, "user": "u", "client_ip": "192.0.2.100"}, api: serveNamecheap,
+		several: true, names: true, keepsNames: true, minTTL: 60,
+	},
+	{
+		name: "desec", zone: "example.com.", config: map[string]string{"token": token}, api: serveDesec,
+		several: true, names: true, keepsNames: true, minTTL: 3600,
+	},
+	{
+		name: "hetzner", zone: "example.com.", config: map[string]string{"auth_api_token": token}, api: serveHetzner,
+		several: true, names: true, minTTL: 60,
+	},
+	{
+		name: "duckdns", zone: "home.duckdns.org.", config: map[string]string{"api_token": token}, api: serveDuckdns,
+		minTTL: 60,
+	},
+}
+
+// start serves the party's API, with an empty zone, until the test ends, and
+// returns its account and the configuration of its module.
+func (p party) start(t *testing.T) (*account, json.RawMessage) {
+	t.Helper()
+	a := &account{zone: p.zone[:len(p.zone)-1], token: token}
+	p.api(t, a)
+	config := map[string]string{"name": "tp_" + p.name}
+	for k, v := range p.config {
+		config[k] = v
+	}
+	if p.name == "duckdns" {
+		a.resolver = serveResolver(t, a)
+		config["resolver"] = a.resolver.addr
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, raw
+}
+
+type provider interface {
+	libdns.RecordGetter
+	libdns.RecordSetter
+	libdns.RecordAppender
+	libdns.RecordDeleter
+}
+
+// load returns the provider that Caddy makes of a module's configuration.
+func load(t *testing.T, config json.RawMessage) provider {
+	t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	t.Cleanup(cancel)
+	var holder struct {
+		Raw json.RawMessage `caddy:"namespace=dns.providers inline_key=name"`
+	}
+	holder.Raw = config
+	module, err := ctx.LoadModule(&holder, "Raw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return module.(provider)
+}
