@@ -1,8 +1,10 @@
 package thirdparty
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +19,11 @@ import (
 // transport, as those of all the providers do, talk to stand-ins only.
 func TestMain(m *testing.M) {
 	http.DefaultTransport = internet
+	// What package net keeps for all resolvers must not be made inside a
+	// bubble of fake time.
+	_, _ = (&net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, net.ErrClosed
+	}}).LookupHost(context.Background(), "name.test")
 	os.Exit(m.Run())
 }
 
@@ -63,7 +70,11 @@ type account struct {
 	records  []record
 	lastID   int
 	requests []string
-	fail     func(*http.Request) (status int, retryAfter time.Duration)
+	// The number of requests that changed records, and what names and types
+	// lost all their values in one.
+	writes int
+	lost   map[[2]string]bool
+	fail   func(*http.Request) (status int, retryAfter time.Duration)
 
 	// Only DuckDNS has one.
 	resolver *resolver
@@ -96,13 +107,46 @@ func (a *account) serve(t *testing.T, host string, api http.HandlerFunc) {
 				return
 			}
 		}
+		before := slices.Clone(a.records)
 		api(w, r)
+		a.note(before)
 	})
 	t.Cleanup(func() {
 		internet.mu.Lock()
 		defer internet.mu.Unlock()
 		delete(internet.handlers, host)
 	})
+}
+
+// note compares the records with what they were before a request.
+func (a *account) note(before []record) {
+	if slices.Equal(before, a.records) {
+		return
+	}
+	a.writes++
+	for _, r := range before {
+		if a.rrset(r.name, r.typ) == nil {
+			if a.lost == nil {
+				a.lost = make(map[[2]string]bool)
+			}
+			a.lost[[2]string{r.name, r.typ}] = true
+		}
+	}
+}
+
+// written returns the number of requests so far that changed records.
+func (a *account) written() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.writes
+}
+
+// emptied reports whether a name that had addresses of one family was left
+// without any by some request.
+func (a *account) emptied(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lost[[2]string{name, "A"}] || a.lost[[2]string{name, "AAAA"}]
 }
 
 // put adds records as the provider's web page would.

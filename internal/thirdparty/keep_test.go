@@ -1,3 +1,0 @@
-package thirdparty
-
-import _ "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
