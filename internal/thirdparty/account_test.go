@@ -76,6 +76,8 @@ type account struct {
 	lost   map[[2]string]bool
 	fail   func(*http.Request) (status int, retryAfter time.Duration)
 
+	// Set where the API keeps records of its own.
+	place func(record)
 	// Only DuckDNS has one.
 	resolver *resolver
 }
@@ -154,7 +156,11 @@ func (a *account) put(records ...record) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, r := range records {
-		a.add(r)
+		if a.place != nil {
+			a.place(r)
+		} else {
+			a.add(r)
+		}
 	}
 }
 

@@ -87,6 +87,10 @@ func TestDeviations(t *testing.T) {
 		after       []string
 		fails       bool
 	}{
+		{"cloudflare", "of two values the last wins", none, set(ip1, ip2), []string{ip2}, false},
+		{"cloudflare", "SetRecords of a name with two values is refused", []string{ip1, ip2}, set(ip3), []string{ip1, ip2}, true},
+		{"cloudflare", "deletes by value", []string{ip1, ip2}, del(ip1), []string{ip2}, false},
+
 		{"gandi", "SetRecords appends", []string{ip1}, set(ip2), []string{ip1, ip2}, false},
 		{"gandi", "SetRecords of two appends two", []string{ip1}, set(ip2, ip3), []string{ip1, ip2, ip3}, false},
 		{"gandi", "deletes by value", []string{ip1, ip2}, del(ip1), []string{ip2}, false},

@@ -2,6 +2,7 @@ package thirdparty
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -21,7 +22,7 @@ const token = "5ec2e7a0-7070-4b1d-8a5e-c0ffee0ddba1"
 type party struct {
 	name string
 	zone string
-	// The module's options beside its name.
+	// The module's name and its other options.
 	config map[string]string
 	api    func(*testing.T, *account)
 
@@ -32,34 +33,35 @@ type party struct {
 	// An address can be changed, and one of several be taken away, without
 	// the name ever being without one.
 	keepsNames bool
-	// The lowest TTL in seconds.
-	minTTL int
 }
 
 var parties = []party{
 	{
-		name: "gandi", zone: "example.com.", config: map[string]string{"bearer_token": token}, api: serveGandi,
-		several: true, names: true, keepsNames: true, minTTL: 300,
+		name: "cloudflare", zone: "example.com.", config: map[string]string{"name": "cloudflare", "api_token": token}, api: serveCloudflare,
+		several: true, names: true, keepsNames: true,
 	},
 	{
-		name: "porkbun", zone: "example.com.", config: map[string]string{"api_key": "pk1", "api_secret_key": token}, api: servePorkbun,
-		several: true, names: true, minTTL: 600,
+		name: "gandi", zone: "example.com.", config: map[string]string{"name": "tp_gandi", "bearer_token": token}, api: serveGandi,
+		several: true, names: true, keepsNames: true,
 	},
 	{
-		name: "namecheap", zone: "example.com.", config: map[string]string{"api_key": token, "user": "u", "client_ip": "192.0.2.100"}, api: serveNamecheap,
-		several: true, names: true, keepsNames: true, minTTL: 60,
+		name: "porkbun", zone: "example.com.", config: map[string]string{"name": "tp_porkbun", "api_key": "pk1", "api_secret_key": token}, api: servePorkbun,
+		several: true, names: true,
 	},
 	{
-		name: "desec", zone: "example.com.", config: map[string]string{"token": token}, api: serveDesec,
-		several: true, names: true, keepsNames: true, minTTL: 3600,
+		name: "namecheap", zone: "example.com.", config: map[string]string{"name": "tp_namecheap", "api_key": token, "user": "u", "client_ip": "192.0.2.100"}, api: serveNamecheap,
+		several: true, names: true, keepsNames: true,
 	},
 	{
-		name: "hetzner", zone: "example.com.", config: map[string]string{"auth_api_token": token}, api: serveHetzner,
-		several: true, names: true, minTTL: 60,
+		name: "desec", zone: "example.com.", config: map[string]string{"name": "tp_desec", "token": token}, api: serveDesec,
+		several: true, names: true, keepsNames: true,
 	},
 	{
-		name: "duckdns", zone: "home.duckdns.org.", config: map[string]string{"api_token": token}, api: serveDuckdns,
-		minTTL: 60,
+		name: "hetzner", zone: "example.com.", config: map[string]string{"name": "tp_hetzner", "auth_api_token": token}, api: serveHetzner,
+		several: true, names: true,
+	},
+	{
+		name: "duckdns", zone: "home.duckdns.org.", config: map[string]string{"name": "tp_duckdns", "api_token": token}, api: serveDuckdns,
 	},
 }
 
@@ -69,10 +71,7 @@ func (p party) start(t *testing.T) (*account, json.RawMessage) {
 	t.Helper()
 	a := &account{zone: p.zone[:len(p.zone)-1], token: token}
 	p.api(t, a)
-	config := map[string]string{"name": "tp_" + p.name}
-	for k, v := range p.config {
-		config[k] = v
-	}
+	config := maps.Clone(p.config)
 	if p.name == "duckdns" {
 		a.resolver = serveResolver(t, a)
 		config["resolver"] = a.resolver.addr
