@@ -324,7 +324,7 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			k, ok := keepers[key]
 			if !ok {
 				shared, _ := a.hold(key, func() caddy.Destructor { return newZone(zoneName) })
-				k = newKeeper(shared.(*zone), g.provider, memory{a.ctx.Storage()}, time.Duration(a.VerifyInterval), nil, a.logger)
+				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage()}, time.Duration(a.VerifyInterval), nil, a.logger)
 				keepers[key] = k
 				a.keepers = append(a.keepers, k)
 			}
