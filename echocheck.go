@@ -172,23 +172,27 @@ func (s *SimpleHTTP) conclude(f *echoFamily, b *echoBallot) echoOutcome {
 }
 
 // logFailures warns of what has failed for a day, and at once when a failure
-// leaves this source with nothing.
-func (s *SimpleHTTP) logFailures(outcomes []echoOutcome, nothing bool) {
-	log := s.logger.Debug
+// leaves this source without any family.
+func (s *SimpleHTTP) logFailures(outcomes []echoOutcome) {
 	var errs []error
+	var first, daily bool
 	for _, o := range outcomes {
 		if o.err == nil || o.logged {
 			continue
 		}
 		errs = append(errs, o.err)
-		if o.family.complain(time.Now(), nothing) {
-			log = s.logger.Warn
-		}
+		begun, due := o.family.fail(time.Now())
+		first, daily = first || begun, daily || due
 	}
-	if len(errs) > 0 {
-		log("echo services gave no address; if this machine has none of that family, leave it out with `versions`",
-			zap.Errors("errors", errs))
+	if len(errs) == 0 {
+		return
 	}
+	log := s.logger.Debug
+	if daily || first && !s.v4.works() && !s.v6.works() {
+		log = s.logger.Warn
+	}
+	log("echo services gave no address; if this machine has none of that family, leave it out with `versions`",
+		zap.Errors("errors", errs))
 }
 
 // reachable returns the endpoints that the machine has a route to over the
@@ -253,17 +257,23 @@ func (f *echoFamily) accept(addr netip.Addr, hosts []string) echoOutcome {
 	return echoOutcome{family: f, addr: addr}
 }
 
-// complain notes a failure and reports whether to warn of it: at the first if
-// asked to, and whenever a day has passed.
-func (f *echoFamily) complain(now time.Time, atOnce bool) bool {
+// fail notes a failure. It reports whether failing has just begun, and
+// otherwise whether a day has passed since this was last worth a line.
+func (f *echoFamily) fail(now time.Time) (begun, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	first := !f.failing
-	if !first && now.Sub(f.complained) < echoComplainEvery {
-		return false
+	begun = !f.failing
+	due = !begun && now.Sub(f.complained) >= echoComplainEvery
+	if begun || due {
+		f.failing, f.complained = true, now
 	}
-	f.failing, f.complained = true, now
-	return !first || atOnce
+	return begun, due
+}
+
+func (f *echoFamily) works() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.addr.IsValid() && !f.failing
 }
 
 func (f *echoFamily) confirmedBy(addr netip.Addr) []string {

@@ -214,7 +214,7 @@ func (s *SimpleHTTP) GetIPs(ctx context.Context, settings IPSettings) ([]netip.A
 			errs = append(errs, o.err)
 		}
 	}
-	s.logFailures(outcomes, len(addrs) == 0)
+	s.logFailures(outcomes)
 	if len(addrs) == 0 && len(errs) == 0 {
 		errs = noRoute
 	}
