@@ -1,0 +1,239 @@
+package dynamicdns
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+func init() {
+	caddy.RegisterModule(NetInterface{})
+}
+
+// NetInterface takes the addresses from a network interface of this machine,
+// one of each family.
+//
+// Addresses that are temporary (RFC 8981), deprecated or not yet known to be
+// unique (RFC 4862) are not published. Of the others, an address that is
+// published already stays for as long as it is valid; else permanent addresses
+// come before dynamic ones, then longer preferred lifetimes before shorter
+// ones, then lower addresses before higher ones. Only Linux tells all of this
+// about its addresses.
+type NetInterface struct {
+	// The name of the interface. Placeholders are resolved. It need not
+	// exist when the configuration is loaded. Default: for each family, the
+	// interface of the default route.
+	Name string `json:"name,omitempty"`
+
+	name         string
+	addrs        func(name string) ([]interfaceAddr, error)
+	defaultRoute func(family addrFamily) (string, error)
+}
+
+// interfaceAddr is an address of an interface with what decides whether it is
+// fit to be published.
+type interfaceAddr struct {
+	netip.Addr
+	temporary, deprecated, tentative, duplicate bool
+
+	permanent bool
+	preferred uint32 // the rest of the preferred lifetime in seconds
+}
+
+// foreverPreferred is how interfaceAddr, like netlink, writes a preferred
+// lifetime that does not end.
+const foreverPreferred = math.MaxUint32
+
+// addrFamily is a protocol version, written as people do.
+type addrFamily string
+
+const (
+	familyIPv4 addrFamily = "IPv4"
+	familyIPv6 addrFamily = "IPv6"
+)
+
+// CaddyModule returns the Caddy module information.
+func (NetInterface) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "dynamic_dns.ip_sources.interface",
+		New: func() caddy.Module { return new(NetInterface) },
+	}
+}
+
+// Provision sets up the source.
+func (n *NetInterface) Provision(caddy.Context) error {
+	name, err := caddy.NewReplacer().ReplaceOrErr(n.Name, true, true)
+	if err != nil {
+		return fmt.Errorf("interface name: %w", err)
+	}
+	n.name = name
+	n.addrs = interfaceAddrs
+	n.defaultRoute = defaultRouteInterface
+	return nil
+}
+
+// UnmarshalCaddyfile sets up the source from Caddyfile tokens. Syntax:
+//
+//	interface [<name>]
+func (n *NetInterface) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume source name
+	if d.NextArg() {
+		n.Name = d.Val()
+		if n.Name == "" {
+			return d.Err("the interface name is empty; leave it out to use the interface of the default route")
+		}
+	}
+	if d.NextArg() {
+		return d.Errf("unexpected argument %q: interface takes one name; repeat ip_source for further interfaces", d.Val())
+	}
+	for d.NextBlock(0) {
+		return d.Errf("unrecognized subdirective %q: interface has no options", d.Val())
+	}
+	return nil
+}
+
+// GetIPs returns the address of each wanted family. A family that the machine
+// does not have is an error only if there is no address of the other either.
+func (n *NetInterface) GetIPs(_ context.Context, settings IPSettings) ([]netip.Addr, error) {
+	var (
+		ips            []netip.Addr
+		absent, failed []error
+	)
+	for _, family := range []addrFamily{familyIPv4, familyIPv6} {
+		if !family.wanted(settings.IPVersions) {
+			continue
+		}
+		ip, err := n.familyIP(family, settings)
+		var none absentFamilyError
+		switch {
+		case errors.As(err, &none):
+			absent = append(absent, err)
+		case err != nil:
+			failed = append(failed, err)
+		default:
+			ips = append(ips, ip)
+		}
+	}
+	if len(ips) == 0 {
+		failed = append(failed, absent...)
+	}
+	if len(failed) == 2 && failed[0].Error() == failed[1].Error() {
+		failed = failed[:1]
+	}
+	return ips, errors.Join(failed...)
+}
+
+func (n *NetInterface) familyIP(family addrFamily, settings IPSettings) (netip.Addr, error) {
+	name := n.name
+	if name == "" {
+		var err error
+		name, err = n.defaultRoute(family)
+		if err != nil {
+			return netip.Addr{}, fmt.Errorf("looking for the default route of %s: %w", family, err)
+		}
+		if name == "" {
+			return netip.Addr{}, absentFamilyError(fmt.Sprintf("there is no default route for %s", family))
+		}
+	}
+	addrs, err := n.addrs(name)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("reading the addresses of interface %s: %w", name, err)
+	}
+	accepts := settings.Accepts
+	if accepts == nil {
+		accepts = func(netip.Addr) bool { return true }
+	}
+	addrs = slices.DeleteFunc(addrs, func(a interfaceAddr) bool {
+		return !family.includes(a.Addr) || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
+	})
+	if len(addrs) == 0 {
+		return netip.Addr{}, absentFamilyError(fmt.Sprintf("interface %s has no %s address", name, family))
+	}
+	ip, err := chooseAddr(addrs, settings.Known, accepts)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("interface %s has no usable %s address: %w", name, family, err)
+	}
+	return ip, nil
+}
+
+// chooseAddr returns the fittest of an interface's addresses. Where none is
+// accepted it is one that is not, so that the app can say why.
+func chooseAddr(addrs []interfaceAddr, known []netip.Addr, accepts func(netip.Addr) bool) (netip.Addr, error) {
+	var (
+		fit    []interfaceAddr
+		reason []string
+	)
+	for _, a := range addrs {
+		if defect := a.defect(); defect != "" {
+			reason = append(reason, fmt.Sprintf("%s is %s", a.Addr, defect))
+			continue
+		}
+		fit = append(fit, a)
+	}
+	if len(fit) == 0 {
+		return netip.Addr{}, errors.New(strings.Join(reason, ", "))
+	}
+	best := slices.MinFunc(fit, func(a, b interfaceAddr) int {
+		return cmp.Or(
+			trueFirst(accepts(a.Addr), accepts(b.Addr)),
+			trueFirst(slices.Contains(known, a.Addr), slices.Contains(known, b.Addr)),
+			trueFirst(a.permanent, b.permanent),
+			cmp.Compare(b.preferred, a.preferred),
+			a.Addr.Compare(b.Addr),
+		)
+	})
+	return best.Addr, nil
+}
+
+func (a interfaceAddr) defect() string {
+	switch {
+	case a.duplicate:
+		return "in use by another host"
+	case a.tentative:
+		return "tentative"
+	case a.deprecated, a.preferred == 0:
+		return "deprecated"
+	case a.temporary:
+		return "temporary"
+	}
+	return ""
+}
+
+func (f addrFamily) includes(ip netip.Addr) bool { return ip.Is6() == (f == familyIPv6) }
+
+func (f addrFamily) wanted(versions IPVersions) bool {
+	if f == familyIPv6 {
+		return versions.V6Enabled()
+	}
+	return versions.V4Enabled()
+}
+
+// absentFamilyError says that the machine does not have an address family,
+// which is the normal state of many machines.
+type absentFamilyError string
+
+func (e absentFamilyError) Error() string { return string(e) }
+
+func trueFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+var (
+	_ IPSource              = (*NetInterface)(nil)
+	_ caddy.Provisioner     = (*NetInterface)(nil)
+	_ caddyfile.Unmarshaler = (*NetInterface)(nil)
+)

@@ -1,0 +1,72 @@
+//go:build !linux
+
+package dynamicdns
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+)
+
+// interfaceAddrs returns the addresses of the interface of that name. All are
+// taken for permanent, for the standard library does not tell.
+func interfaceAddrs(name string) ([]interfaceAddr, error) {
+	iface, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, err
+	}
+	list, err := iface.Addrs()
+	if err != nil {
+		return nil, err
+	}
+	var addrs []interfaceAddr
+	for _, a := range list {
+		if ip, ok := fromNetAddr(a); ok {
+			addrs = append(addrs, interfaceAddr{Addr: ip, permanent: true, preferred: foreverPreferred})
+		}
+	}
+	return addrs, nil
+}
+
+// defaultRouteInterface returns the name of the interface that the family's
+// default route leads through, or "" if there is no default route. To connect
+// a UDP socket chooses a route without sending anything; the destinations are
+// a.root-servers.net, which no route but the default one should lead to.
+func defaultRouteInterface(family addrFamily) (string, error) {
+	network, destination := "udp4", "198.41.0.4:53"
+	if family == familyIPv6 {
+		network, destination = "udp6", "[2001:503:ba3e::2:30]:53"
+	}
+	conn, err := net.Dial(network, destination)
+	if err != nil {
+		return "", nil
+	}
+	defer conn.Close()
+	local := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().WithZone("")
+
+	ifaces, err := net.Interfaces()
+	if err != nil {
+		return "", err
+	}
+	for _, iface := range ifaces {
+		addrs, err := iface.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if ip, ok := fromNetAddr(a); ok && ip == local {
+				return iface.Name, nil
+			}
+		}
+	}
+	return "", errors.New("no interface has the address " + local.String() + ", which the system sends from")
+}
+
+func fromNetAddr(a net.Addr) (netip.Addr, bool) {
+	ipNet, ok := a.(*net.IPNet)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	ip, ok := netip.AddrFromSlice(ipNet.IP)
+	return ip.Unmap(), ok
+}

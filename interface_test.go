@@ -1,0 +1,274 @@
+package dynamicdns
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+func TestNetInterfaceChoosesAddress(t *testing.T) {
+	stable := func(ip string, preferred uint32) interfaceAddr {
+		return interfaceAddr{Addr: netip.MustParseAddr(ip), preferred: preferred}
+	}
+	permanent := func(ip string) interfaceAddr {
+		return interfaceAddr{Addr: netip.MustParseAddr(ip), permanent: true, preferred: foreverPreferred}
+	}
+	with := func(a interfaceAddr, set func(*interfaceAddr)) interfaceAddr {
+		set(&a)
+		return a
+	}
+	notULA := func(ip netip.Addr) bool { return !ip.IsPrivate() }
+
+	for _, tc := range []struct {
+		name    string
+		addrs   []interfaceAddr
+		known   string
+		accepts func(netip.Addr) bool
+		want    string
+		wantErr string
+	}{
+		{
+			name:  "the lowest of equals",
+			addrs: []interfaceAddr{permanent("2606:4700::2"), permanent("2606:4700::1"), permanent("2606:4700::3")},
+			want:  "2606:4700::1",
+		},
+		{
+			name:  "permanent before dynamic",
+			addrs: []interfaceAddr{stable("2606:4700::1", foreverPreferred), permanent("2606:4700::2")},
+			want:  "2606:4700::2",
+		},
+		{
+			name: "permanent with a preferred lifetime before one that is dynamic for ever",
+			addrs: []interfaceAddr{
+				stable("2606:4700::1", foreverPreferred),
+				with(permanent("2606:4700::2"), func(a *interfaceAddr) { a.preferred = 100 }),
+			},
+			want: "2606:4700::2",
+		},
+		{
+			name:  "the longest preferred lifetime",
+			addrs: []interfaceAddr{stable("2606:4700::1", 1799), stable("2606:4700::2", 1800)},
+			want:  "2606:4700::2",
+		},
+		{
+			name:  "an address that is published stays while it is valid",
+			addrs: []interfaceAddr{stable("2606:4700::1", 10), stable("2606:4700::2", 1800), permanent("2606:4700::3")},
+			known: "2606:4700::1",
+			want:  "2606:4700::1",
+		},
+		{
+			name: "an address that is published goes when it is deprecated",
+			addrs: []interfaceAddr{
+				with(stable("2606:4700::1", 0), func(a *interfaceAddr) { a.deprecated = true }),
+				stable("2606:4700::2", 1800),
+			},
+			known: "2606:4700::1",
+			want:  "2606:4700::2",
+		},
+		{
+			name:  "an address that is published goes when the interface has it no more",
+			addrs: []interfaceAddr{stable("2606:4700::2", 1800)},
+			known: "2606:4700::1",
+			want:  "2606:4700::2",
+		},
+		{
+			name:    "an address that may be published before a published one that may not",
+			addrs:   []interfaceAddr{permanent("fd00::1"), stable("2606:4700::2", 10)},
+			known:   "fd00::1",
+			accepts: notULA,
+			want:    "2606:4700::2",
+		},
+		{
+			name:    "the best of those that may not be published where there is no other",
+			addrs:   []interfaceAddr{stable("fd00::1", 10), permanent("fd00::2")},
+			accepts: notULA,
+			want:    "fd00::2",
+		},
+		{
+			name: "no address that cannot be relied upon",
+			addrs: []interfaceAddr{
+				with(permanent("2606:4700::1"), func(a *interfaceAddr) { a.temporary = true }),
+				with(permanent("2606:4700::2"), func(a *interfaceAddr) { a.deprecated = true }),
+				with(permanent("2606:4700::3"), func(a *interfaceAddr) { a.tentative = true }),
+				with(permanent("2606:4700::4"), func(a *interfaceAddr) { a.tentative, a.duplicate = true, true }),
+			},
+			known: "2606:4700::1",
+			wantErr: "interface wan0 has no usable IPv6 address: 2606:4700::1 is temporary, 2606:4700::2 is deprecated, " +
+				"2606:4700::3 is tentative, 2606:4700::4 is in use by another host",
+		},
+		{
+			name:    "link-local addresses are none",
+			addrs:   []interfaceAddr{permanent("fe80::1")},
+			wantErr: "interface wan0 has no IPv6 address",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := &NetInterface{name: "wan0", addrs: func(string) ([]interfaceAddr, error) { return slices.Clone(tc.addrs), nil }}
+			settings := IPSettings{IPVersions: onlyFamily(familyIPv6), Accepts: tc.accepts}
+			if tc.known != "" {
+				settings.Known = []netip.Addr{netip.MustParseAddr(tc.known)}
+			}
+			// The order in which the system lists addresses means nothing.
+			for range 2 {
+				ips, err := n.GetIPs(t.Context(), settings)
+				checkIPs(t, ips, err, tc.want, tc.wantErr)
+				slices.Reverse(tc.addrs)
+				if tc.wantErr != "" {
+					break
+				}
+			}
+		})
+	}
+}
+
+func TestNetInterfaceFamilies(t *testing.T) {
+	ipv4 := interfaceAddr{Addr: netip.MustParseAddr("203.0.113.7"), permanent: true, preferred: foreverPreferred}
+	ipv6 := interfaceAddr{Addr: netip.MustParseAddr("2606:4700::1"), permanent: true, preferred: foreverPreferred}
+
+	for _, tc := range []struct {
+		name     string
+		source   string
+		versions IPVersions
+		routes   map[addrFamily]string
+		links    map[string][]interfaceAddr
+		want     string
+		wantErr  string
+	}{
+		{
+			name:   "each family from its own default route",
+			routes: map[addrFamily]string{familyIPv4: "wan0", familyIPv6: "tun0"},
+			links:  map[string][]interfaceAddr{"wan0": {ipv4}, "tun0": {ipv6}},
+			want:   "203.0.113.7 2606:4700::1",
+		},
+		{
+			name:   "a machine without IPv6",
+			routes: map[addrFamily]string{familyIPv4: "wan0"},
+			links:  map[string][]interfaceAddr{"wan0": {ipv4}},
+			want:   "203.0.113.7",
+		},
+		{
+			name:   "a named interface without IPv6",
+			source: "wan0",
+			links:  map[string][]interfaceAddr{"wan0": {ipv4}},
+			want:   "203.0.113.7",
+		},
+		{
+			name:     "only what is wanted",
+			source:   "wan0",
+			versions: onlyFamily(familyIPv4),
+			links:    map[string][]interfaceAddr{"wan0": {ipv4, ipv6}},
+			want:     "203.0.113.7",
+		},
+		{
+			name:   "one family's defect does not hide the other",
+			source: "wan0",
+			links: map[string][]interfaceAddr{"wan0": {
+				ipv4, {Addr: ipv6.Addr, preferred: 0},
+			}},
+			want:    "203.0.113.7",
+			wantErr: "interface wan0 has no usable IPv6 address: 2606:4700::1 is deprecated",
+		},
+		{
+			name:    "offline",
+			wantErr: "there is no default route for IPv4\nthere is no default route for IPv6",
+		},
+		{
+			name:    "an interface that does not exist",
+			source:  "ppp0",
+			wantErr: "reading the addresses of interface ppp0: no such interface",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := &NetInterface{
+				name:         tc.source,
+				defaultRoute: func(family addrFamily) (string, error) { return tc.routes[family], nil },
+				addrs: func(name string) ([]interfaceAddr, error) {
+					addrs, ok := tc.links[name]
+					if !ok {
+						return nil, errors.New("no such interface")
+					}
+					return slices.Clone(addrs), nil
+				},
+			}
+			ips, err := n.GetIPs(t.Context(), IPSettings{IPVersions: tc.versions})
+			checkIPs(t, ips, err, tc.want, tc.wantErr)
+		})
+	}
+}
+
+func TestNetInterfaceProvision(t *testing.T) {
+	t.Setenv("WAN_INTERFACE", "wan0")
+	n := &NetInterface{Name: "{env.WAN_INTERFACE}"}
+	if err := n.Provision(caddy.Context{}); err != nil || n.name != "wan0" {
+		t.Errorf("got name %q, error %v; want wan0", n.name, err)
+	}
+	n = &NetInterface{Name: "{env.NO_SUCH_VARIABLE}"}
+	if err := n.Provision(caddy.Context{}); err == nil {
+		t.Error("a placeholder without a value is accepted")
+	}
+	n = &NetInterface{Name: "no-such-link"}
+	if err := n.Provision(caddy.Context{}); err != nil {
+		t.Errorf("an interface that does not exist is an error at load: %v", err)
+	}
+	if _, err := n.GetIPs(t.Context(), IPSettings{}); err == nil || !strings.Contains(err.Error(), "no-such-link") {
+		t.Errorf("got error %v at the check; want one that names the interface", err)
+	}
+}
+
+func TestNetInterfaceCaddyfile(t *testing.T) {
+	for _, tc := range []struct{ input, want, wantErr string }{
+		{input: "interface"},
+		{input: "interface wan0", want: "wan0"},
+		{input: `interface ""`, wantErr: "the interface name is empty"},
+		{input: "interface wan0 wan1", wantErr: `unexpected argument "wan1"`},
+		{input: "interface wan0 {\n\tprefer temporary\n}", wantErr: `unrecognized subdirective "prefer"`},
+	} {
+		t.Run(tc.input, func(t *testing.T) {
+			n := new(NetInterface)
+			err := n.UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.input))
+			checkErr(t, err, tc.wantErr)
+			if err == nil && n.Name != tc.want {
+				t.Errorf("got name %q, want %q", n.Name, tc.want)
+			}
+		})
+	}
+}
+
+func onlyFamily(family addrFamily) IPVersions {
+	no := false
+	if family == familyIPv6 {
+		return IPVersions{IPv4: &no}
+	}
+	return IPVersions{IPv6: &no}
+}
+
+// checkIPs compares addresses with want, which holds them in order separated
+// by spaces, and the error's text with wantErr.
+func checkIPs(t *testing.T, ips []netip.Addr, err error, want, wantErr string) {
+	t.Helper()
+	var got []string
+	for _, ip := range ips {
+		got = append(got, ip.String())
+	}
+	if joined := strings.Join(got, " "); joined != want {
+		t.Errorf("got addresses %q, want %q", joined, want)
+	}
+	checkErr(t, err, wantErr)
+}
+
+func checkErr(t *testing.T, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("unexpected error: %v", err)
+	case want != "" && err == nil:
+		t.Errorf("no error, want one with %q", want)
+	case want != "" && !strings.Contains(err.Error(), want):
+		t.Errorf("got error %q, want one with %q", err, want)
+	}
+}
