@@ -192,11 +192,8 @@ func (k *keeper) outlive(done <-chan struct{}) {
 func (k *keeper) read(ctx context.Context, claims []claim) error {
 	var view zoneView
 	err := k.call(ctx, false, func(ctx context.Context) error {
-		seen, err := k.provider.read(ctx, k.zone.name, func(name string) bool {
-			return slices.ContainsFunc(claims, func(c claim) bool {
-				_, ok := slices.BinarySearch(c.names, name)
-				return ok
-			})
+		seen, err := k.provider.read(ctx, k.zone.name, func(name string) (string, bool) {
+			return claimed(claims, name)
 		})
 		view = seen
 		return err

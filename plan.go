@@ -197,6 +197,16 @@ func wants(claims []claim, key rrKey) []netip.Addr {
 	return nil
 }
 
+// claimed returns the claims' own copy of the name, if they have it.
+func claimed(claims []claim, name string) (string, bool) {
+	for i := range claims {
+		if at, ok := slices.BinarySearch(claims[i].names, name); ok {
+			return claims[i].names[at], true
+		}
+	}
+	return "", false
+}
+
 // without returns the addresses of a that are not in b.
 func without(a, b []netip.Addr) []netip.Addr {
 	var out []netip.Addr

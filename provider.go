@@ -65,9 +65,10 @@ func newProvider(name string, module any, slots chan struct{}, redact func(strin
 	return nil, fmt.Errorf("the DNS provider %q cannot update records: it implements neither %s; use a provider that can set records, or append and delete them", name, missing)
 }
 
-// read returns the address RRsets and CNAMEs of those names in the zone that
-// wanted accepts.
-func (p *provider) read(ctx context.Context, zone string, wanted func(name string) bool) (zoneView, error) {
+// read returns the address RRsets and CNAMEs of the wanted names in the
+// zone. wanted gives back the caller's copy of a name, for the provider's may
+// be a piece of a whole answer that it would keep in memory.
+func (p *provider) read(ctx context.Context, zone string, wanted func(name string) (string, bool)) (zoneView, error) {
 	recs, err := p.getter.GetRecords(ctx, zone)
 	if err != nil {
 		return zoneView{}, err
@@ -78,8 +79,8 @@ func (p *provider) read(ctx context.Context, zone string, wanted func(name strin
 		if !ok {
 			continue
 		}
-		name := ownerName(rr.Name, zone)
-		if !wanted(name) {
+		name, ok := wanted(ownerName(rr.Name, zone))
+		if !ok {
 			continue
 		}
 		switch strings.ToUpper(rr.Type) {

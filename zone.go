@@ -184,12 +184,8 @@ func (z *zone) forgiveFailures() {
 // more.
 func (z *zone) forgetOthers(claims []claim) {
 	gone := func(key rrKey) bool {
-		for i := range claims {
-			if _, ok := slices.BinarySearch(claims[i].names, key.name); ok {
-				return false
-			}
-		}
-		return true
+		_, ok := claimed(claims, key.name)
+		return !ok
 	}
 	deleteKeys(z.asked, gone)
 	deleteKeys(z.unverified, gone)
