@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,8 +239,11 @@ func TestEchoRoutable(t *testing.T) {
 func TestEchoTakesNoProxyAndNoOldConnection(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	t.Setenv("ALL_PROXY", "http://127.0.0.1:1")
+	var mu sync.Mutex
 	peers := make(map[string]bool)
 	client := echoServer(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
 		peers[r.RemoteAddr] = true
 		io.WriteString(w, "8.8.8.8")
 	})
