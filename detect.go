@@ -31,12 +31,6 @@ type detector struct {
 	refused map[string]bool
 }
 
-// refusalHinter is implemented by IP sources that can say what an address
-// that may not be published means.
-type refusalHinter interface {
-	refusalHint() string
-}
-
 // source is one IP source of a detector.
 type source struct {
 	IPSource

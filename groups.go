@@ -324,13 +324,14 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			k, ok := keepers[key]
 			if !ok {
 				shared, _ := a.hold(key, func() caddy.Destructor { return newZone(zoneName) })
-				k = newKeeper(shared.(*zone), g.provider, memory{a.ctx.Storage()}, time.Duration(a.VerifyInterval), nil, a.logger)
+				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage()}, time.Duration(a.VerifyInterval), nil, a.logger)
 				keepers[key] = k
 				a.keepers = append(a.keepers, k)
 			}
 			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims)})
 			k.claims = append(k.claims, claim{
 				names:      slices.Clip(names),
+				enabled:    [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)},
 				ttl:        time.Duration(g.TTL),
 				updateOnly: g.updateOnly(),
 			})

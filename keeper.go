@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 )
 
@@ -23,6 +24,7 @@ const freshFor = time.Minute
 // when it is time to verify.
 type keeper struct {
 	zone           *zone
+	key            poolKey
 	provider       *provider
 	memory         memory
 	verifyInterval time.Duration
@@ -33,9 +35,10 @@ type keeper struct {
 	claims []claim
 }
 
-func newKeeper(z *zone, p *provider, m memory, verifyInterval time.Duration, claims []claim, logger *zap.Logger) *keeper {
+func newKeeper(z *zone, key poolKey, p *provider, m memory, verifyInterval time.Duration, claims []claim, logger *zap.Logger) *keeper {
 	return &keeper{
 		zone:           z,
+		key:            key,
 		provider:       p,
 		memory:         m,
 		verifyInterval: verifyInterval,
@@ -166,8 +169,23 @@ func (k *keeper) call(ctx context.Context, write bool, fn func(context.Context) 
 		k.zone.hung, k.zone.hungSince = done, time.Now()
 		k.zone.stale = true
 		k.zone.mu.Unlock()
+		k.outlive(done)
 	}
 	return err
+}
+
+// outlive keeps the zone's state until a call that was given up has returned,
+// also when no configuration is left that has the zone, so that one which has
+// it again does not start a second call beside it.
+func (k *keeper) outlive(done <-chan struct{}) {
+	_, _, err := pool.LoadOrNew(k.key, func() (caddy.Destructor, error) { return k.zone, nil })
+	if err != nil {
+		return
+	}
+	go func() {
+		<-done
+		_, _ = pool.Delete(k.key)
+	}()
 }
 
 // read stores what the provider holds of the claimed names.
@@ -234,7 +252,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 		message := "updated DNS record"
 		switch {
 		case slices.Equal(before.sets[c.key].addrs, c.to):
-			message = "repaired DNS record that somebody else changed"
+			message = "repaired drift: somebody else had changed the DNS record"
 		case len(c.from) == 0:
 			message = "created DNS record"
 		}

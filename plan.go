@@ -69,6 +69,8 @@ type claim struct {
 	// names are relative to the zone, canonical and sorted. No other claim on
 	// the zone has the same name and family.
 	names []string
+	// enabled are the families that are managed.
+	enabled [families]bool
 	// addrs are sorted. No address of a family means that the RRsets of that
 	// family are left alone, for it is disabled or unknown.
 	addrs      [families][]netip.Addr
@@ -178,7 +180,7 @@ func (p *plan) add(c *claim, key rrKey, view zoneView, asked map[rrKey]time.Dura
 // with the same settings, whatever their addresses.
 func sameNames(a, b []claim) bool {
 	return slices.EqualFunc(a, b, func(a, b claim) bool {
-		return a.ttl == b.ttl && a.updateOnly == b.updateOnly && slices.Equal(a.names, b.names)
+		return a.ttl == b.ttl && a.updateOnly == b.updateOnly && a.enabled == b.enabled && slices.Equal(a.names, b.names)
 	})
 }
 

@@ -19,6 +19,9 @@ type writing struct {
 	k      *keeper
 	zone   *zone
 	claims []claim
+	// blind means that reading failed a moment ago, so that there is no
+	// use in reading back.
+	blind bool
 
 	// changes are what the attempt set out to do, left what it must not do.
 	changes []change
@@ -51,6 +54,7 @@ func (k *keeper) newWriting(claims []claim, blind bool) *writing {
 		k:      k,
 		zone:   z,
 		claims: claims,
+		blind:  blind,
 		left:   p.leftAlone,
 		errs:   make(map[rrKey]error),
 		done:   make(map[rrKey]bool),
@@ -61,7 +65,7 @@ func (k *keeper) newWriting(claims []claim, blind bool) *writing {
 	for _, c := range p.changes {
 		accepted, ok := z.unverified[c.key]
 		switch {
-		case ok && slices.Equal(accepted.to, c.to) && time.Since(accepted.at) < rewriteAfter:
+		case ok && slices.Equal(accepted.to, c.to) && time.Since(accepted.at) < rewriteAfter && (blind || accepted.lags(c.from)):
 		case blind && c.onlyTTL:
 		default:
 			w.changes = append(w.changes, c)
@@ -85,7 +89,7 @@ func (w *writing) run(ctx context.Context) {
 		switch {
 		case w.zone.refused[c.key]:
 			alone = append(alone, c)
-		case accepted && slices.Equal(w.zone.unverified[c.key].to, c.to):
+		case accepted && !w.blind && slices.Equal(w.zone.unverified[c.key].to, c.to):
 			again = append(again, c)
 		default:
 			batch = append(batch, c)
@@ -153,7 +157,7 @@ func (w *writing) put(ctx context.Context, changes []change) error {
 	}
 	var set, add []change
 	for _, c := range changes {
-		if p.appender != nil && c.onlyAdds() {
+		if p.appender != nil && c.onlyAdds() && !w.blind {
 			add = append(add, c)
 		} else {
 			set = append(set, c)
@@ -301,11 +305,15 @@ func (w *writing) lookAfter(ctx context.Context, written []change, writeErr erro
 		w.believe(ctx, written, writeErr)
 		return writeErr != nil
 	}
-	if err := w.k.read(ctx, w.claims); err != nil {
-		w.readErr = err
+	if !w.blind {
+		w.readErr = w.k.read(ctx, w.claims)
+	}
+	if w.blind || w.readErr != nil {
 		if writeErr != nil {
-			w.fail(written, writeErr)
-			return false
+			if !w.blind {
+				w.fail(written, writeErr)
+			}
+			return w.blind
 		}
 		for _, c := range written {
 			if w.errs[c.key] == nil {
@@ -314,6 +322,7 @@ func (w *writing) lookAfter(ctx context.Context, written []change, writeErr erro
 		}
 		return false
 	}
+	w.noticePrompt(written)
 	for _, c := range written {
 		shown := w.zone.shown(c.key)
 		switch {
@@ -326,15 +335,31 @@ func (w *writing) lookAfter(ctx context.Context, written []change, writeErr erro
 	return true
 }
 
-// lags reports whether what is shown is what was there before: then the
-// reader probably shows an old state, for a provider that does half of what
-// it was told leaves something else.
-func (w *writing) lags(c change, shown []netip.Addr) bool {
-	if slices.Equal(shown, c.from) {
-		return true
-	}
+// noticePrompt notes whether what was just read shows any effect of what was
+// just written.
+func (w *writing) noticePrompt(written []change) {
 	w.zone.mu.Lock()
 	defer w.zone.mu.Unlock()
+	for _, c := range written {
+		shown := w.zone.view.sets[c.key].addrs
+		if !slices.Equal(shown, c.from) && !slices.Equal(shown, w.zone.unverified[c.key].to) {
+			w.zone.prompt = true
+			return
+		}
+	}
+}
+
+// lags reports whether what is shown is what was there before: then the
+// reader probably shows an old state, for a provider that does half of what
+// it was told leaves something else. Only with several values there are
+// those that do nothing at all, and are found out by having shown other
+// writes at once.
+func (w *writing) lags(c change, shown []netip.Addr) bool {
+	w.zone.mu.Lock()
+	defer w.zone.mu.Unlock()
+	if slices.Equal(shown, c.from) {
+		return !w.zone.prompt || len(c.from) <= 1 && len(c.to) <= 1
+	}
 	accepted, ok := w.zone.unverified[c.key]
 	return ok && slices.Equal(shown, accepted.to)
 }
@@ -370,7 +395,11 @@ func (w *writing) await(c change) {
 	if len(w.zone.unverified) == 0 || w.zone.looks == 0 {
 		w.zone.looks, w.zone.nextLook = 1, time.Now().Add(firstLook)
 	}
-	w.zone.unverified[c.key] = acceptance{to: c.to, at: time.Now()}
+	accepted := acceptance{from: c.from, to: c.to, at: time.Now()}
+	if w.blind {
+		accepted.from = nil
+	}
+	w.zone.unverified[c.key] = accepted
 }
 
 // believe takes accepted writes as done where the provider cannot be read,

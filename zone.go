@@ -48,8 +48,10 @@ type zone struct {
 	spread     float64
 	asked      map[rrKey]time.Duration
 	unverified map[rrKey]acceptance
-	looks      int
-	nextLook   time.Time
+	// prompt means that the provider was last seen to show a write at once.
+	prompt   bool
+	looks    int
+	nextLook time.Time
 	// refused are the RRsets that failed alone; they are kept out of the
 	// batch in which they would fail the others.
 	refused  map[rrKey]bool
@@ -67,8 +69,21 @@ type zone struct {
 
 // acceptance is a write that the provider accepted and does not show yet.
 type acceptance struct {
-	to []netip.Addr
-	at time.Time
+	// from is what was there before; nothing where that could not be read.
+	from []netip.Addr
+	to   []netip.Addr
+	at   time.Time
+}
+
+// lags reports whether what is shown may be older than the write. Once it
+// has an address that came with the write it is not, and what still differs
+// is the provider's doing.
+func (a acceptance) lags(shown []netip.Addr) bool {
+	if slices.Equal(shown, a.from) {
+		return true
+	}
+	added := without(a.to, a.from)
+	return len(shown) > 0 && len(added) > 0 && len(without(added, shown)) == len(added)
 }
 
 func newZone(name string) *zone {
@@ -119,8 +134,9 @@ func (z *zone) owner() *keeper {
 
 // adopt takes the claims as the wish from now on. The caller holds z.mu.
 func (z *zone) adopt(claims []claim) {
+	same := sameNames(z.claims, claims)
 	switch {
-	case !sameNames(z.claims, claims):
+	case !same:
 		z.stale, z.todo = true, true
 		z.forgiveFailures()
 		z.forgetOthers(claims)
@@ -128,7 +144,16 @@ func (z *zone) adopt(claims []claim) {
 		z.todo = true
 		z.forgiveFailures()
 	}
+	old := z.claims
 	z.claims = slices.Clone(claims)
+	for i := range z.claims {
+		for f := v4; f < families; f++ {
+			// What a new configuration does not know yet still holds.
+			if same && len(claims[i].addrs[f]) == 0 {
+				z.claims[i].addrs[f], z.claims[i].source[f] = old[i].addrs[f], old[i].source[f]
+			}
+		}
+	}
 	for key, accepted := range z.unverified {
 		if want := wants(claims, key); len(want) > 0 && !slices.Equal(want, accepted.to) {
 			z.looks = 0
@@ -251,6 +276,7 @@ func (z *zone) sawAll(view zoneView, now time.Time) (appeared []rrKey) {
 		if slices.Equal(view.sets[key].addrs, accepted.to) {
 			delete(z.unverified, key)
 			z.changed[key] = now
+			z.prompt = false
 			appeared = append(appeared, key)
 		}
 	}

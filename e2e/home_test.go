@@ -6,7 +6,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -84,9 +83,7 @@ func (h *home) start(app object, env ...string) {
 func (h *home) run(name, content string, env ...string) {
 	h.t.Helper()
 	file := filepath.Join(h.t.TempDir(), name)
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		h.t.Fatal(err)
-	}
+	writeFile(h.t, file, content)
 	h.caddy = lab.StartCaddy(h.t, h.ns, file, append([]string{"TSIG_KEY=" + h.bind.Key}, env...)...)
 	h.t.Cleanup(func() {
 		if strings.Contains(h.caddy.Log(), h.bind.Key) {

@@ -93,7 +93,8 @@ const (
 	DeleteByData
 	// Name and type.
 	DeleteByType
-	// The first record of that name and type, whatever its data.
+	// The first record of that name and type that there was before the call,
+	// whatever its data.
 	DeleteFirstMatch
 )
 

@@ -189,6 +189,7 @@ func TestWrites(t *testing.T) {
 		{"one value appended", Character{OneValue: true}, one, add(n1), []string{n1}, false},
 		{"delete by type", Character{Delete: DeleteByType}, two, del("192.0.2.1"), nil, false},
 		{"delete first match", Character{Delete: DeleteFirstMatch}, two, del("192.0.2.2"), []string{"192.0.2.2"}, false},
+		{"delete first match twice", Character{Delete: DeleteFirstMatch}, two, del(two...), []string{"192.0.2.2"}, false},
 		{"delete missing", Character{DeleteRefusesMissing: true}, two, del(n1), two, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

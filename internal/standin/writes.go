@@ -129,9 +129,14 @@ func (z *Zones) appendEdits(rrs, _ []libdns.RR) []edit {
 	return edits
 }
 
-func (z *Zones) deleteEdits(rrs, _ []libdns.RR) []edit {
+func (z *Zones) deleteEdits(rrs, before []libdns.RR) []edit {
 	var edits []edit
 	for _, rr := range rrs {
+		if z.character.Delete == DeleteFirstMatch {
+			if at := slices.IndexFunc(before, isRRset(rr.Name, rr.Type)); at >= 0 {
+				rr = before[at]
+			}
+		}
 		edits = append(edits, func(records []libdns.RR) ([]libdns.RR, error) { return z.remove(records, rr) })
 	}
 	return edits
@@ -253,10 +258,10 @@ func (z *Zones) remove(records []libdns.RR, rr libdns.RR) ([]libdns.RR, error) {
 		switch z.character.Delete {
 		case DeleteExact:
 			return sameData && (rr.TTL == 0 || have.TTL == rr.TTL)
-		case DeleteByData:
-			return sameData
-		default:
+		case DeleteByType:
 			return true
+		default:
+			return sameData
 		}
 	}
 	at := slices.IndexFunc(records, matches)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -211,6 +212,21 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRequestWithoutAnswerEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv, p := setUp(t)
+		srv.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+			<-r.Context().Done()
+			return true
+		})
+		start := time.Now()
+		_, err := p.GetRecords(t.Context(), zone)
+		if err == nil || time.Since(start) != requestTimeout {
+			t.Errorf("%v after %s", err, time.Since(start))
+		}
+	})
 }
 
 func TestZoneTokenFindsZones(t *testing.T) {
