@@ -145,8 +145,8 @@ func longestMatch(prefixes []netip.Prefix, addr netip.Addr) (longest netip.Prefi
 	return longest
 }
 
-// parseRange parses a CIDR range as people should write it: what is no range,
-// or a range with bits beyond its length, is likely a slip.
+// parseRange parses a CIDR range. Bits beyond the prefix length mean nothing,
+// as elsewhere in Caddy.
 func parseRange(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		addr = addr.Unmap().WithZone("")
@@ -166,11 +166,7 @@ func parseRange(s string) (netip.Prefix, error) {
 		v4 := netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96).Masked()
 		return netip.Prefix{}, fmt.Errorf("IPv4-mapped addresses are never published: write %s", v4)
 	}
-	if masked := prefix.Masked(); masked != prefix {
-		addr := prefix.Addr()
-		return netip.Prefix{}, fmt.Errorf("bits are set beyond the prefix length: write %s for the range, or %s/%d for the address", masked, addr, addr.BitLen())
-	}
-	return prefix, nil
+	return prefix.Masked(), nil
 }
 
 const privateRanges = "private_ranges"

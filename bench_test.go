@@ -66,7 +66,7 @@ func steady(tb testing.TB) (*checker, []*keeper) {
 	a := &App{logger: zap.NewNop(), CheckInterval: 1}
 	filter, _ := newAddrFilter(nil, nil)
 	d := &detector{filter: filter, known: new(detection), logger: a.logger}
-	d.sources = []*source{{IPSource: steadySource{addrs(addr1, addr6)}, name: "steady", busy: make(chan struct{}, 1)}}
+	d.sources = []*source{newSource("steady", steadySource{addrs(addr1, addr6)})}
 	var keepers []*keeper
 	for i := range zones {
 		zone := fmt.Sprintf("zone-%03d.test.", i)
@@ -83,12 +83,10 @@ func steady(tb testing.TB) (*checker, []*keeper) {
 		keepers = append(keepers, k)
 	}
 	c := &checker{detectors: []*detector{d}, interval: time.Minute, logger: a.logger}
-	c.tell = func(d *detector) {
+	c.tell = func(d *detector, f family) {
 		known, _ := d.known.get()
-		for f := v4; f < families; f++ {
-			for _, k := range keepers {
-				k.wish(0, f, known[f].addrs, known[f].source)
-			}
+		for _, k := range keepers {
+			k.wish(0, f, known[f].addrs, known[f].source)
 		}
 	}
 	c.check(tb.Context())

@@ -27,8 +27,8 @@ type checker struct {
 	events <-chan struct{}
 	// ask has a value whenever a person wants a check now.
 	ask chan chan<- struct{}
-	// tell hands the keepers what the detector knows.
-	tell   func(*detector)
+	// tell hands the keepers what the detector knows of a family.
+	tell   func(*detector, family)
 	logger *zap.Logger
 
 	retries int
@@ -43,7 +43,9 @@ func (c *checker) run(ctx context.Context) {
 	delay := time.Duration(0)
 	known := true
 	for _, d := range c.detectors {
-		c.tell(d)
+		for f := v4; f < families; f++ {
+			c.tell(d, f)
+		}
 		_, checked := d.known.get()
 		known = known && !checked.IsZero() && d.known.any()
 		if due := c.interval - time.Since(checked); delay == 0 || due < delay {
@@ -86,10 +88,7 @@ func (c *checker) check(ctx context.Context) time.Duration {
 	var wg sync.WaitGroup
 	for i, d := range c.detectors {
 		wg.Go(func() {
-			soon[i] = d.detect(ctx)
-			if ctx.Err() == nil {
-				c.tell(d)
-			}
+			soon[i] = d.detect(ctx, func(f family) { c.tell(d, f) })
 		})
 	}
 	wg.Wait()

@@ -28,7 +28,7 @@ type detector struct {
 	logger   *zap.Logger
 
 	// refused are the last refusals, so that each is said once.
-	refused map[string]bool
+	refused [families]map[string]bool
 }
 
 // source is one IP source of a detector.
@@ -38,9 +38,18 @@ type source struct {
 	// trusted is set for a source whose addresses a person chose, so that
 	// special-purpose ranges are allowed.
 	trusted bool
-	// busy holds a token while a call runs, which may be longer than it is
-	// waited for.
-	busy chan struct{}
+	// busy holds a token while a call for that family runs, which may be
+	// longer than it is waited for.
+	busy [families]chan struct{}
+}
+
+func newSource(name string, module IPSource) *source {
+	_, trusted := module.(*Static)
+	src := &source{IPSource: module, name: name, trusted: trusted}
+	for f := range src.busy {
+		src.busy[f] = make(chan struct{}, 1)
+	}
+	return src
 }
 
 // detection is what a detector found. It outlives a configuration.
@@ -83,62 +92,89 @@ func (d *detector) enabled(f family) bool {
 	return d.versions.V6Enabled()
 }
 
-// detect asks the sources in order, for each family until one gives an
-// acceptable address. A family that none knows stays what it was. It returns
-// how soon a source wants to be asked again, or 0.
-func (d *detector) detect(ctx context.Context) (soon time.Duration) {
-	var missing [families]bool
+// detect finds the addresses of all enabled families at once, so that one
+// that hangs holds no other up, and calls tell for each that is settled. It
+// returns how soon a source wants to be asked again, or 0.
+func (d *detector) detect(ctx context.Context, tell func(family)) (soon time.Duration) {
+	var outcomes [families]outcome
+	var wg sync.WaitGroup
 	for f := v4; f < families; f++ {
-		missing[f] = d.enabled(f)
+		if d.enabled(f) {
+			wg.Go(func() {
+				outcomes[f] = d.find(ctx, f)
+				if outcomes[f].found {
+					tell(f)
+				}
+			})
+		}
 	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return 0
+	}
+	d.conclude(outcomes)
+	for _, o := range outcomes {
+		if o.soon > 0 && (soon == 0 || o.soon < soon) {
+			soon = o.soon
+		}
+	}
+	return soon
+}
+
+// outcome is what came of asking for one family.
+type outcome struct {
+	found bool
+	soon  time.Duration
+	err   error
+	// reported means that the sources have said themselves what was wrong.
+	reported bool
+}
+
+// find asks the sources in order until one has an acceptable address of the
+// family. If none has, what was known stays.
+func (d *detector) find(ctx context.Context, f family) (o outcome) {
 	var problems []error
 	refused := make(map[string]bool)
+	o.reported = true
 	for _, src := range d.sources {
-		if !missing[v4] && !missing[v6] {
+		addrs, err := d.ask(ctx, src, f)
+		if ctx.Err() != nil {
+			return outcome{}
+		}
+		if good := d.acceptable(src, f, addrs, refused); len(good) > 0 {
+			d.remember(src, f, good)
+			o.found = true
 			break
 		}
-		addrs, err := d.ask(ctx, src, missing)
-		if ctx.Err() != nil {
-			return 0
+		if err == nil {
+			err = errors.New("knows no address that may be published")
 		}
-		if err != nil {
-			var again *SoonError
-			if errors.As(err, &again) && (soon == 0 || again.After < soon) {
-				soon = again.After
-			}
-			problems = append(problems, fmt.Errorf("%s: %w", src.name, err))
+		var again *SoonError
+		if errors.As(err, &again) && (o.soon == 0 || again.After < o.soon) {
+			o.soon = again.After
 		}
-		for f := v4; f < families; f++ {
-			if !missing[f] {
-				continue
-			}
-			if good := d.acceptable(src, f, addrs, refused); len(good) > 0 {
-				d.remember(src, f, good)
-				missing[f] = false
-			}
-		}
+		_, reports := src.IPSource.(*SimpleHTTP)
+		o.reported = o.reported && reports
+		problems = append(problems, fmt.Errorf("%s: %w", src.name, err))
 	}
-	d.refused = refused
-	d.conclude(missing, problems)
-	return soon
+	d.refused[f] = refused
+	o.err = errors.Join(problems...)
+	return o
 }
 
 // ask puts the question to one source, with a panic or a source that ignores
 // its context turned into an error.
-func (d *detector) ask(ctx context.Context, src *source, missing [families]bool) ([]netip.Addr, error) {
+func (d *detector) ask(ctx context.Context, src *source, f family) ([]netip.Addr, error) {
 	known, _ := d.known.get()
-	want4, want6 := missing[v4], missing[v6]
+	want4, want6 := f == v4, f == v6
 	settings := IPSettings{
 		IPVersions: IPVersions{IPv4: &want4, IPv6: &want6},
+		Known:      slices.Clone(known[f].addrs),
 		Accepts:    func(addr netip.Addr) bool { return d.filter.refuse(addr, src.trusted) == "" },
 	}
-	for f := v4; f < families; f++ {
-		if missing[f] {
-			settings.Known = append(settings.Known, known[f].addrs...)
-		}
-	}
+	busy := src.busy[f]
 	select {
-	case src.busy <- struct{}{}:
+	case busy <- struct{}{}:
 	default:
 		return nil, errors.New("still busy with an earlier question")
 	}
@@ -150,7 +186,7 @@ func (d *detector) ask(ctx context.Context, src *source, missing [families]bool)
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		defer func() { <-src.busy }()
+		defer func() { <-busy }()
 		defer func() {
 			if r := recover(); r != nil {
 				d.logger.Debug("IP source panicked", zap.String("source", src.name), zap.ByteString("stack", debug.Stack()))
@@ -186,7 +222,7 @@ func (d *detector) acceptable(src *source, f family, addrs []netip.Addr, refused
 			continue
 		}
 		refused[key] = true
-		if d.refused[key] {
+		if d.refused[f][key] {
 			continue
 		}
 		fields := []zap.Field{
@@ -228,30 +264,21 @@ func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 // conclude notes the families that no source knew. That is worth a warning
 // only when none is known at all, or when it was known before: a machine
 // without IPv6 is no fault.
-func (d *detector) conclude(missing [families]bool, problems []error) {
-	err := errors.Join(problems...)
-	text := "no source knows an address"
-	if err != nil {
-		text = strings.ReplaceAll(err.Error(), "\n", "; ")
-	}
-	none := true
-	for f := v4; f < families; f++ {
-		if d.enabled(f) && !missing[f] {
-			none = false
-		}
-	}
+func (d *detector) conclude(outcomes [families]outcome) {
+	none := !outcomes[v4].found && !outcomes[v6].found
 	d.known.mu.Lock()
 	defer d.known.mu.Unlock()
 	d.known.checked = time.Now()
 	for f := v4; f < families; f++ {
-		if !missing[f] {
+		if !d.enabled(f) || outcomes[f].found {
 			continue
 		}
+		text := strings.ReplaceAll(outcomes[f].err.Error(), "\n", "; ")
 		was := &d.known.families[f]
 		same := withoutDigits(was.lastErr) == withoutDigits(text)
 		was.lastErr, was.failedAt = text, time.Now()
 		log := d.logger.Debug
-		if !same && (none || was.addrs != nil) {
+		if !same && !outcomes[f].reported && (none || was.addrs != nil) {
 			log = d.logger.Warn
 		}
 		log("address unknown; leaving DNS as it is", zap.Stringer("family", f), zap.String("error", text))

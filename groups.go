@@ -256,8 +256,7 @@ func (l *loader) loadDetector(g *group) error {
 		if !ok {
 			return fmt.Errorf("ip_sources[%d]: the module %q is no IP source: it does not implement dynamicdns.IPSource", i, names[i])
 		}
-		_, trusted := module.(*Static)
-		d.sources = append(d.sources, &source{IPSource: src, name: names[i], trusted: trusted, busy: make(chan struct{}, 1)})
+		d.sources = append(d.sources, newSource(names[i], src))
 	}
 	known, err := l.app.hold(poolKey{kind: "detection", config: key}, func() caddy.Destructor { return new(detection) })
 	if err != nil {
@@ -337,15 +336,13 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			})
 		}
 	}
-	c.tell = func(d *detector) {
+	c.tell = func(d *detector, f family) {
 		known, _ := d.known.get()
-		for f := v4; f < families; f++ {
-			if len(known[f].addrs) == 0 || !d.enabled(f) {
-				continue
-			}
-			for _, r := range readers[d] {
-				r.keeper.wish(r.claim, f, known[f].addrs, known[f].source)
-			}
+		if len(known[f].addrs) == 0 || !d.enabled(f) {
+			return
+		}
+		for _, r := range readers[d] {
+			r.keeper.wish(r.claim, f, known[f].addrs, known[f].source)
 		}
 	}
 	if a.Watch == nil || *a.Watch {

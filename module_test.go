@@ -71,7 +71,7 @@ func TestBootsBeforeTheNetwork(t *testing.T) {
 			t.Errorf("loading took %s", took)
 		}
 		l.wait(10 * time.Minute)
-		if n := l.timesAsked(); n < 10 || n > 20 {
+		if n := l.timesAsked(); n < 20 || n > 40 {
 			t.Errorf("asked %d times in 10 minutes without a network", n)
 		}
 		if n := z.Count("", ""); n != 0 {
@@ -212,8 +212,8 @@ func TestQuiet(t *testing.T) {
 		if n := z.Count(standin.Set, ""); n != 1 {
 			t.Errorf("%d writes", n)
 		}
-		if n := l.timesAsked() - asked; n < 280 || n > 310 {
-			t.Errorf("asked %d times in a day at 5m", n)
+		if n := l.timesAsked() - asked; n < 570 || n > 610 {
+			t.Errorf("asked %d times in a day at 5m for two families", n)
 		}
 		if more := l.logged("info", "")[lines:]; len(more) > 0 {
 			t.Errorf("logged in the steady state: %v", more)
