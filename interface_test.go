@@ -109,7 +109,7 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n := &NetInterface{name: "wan0", addrs: func(string) ([]interfaceAddr, error) { return slices.Clone(tc.addrs), nil }}
-			settings := IPSettings{IPVersions: versionsOf(familyIPv6), Accepts: tc.accepts}
+			settings := IPSettings{IPVersions: onlyOf(familyIPv6), Accepts: tc.accepts}
 			if tc.known != "" {
 				settings.Known = []netip.Addr{netip.MustParseAddr(tc.known)}
 			}
@@ -160,7 +160,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 		{
 			name:     "only what is wanted",
 			source:   "wan0",
-			versions: versionsOf(familyIPv4),
+			versions: onlyOf(familyIPv4),
 			links:    map[string][]interfaceAddr{"wan0": {ipv4, ipv6}},
 			want:     "203.0.113.7",
 		},
@@ -239,7 +239,7 @@ func TestNetInterfaceCaddyfile(t *testing.T) {
 	}
 }
 
-func versionsOf(family addrFamily) IPVersions {
+func onlyOf(family addrFamily) IPVersions {
 	no := false
 	if family == familyIPv6 {
 		return IPVersions{IPv4: &no}

@@ -1,14 +1,28 @@
 package dynamicdns
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 )
 
+const (
+	defaultCheckInterval  = 5 * time.Minute
+	minCheckInterval      = time.Second
+	defaultVerifyInterval = time.Hour
+	minVerifyInterval     = time.Minute
+	// stopTimeout bounds how long Stop waits for goroutines, all of which
+	// should return at once.
+	stopTimeout = 5 * time.Second
+)
+
 func init() {
-	caddy.RegisterModule(App{})
+	caddy.RegisterModule(new(App))
 }
 
 // App keeps A and AAAA records pointing at this machine. It learns the
@@ -39,7 +53,13 @@ type App struct {
 	// Default: true.
 	Watch *bool `json:"watch,omitempty"`
 
-	logger *zap.Logger
+	ctx     caddy.Context
+	logger  *zap.Logger
+	groups  []*group
+	held    []poolKey
+	keepers []*keeper
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 }
 
 // Group is a set of domains at one DNS provider, with the settings that
@@ -100,24 +120,81 @@ type IPVersions struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (App) CaddyModule() caddy.ModuleInfo {
+func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "dynamic_dns",
 		New: func() caddy.Module { return new(App) },
 	}
 }
 
-// Provision sets up the app.
+// Provision loads the providers and IP sources and checks all that can be
+// checked without a network.
 func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
 	a.logger = ctx.Logger()
+	if a.CheckInterval == 0 {
+		a.CheckInterval = caddy.Duration(defaultCheckInterval)
+	}
+	if d := time.Duration(a.CheckInterval); d < minCheckInterval {
+		return fmt.Errorf("check_interval %s is too short; write %s or more", d, minCheckInterval)
+	}
+	if a.VerifyInterval == 0 {
+		a.VerifyInterval = caddy.Duration(defaultVerifyInterval)
+	}
+	if d := time.Duration(a.VerifyInterval); d < minVerifyInterval {
+		return fmt.Errorf("verify_interval %s is too short; write %s or more", d, minVerifyInterval)
+	}
+	return a.provisionGroups()
+}
+
+// Start begins to watch addresses and to keep the zones. It waits for
+// nothing, least of all for the network.
+func (a *App) Start() error {
+	if err := a.addDynamicDomains(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	a.cancel = cancel
+	c := a.newChecker(ctx)
+	for _, k := range a.keepers {
+		k.zone.attach(k)
+		a.running.Go(func() { k.run(ctx) })
+	}
+	a.running.Go(func() { c.run(ctx) })
 	return nil
 }
 
-// Start begins to watch addresses and to keep the zones.
-func (a *App) Start() error { return nil }
+// Stop ends what Start began. A write that is under way is left to finish,
+// for the next configuration's keeper waits for it and then reads the zone.
+func (a *App) Stop() error {
+	if a.cancel == nil {
+		return nil
+	}
+	a.cancel()
+	for _, k := range a.keepers {
+		k.zone.detach(k)
+	}
+	done := make(chan struct{})
+	go func() {
+		a.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(stopTimeout):
+		a.logger.Error("still busy after being stopped", zap.Duration("waited", stopTimeout))
+	}
+	return nil
+}
 
-// Stop ends what Start began.
-func (a *App) Stop() error { return nil }
+// Cleanup gives back the state that outlives a configuration.
+func (a *App) Cleanup() error {
+	for _, key := range a.held {
+		_, _ = pool.Delete(key)
+	}
+	a.held = nil
+	return nil
+}
 
 // V4Enabled reports whether IPv4 addresses are wanted.
 func (v *IPVersions) V4Enabled() bool { return v == nil || v.IPv4 == nil || *v.IPv4 }
@@ -126,6 +203,7 @@ func (v *IPVersions) V4Enabled() bool { return v == nil || v.IPv4 == nil || *v.I
 func (v *IPVersions) V6Enabled() bool { return v == nil || v.IPv6 == nil || *v.IPv6 }
 
 var (
-	_ caddy.App         = (*App)(nil)
-	_ caddy.Provisioner = (*App)(nil)
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
 )

@@ -1,0 +1,143 @@
+package dynamicdns
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/libdns/libdns"
+	"go.uber.org/zap"
+)
+
+// inSync makes claims for names in a zone that holds just what they wish.
+func inSync(names int) ([]claim, zoneView) {
+	c := claim{enabled: [families]bool{true, true}}
+	c.addrs[v4], c.addrs[v6] = addrs(addr1), addrs(addr6)
+	view := zoneView{sets: make(map[rrKey]rrset, 2*names)}
+	for i := range names {
+		name := fmt.Sprintf("host-%06d", i)
+		c.names = append(c.names, name)
+		for f := v4; f < families; f++ {
+			view.sets[rrKey{name, f}] = rrset{c.addrs[f], time.Minute}
+		}
+	}
+	return []claim{c}, view
+}
+
+// BenchmarkPlan plans for names that are all as wished, each with both
+// families.
+func BenchmarkPlan(b *testing.B) {
+	for _, names := range []int{100, 10_000, 100_000} {
+		claims, view := inSync(names)
+		b.Run(fmt.Sprintf("names=%d", names), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if p := makePlan(claims, view, nil); len(p.changes) > 0 {
+					b.Fatal("not in sync")
+				}
+			}
+		})
+	}
+}
+
+type memoryProvider struct{ zones map[string][]libdns.Record }
+
+func (m memoryProvider) GetRecords(_ context.Context, zone string) ([]libdns.Record, error) {
+	return m.zones[zone], nil
+}
+
+func (m memoryProvider) SetRecords(context.Context, string, []libdns.Record) ([]libdns.Record, error) {
+	panic("nothing is to be written")
+}
+
+// steady makes an app's checker with keepers that have verified their zones
+// once: 10,000 names in 100 zones.
+func steady(tb testing.TB) (*checker, []*keeper) {
+	const zones, names = 100, 100
+	m := memoryProvider{make(map[string][]libdns.Record)}
+	p, err := newProvider("memory", m, make(chan struct{}, maxCalls), func(s string) string { return s }, zap.NewNop())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a := &App{logger: zap.NewNop(), CheckInterval: 1}
+	filter, _ := newAddrFilter(nil, nil)
+	d := &detector{filter: filter, known: new(detection), logger: a.logger}
+	d.sources = []*source{{IPSource: steadySource{addrs(addr1, addr6)}, name: "steady", busy: make(chan struct{}, 1)}}
+	var keepers []*keeper
+	for i := range zones {
+		zone := fmt.Sprintf("zone-%03d.test.", i)
+		c := claim{enabled: [families]bool{true, true}}
+		for j := range names {
+			name := fmt.Sprintf("host-%04d", j)
+			c.names = append(c.names, name)
+			for _, addr := range addrs(addr1, addr6) {
+				m.zones[zone] = append(m.zones[zone], libdns.Address{Name: name, IP: addr, TTL: time.Minute})
+			}
+		}
+		k := newKeeper(newZone(zone), poolKey{zone: zone}, p, memory{}, time.Hour, []claim{c}, a.logger)
+		k.zone.attach(k)
+		keepers = append(keepers, k)
+	}
+	c := &checker{detectors: []*detector{d}, interval: time.Minute, logger: a.logger}
+	c.tell = func(d *detector) {
+		known, _ := d.known.get()
+		for f := v4; f < families; f++ {
+			for _, k := range keepers {
+				k.wish(0, f, known[f].addrs, known[f].source)
+			}
+		}
+	}
+	c.check(tb.Context())
+	for _, k := range keepers {
+		k.round(tb.Context())
+		if next, ok := k.zone.due(k); !ok || time.Until(next) < time.Minute {
+			tb.Fatalf("%s is not in sync", k.zone.name)
+		}
+	}
+	return c, keepers
+}
+
+type steadySource struct{ ips []netip.Addr }
+
+func (s steadySource) GetIPs(context.Context, IPSettings) ([]netip.Addr, error) {
+	return slices.Clone(s.ips), nil
+}
+
+// BenchmarkSteadyRound is a check that finds nothing changed, without the
+// time of the echo: 10,000 names in 100 zones.
+func BenchmarkSteadyRound(b *testing.B) {
+	c, keepers := steady(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.check(b.Context())
+		for _, k := range keepers {
+			k.zone.mu.Lock()
+			next, ok := k.zone.due(k)
+			k.zone.mu.Unlock()
+			if !ok || time.Until(next) <= 0 {
+				b.Fatal("work to do in the steady state")
+			}
+		}
+	}
+}
+
+// BenchmarkMemory tells what a name costs at rest, its entries in the
+// provider stand-in not counted.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		c, keepers := steady(b)
+		clear(keepers[0].provider.getter.(memoryProvider).zones)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/10_000, "B/name")
+		runtime.KeepAlive(c)
+		runtime.KeepAlive(keepers)
+	}
+}

@@ -1,0 +1,458 @@
+package dynamicdns
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("dynamic_dns", parseApp)
+}
+
+// parseApp sets up the app from the global option. Syntax:
+//
+//	dynamic_dns {
+//		provider <name> [<args...>] {
+//			<options of the provider...>
+//			domains {
+//				<zone> [<names...>]
+//			}
+//		}
+//		domains {
+//			<zone> [<names...>]
+//		}
+//		ip_source <module> [<args...>]
+//		versions  ipv4|ipv6...
+//		include   private_ranges|<CIDRs...>
+//		exclude   private_ranges|<CIDRs...>
+//		ttl       <duration>
+//		update_only     [off]
+//		dynamic_domains [off]
+//		except    <hosts...>
+//
+//		check_interval  <duration>
+//		verify_interval <duration>
+//		watch           on|off
+//	}
+//
+// A provider without `domains` of its own takes those of the block. The option
+// may occur again: what a further block leaves out, other than `domains` and
+// `except`, comes from the first. The last three options belong to the first
+// block alone.
+func parseApp(d *caddyfile.Dispenser, prev any) (any, error) {
+	b := &block{Dispenser: d, seen: make(map[string]string)}
+	if first, ok := prev.(httpcaddyfile.App); ok {
+		b.further = true
+		if err := json.Unmarshal(first.Value, &b.app); err != nil {
+			return nil, fmt.Errorf("reading the first dynamic_dns block: %w", err)
+		}
+	}
+	if err := b.parse(); err != nil {
+		return nil, err
+	}
+	if err := b.finish(); err != nil {
+		return nil, err
+	}
+	value, err := json.Marshal(&b.app)
+	if err != nil {
+		return nil, b.WrapErr(err)
+	}
+	return httpcaddyfile.App{Name: "dynamic_dns", Value: value}, nil
+}
+
+// block is the state of parsing one dynamic_dns block.
+type block struct {
+	*caddyfile.Dispenser
+	start caddyfile.Token
+	app   App
+	// further tells that this is not the first block of the configuration.
+	further bool
+
+	group     Group
+	providers []providerOption
+	domains   []zoneOption
+	// seen tells where each option occurred first.
+	seen map[string]string
+}
+
+// providerOption is an occurrence of the option `provider`.
+type providerOption struct {
+	token   caddyfile.Token
+	name    string
+	raw     json.RawMessage
+	domains []zoneOption
+}
+
+type blockOption struct {
+	parse func(*block) error
+	// repeats tells that the option may occur several times in a block.
+	repeats bool
+	// appWide tells that the option belongs to the first block alone.
+	appWide bool
+}
+
+var blockOptions = map[string]blockOption{
+	"provider":        {parse: (*block).parseProvider, repeats: true},
+	"domains":         {parse: (*block).parseDomains, repeats: true},
+	"ip_source":       {parse: (*block).parseIPSource, repeats: true},
+	"versions":        {parse: (*block).parseVersions},
+	"include":         {parse: func(b *block) error { return b.parseRanges(&b.group.Include) }, repeats: true},
+	"exclude":         {parse: func(b *block) error { return b.parseRanges(&b.group.Exclude) }, repeats: true},
+	"ttl":             {parse: func(b *block) error { return b.parseDuration(&b.group.TTL, time.Second) }},
+	"update_only":     {parse: func(b *block) error { return b.parseFlag(&b.group.UpdateOnly) }},
+	"dynamic_domains": {parse: func(b *block) error { return b.parseFlag(&b.group.DynamicDomains) }},
+	"except":          {parse: (*block).parseExcept, repeats: true},
+	"check_interval":  {parse: func(b *block) error { return b.parseDuration(&b.app.CheckInterval, minCheckInterval) }, appWide: true},
+	"verify_interval": {parse: func(b *block) error { return b.parseDuration(&b.app.VerifyInterval, minVerifyInterval) }, appWide: true},
+	"watch":           {parse: (*block).parseWatch, appWide: true},
+}
+
+func (b *block) parse() error {
+	b.Next() // consume option name
+	b.start = b.Token()
+	if b.NextArg() {
+		return b.Errf("unexpected argument %q: dynamic_dns takes a block only", b.Val())
+	}
+	for b.NextBlock(0) {
+		name := b.Val()
+		option, ok := blockOptions[name]
+		if !ok {
+			return b.Errf("unrecognized option %q%s", name, didYouMean(name, slices.Collect(maps.Keys(blockOptions))))
+		}
+		if option.appWide && b.further {
+			return b.Errf("%s belongs to the app and not to a group of domains; write it in the first dynamic_dns block", name)
+		}
+		first, again := b.seen[name]
+		if again && !option.repeats {
+			return b.Errf("%s is already set, at %s; write it once in a block", name, first)
+		}
+		if !again {
+			b.seen[name] = position(b.Token())
+		}
+		if err := option.parse(b); err != nil {
+			return err
+		}
+		if b.NextArg() {
+			return b.Errf("unexpected argument %q after %s", b.Val(), name)
+		}
+		if opensBlock(b.Dispenser) {
+			return b.Errf("%s takes no block", name)
+		}
+	}
+	if len(b.seen) == 0 {
+		return errorAt(b.start, "dynamic_dns needs a block that is not empty; write at least `provider <name>` and `domains` in it")
+	}
+	return nil
+}
+
+func (b *block) parseProvider() error {
+	p := providerOption{token: b.Token()}
+	if !b.NextArg() {
+		return b.Err("provider needs the name of a dns.providers module, such as `provider cloudflare {env.CLOUDFLARE_API_TOKEN}`")
+	}
+	p.name = b.Val()
+	rest, nested := cutDomains(b.NextSegment())
+	for _, tokens := range nested {
+		d := caddyfile.NewDispenser(tokens)
+		d.Next()
+		zones, err := parseZones(d)
+		if err != nil {
+			return err
+		}
+		p.domains = append(p.domains, zones...)
+	}
+	d := caddyfile.NewDispenser(rest)
+	d.Next()
+	var err error
+	p.raw, err = parseModule(d, "dns.providers", "name", "DNS provider")
+	b.providers = append(b.providers, p)
+	return err
+}
+
+func (b *block) parseDomains() error {
+	zones, err := parseZones(b.Dispenser)
+	b.domains = append(b.domains, zones...)
+	return err
+}
+
+func (b *block) parseIPSource() error {
+	if !b.NextArg() {
+		return b.Err("ip_source needs the name of a module, such as `ip_source interface eth0`")
+	}
+	raw, err := parseModule(b.Dispenser, "dynamic_dns.ip_sources", "source", "IP source")
+	b.group.IPSourcesRaw = append(b.group.IPSourcesRaw, raw)
+	return err
+}
+
+func (b *block) parseVersions() error {
+	var v4, v6 bool
+	for b.NextArg() {
+		version := &v4
+		switch b.Val() {
+		case "ipv4":
+		case "ipv6":
+			version = &v6
+		default:
+			return b.Errf("unknown IP version %q; write ipv4, ipv6 or both", b.Val())
+		}
+		if *version {
+			return b.Errf("the IP version %q is given twice", b.Val())
+		}
+		*version = true
+	}
+	if !v4 && !v6 {
+		return b.Err("versions needs at least one version; write ipv4, ipv6 or both")
+	}
+	b.group.Versions = &IPVersions{IPv4: &v4, IPv6: &v6}
+	return nil
+}
+
+func (b *block) parseRanges(ranges *[]string) error {
+	name := b.Val()
+	given := false
+	for b.NextArg() {
+		given = true
+		if b.Val() == "private_ranges" {
+			*ranges = append(*ranges, caddyhttp.PrivateRangesCIDR()...)
+			continue
+		}
+		if addr, err := netip.ParseAddr(b.Val()); err == nil {
+			return b.Errf("%s: %q is an address; write the range %q", name, b.Val(), netip.PrefixFrom(addr.WithZone(""), addr.BitLen()))
+		}
+		if _, err := netip.ParsePrefix(b.Val()); err != nil {
+			return b.Errf("%s: %q is no CIDR range; write one such as 10.0.0.0/8 or 2001:db8::/32, or private_ranges", name, b.Val())
+		}
+		*ranges = append(*ranges, b.Val())
+	}
+	if !given {
+		return b.Errf("%s needs CIDR ranges, such as 10.0.0.0/8, or private_ranges", name)
+	}
+	return nil
+}
+
+func (b *block) parseDuration(duration *caddy.Duration, least time.Duration) error {
+	name := b.Val()
+	if !b.NextArg() {
+		return b.Errf("%s needs a duration, such as 5m", name)
+	}
+	dur, err := caddy.ParseDuration(b.Val())
+	if err != nil {
+		return b.Errf("%s: %w; write a duration such as 5m", name, err)
+	}
+	if dur < least {
+		return b.Errf("%s %s is too short; write %s or more", name, b.Val(), least)
+	}
+	*duration = caddy.Duration(dur)
+	return nil
+}
+
+func (b *block) parseFlag(flag **bool) error {
+	name := b.Val()
+	on := true
+	if b.NextArg() {
+		if b.Val() != "off" {
+			return b.Errf("unexpected argument %q: write %s alone, or %s off", b.Val(), name, name)
+		}
+		on = false
+	}
+	*flag = &on
+	return nil
+}
+
+func (b *block) parseWatch() error {
+	if !b.NextArg() || b.Val() != "on" && b.Val() != "off" {
+		return b.Err("watch is on or off; write `watch off`, or leave it out")
+	}
+	on := b.Val() == "on"
+	b.app.Watch = &on
+	return nil
+}
+
+func (b *block) parseExcept() error {
+	given := false
+	for b.NextArg() {
+		given = true
+		if !strings.ContainsAny(b.Val(), "{}") {
+			if _, err := normalizeHost(b.Val()); err != nil {
+				return b.WrapErr(fmt.Errorf("except: %w", err))
+			}
+		}
+		b.group.Except = append(b.group.Except, b.Val())
+	}
+	if !given {
+		return b.Err("except needs hosts, such as `except www.example.com`")
+	}
+	return nil
+}
+
+// finish gives the app what the block said, once all of it is known.
+func (b *block) finish() error {
+	dynamic := b.group.DynamicDomains
+	if dynamic == nil {
+		dynamic = b.app.DynamicDomains // of the first block
+	}
+	n := namer{dynamic: dynamic != nil && *dynamic, places: make(map[string]string)}
+	if len(b.group.Except) > 0 && !n.dynamic {
+		return errorAt(b.start, "except (at %s) leaves hosts out of dynamic_domains, which is not on; write dynamic_domains too, or leave except out", b.seen["except"])
+	}
+	shared, err := n.domains(b.domains)
+	if err != nil {
+		return err
+	}
+	entries, err := b.entries(n, shared)
+	if err != nil {
+		return err
+	}
+	if entries != nil && !b.further {
+		b.app.Group, b.app.Providers = b.group, entries
+		b.app.Except = nil // is not inherited, so the entries have it
+		return nil
+	}
+	if entries == nil {
+		flat := &Group{Domains: shared}
+		if len(b.providers) > 0 {
+			flat.DNSProviderRaw = b.providers[0].raw
+		}
+		entries = []*Group{flat}
+	}
+	for _, entry := range entries {
+		g := b.group
+		g.DNSProviderRaw, g.Domains = entry.DNSProviderRaw, entry.Domains
+		switch {
+		case !b.further:
+			b.app.Group = g
+			continue
+		case g.Domains == nil:
+			return errorAt(b.start, "this further dynamic_dns block has no domains, and takes none from the first; write `domains` in it")
+		case g.DNSProviderRaw == nil && b.app.DNSProviderRaw == nil:
+			return errorAt(b.start, "this further dynamic_dns block has no provider, and the first has not exactly one to take; write `provider` in it")
+		}
+		b.app.Providers = append(b.app.Providers, &g)
+	}
+	return nil
+}
+
+// entries makes an entry of each provider, or none where the only provider
+// takes the domains of the block.
+func (b *block) entries(n namer, shared map[string][]string) ([]*Group, error) {
+	var entries []*Group
+	var taker *providerOption
+	for i := range b.providers {
+		p := &b.providers[i]
+		domains, err := n.domains(p.domains)
+		if err != nil {
+			return nil, err
+		}
+		if p.domains == nil {
+			if taker != nil {
+				return nil, errorAt(p.token, "the providers %s (at %s) and %s have no domains of their own; write a `domains` block inside of each",
+					taker.name, position(taker.token), p.name)
+			}
+			taker, domains = p, shared
+		}
+		entries = append(entries, &Group{DNSProviderRaw: p.raw, Domains: domains, Except: b.group.Except})
+	}
+	switch {
+	case len(entries) == 0 || len(entries) == 1 && taker != nil:
+		return nil, nil
+	case taker == nil && shared != nil:
+		return nil, errorAt(b.domains[0].zone, "these domains belong to no provider, for every provider of the block has its own; write them inside of a `provider`")
+	case taker != nil && shared == nil:
+		return nil, errorAt(taker.token, "the provider %s has no domains; write a `domains` block inside of it", taker.name)
+	}
+	return entries, nil
+}
+
+// positioned matches errors that have a position in a Caddyfile already.
+var positioned = regexp.MustCompile(`, at .+:\d+`)
+
+// parseModule parses the segment of a module, whose name is the dispenser's
+// current token.
+func parseModule(d *caddyfile.Dispenser, namespace, inlineKey, kind string) (json.RawMessage, error) {
+	name := d.Val()
+	id := namespace + "." + name
+	if _, err := caddy.GetModule(id); err != nil {
+		var known []string
+		for _, info := range caddy.GetModules(namespace) {
+			known = append(known, info.ID.Name())
+		}
+		if hint := didYouMean(name, known); hint != "" {
+			return nil, d.Errf("unknown %s %q%s", kind, name, hint)
+		}
+		return nil, d.Errf("unknown %s %q: this build of Caddy has no module %s; build one with a package that has it (xcaddy build --with <package>)", kind, name, id)
+	}
+	start := d.Token()
+	unm, err := caddyfile.UnmarshalModule(d, id)
+	if err != nil {
+		if positioned.MatchString(err.Error()) {
+			return nil, err
+		}
+		return nil, errorAt(start, "%s %s: %w", kind, name, err)
+	}
+	var warnings []caddyconfig.Warning
+	raw := caddyconfig.JSONModuleObject(unm, inlineKey, name, &warnings)
+	if len(warnings) > 0 {
+		return nil, errorAt(start, "%s %s: %s", kind, name, warnings[0].Message)
+	}
+	return raw, nil
+}
+
+// position is where the token is, for messages that tell of two places.
+func position(t caddyfile.Token) string { return fmt.Sprintf("%s:%d", t.File, t.Line) }
+
+// errorAt makes an error with the position of a token.
+func errorAt(t caddyfile.Token, format string, args ...any) error {
+	d := caddyfile.NewDispenser([]caddyfile.Token{t})
+	d.Next()
+	return d.Errf(format, args...)
+}
+
+// didYouMean names the known word that is closest to the given one, if one is
+// close.
+func didYouMean(word string, known []string) string {
+	slices.Sort(known)
+	best, least := "", 2+len(word)/4
+	for _, k := range known {
+		if d := editDistance(word, k); d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// editDistance counts the insertions, deletions and substitutions between
+// two words.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			substitute := diagonal
+			if a[i] != b[j] {
+				substitute++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,148 @@
+package dynamicdns
+
+import (
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// zoneOption is a line of the option `domains`.
+type zoneOption struct {
+	zone  caddyfile.Token
+	names []caddyfile.Token
+}
+
+// parseZones parses the block of the option `domains`.
+func parseZones(d *caddyfile.Dispenser) ([]zoneOption, error) {
+	if d.NextArg() {
+		return nil, d.Errf("unexpected argument %q: domains takes a block, with a line `<zone> [<names...>]` for each zone", d.Val())
+	}
+	var zones []zoneOption
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		z := zoneOption{zone: d.Token()}
+		for d.NextArg() {
+			z.names = append(z.names, d.Token())
+		}
+		if opensBlock(d) {
+			return nil, d.Errf("the zone %q takes no block; write its names after it, as in `%s @ www`", z.zone.Text, z.zone.Text)
+		}
+		zones = append(zones, z)
+	}
+	if zones == nil {
+		return nil, d.Err("domains needs a block, with a line `<zone> [<names...>]` for each zone")
+	}
+	return zones, nil
+}
+
+// namer makes the JSON form of `domains`, and checks the names as far as that
+// is possible before placeholders are replaced.
+type namer struct {
+	dynamic bool
+	// places tells where each name was written.
+	places map[string]string
+}
+
+func (n *namer) domains(zones []zoneOption) (map[string][]string, error) {
+	if zones == nil {
+		return nil, nil
+	}
+	domains := make(map[string][]string)
+	spelling := make(map[string]string)
+	for _, z := range zones {
+		zone := z.zone.Text
+		canonical := zone
+		if !strings.ContainsAny(zone, "{}") {
+			var err error
+			if canonical, err = normalizeZone(zone); err != nil {
+				return nil, errorAt(z.zone, "%w", err)
+			}
+		}
+		if first, ok := spelling[canonical]; ok {
+			zone = first
+		} else {
+			spelling[canonical] = zone
+			domains[zone] = []string{}
+		}
+		names := z.names
+		if len(names) == 0 && !n.dynamic {
+			apex := z.zone
+			apex.Text = "@"
+			names = []caddyfile.Token{apex}
+		}
+		for _, name := range names {
+			if err := n.check(name, canonical); err != nil {
+				return nil, err
+			}
+			domains[zone] = append(domains[zone], name.Text)
+		}
+	}
+	return domains, nil
+}
+
+// check refuses a name that is none, or that was there before.
+func (n *namer) check(name caddyfile.Token, zone string) error {
+	canonical := name.Text
+	if !strings.ContainsAny(name.Text+zone, "{}") {
+		var err error
+		if canonical, err = normalizeName(name.Text, zone); err != nil {
+			return errorAt(name, "%w", err)
+		}
+	}
+	key := canonical + " " + zone
+	if place, ok := n.places[key]; ok {
+		return errorAt(name, "the name %q of the zone %q is managed already, by %s; write it in one place", canonical, strings.TrimSuffix(zone, "."), place)
+	}
+	n.places[key] = position(name)
+	return nil
+}
+
+// cutDomains takes the blocks of the option `domains` out of the segment of a
+// provider. A provider may have an option of that name which opens no block.
+func cutDomains(segment []caddyfile.Token) (rest []caddyfile.Token, blocks [][]caddyfile.Token) {
+	depth, start := 0, -1
+	for i, token := range segment {
+		switch {
+		case isBrace(token, "{"):
+			depth++
+		case isBrace(token, "}"):
+			depth--
+		case depth == 1 && start < 0 && token.Text == "domains" && startsLine(segment, i) && i+1 < len(segment) && isBrace(segment[i+1], "{"):
+			start = i
+		}
+		if start < 0 {
+			rest = append(rest, token)
+		} else if depth == 1 && i > start {
+			blocks = append(blocks, segment[start:i+1])
+			start = -1
+		}
+	}
+	if n := len(rest); blocks != nil && n > 1 && isBrace(rest[n-2], "{") {
+		rest = rest[:n-2] // nothing but domains was in the provider's block
+	}
+	return rest, blocks
+}
+
+// opensBlock reports whether the next token opens a block.
+func opensBlock(d *caddyfile.Dispenser) bool {
+	if !d.Next() {
+		return false
+	}
+	defer d.Prev()
+	return isBrace(d.Token(), "{")
+}
+
+// isBrace reports whether the token is this brace, and not a quoted one or one
+// in a heredoc.
+func isBrace(t caddyfile.Token, brace string) bool {
+	d := caddyfile.NewDispenser([]caddyfile.Token{t})
+	d.Next()
+	return d.ValRaw() == brace && t.NumLineBreaks() == 0
+}
+
+// startsLine reports whether a token, which is not the first, is the first of
+// its line.
+func startsLine(segment []caddyfile.Token, i int) bool {
+	d := caddyfile.NewDispenser(segment[i-1 : i+1])
+	d.Next()
+	return d.NextLine()
+}

@@ -1,0 +1,136 @@
+package dynamicdns
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// defaultEchoEndpoints are services that answer over both families, run by
+// different people: what one of them says can be checked with the others.
+// Cloudflare runs icanhazip.com as well as its trace, so these two stand apart
+// and count as one.
+var defaultEchoEndpoints = []string{
+	"https://icanhazip.com",
+	"https://ifconfig.me/ip",
+	"https://ident.me",
+	"https://one.one.one.one/cdn-cgi/trace",
+	"https://api64.ipify.org",
+	"https://ipecho.net/plain",
+	"https://wtfismyip.com/text",
+}
+
+// echoEndpoint is the URL of an echo service.
+type echoEndpoint struct {
+	url      *url.URL
+	host     string
+	operator string     // whose answers count as one
+	addr     netip.Addr // of a host that is an address
+}
+
+// newEchoEndpoints parses a list of URLs with placeholders.
+func newEchoEndpoints(raws []string) ([]*echoEndpoint, error) {
+	repl := caddy.NewReplacer()
+	var endpoints []*echoEndpoint
+	seen := make(map[string]string)
+	for _, raw := range raws {
+		s, err := repl.ReplaceOrErr(raw, true, true)
+		if err != nil {
+			return nil, fmt.Errorf("endpoint %q: %w", raw, err)
+		}
+		e, err := newEchoEndpoint(s)
+		if err != nil {
+			return nil, fmt.Errorf("endpoint %q: %w", raw, err)
+		}
+		if other, ok := seen[e.url.String()]; ok {
+			return nil, fmt.Errorf("endpoint %q is the same as %q: remove one of them", raw, other)
+		}
+		seen[e.url.String()] = raw
+		endpoints = append(endpoints, e)
+	}
+	return endpoints, nil
+}
+
+func newEchoEndpoint(s string) (*echoEndpoint, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, fmt.Errorf("not a URL (%w): write one such as https://icanhazip.com", withoutURL(err))
+	}
+	host := strings.ToLower(u.Hostname())
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http", host == "":
+		return nil, errors.New("not the URL of a web service: write one such as https://icanhazip.com")
+	case u.Fragment != "":
+		return nil, errors.New("a service never sees what follows a #: leave it out")
+	}
+	addr, _ := netip.ParseAddr(host)
+	if addr.Is4In6() {
+		return nil, fmt.Errorf("the host is an IPv4-mapped address: write %s", addr.Unmap())
+	}
+
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	port := u.Port()
+	if port == map[string]string{"https": "443", "http": "80"}[u.Scheme] {
+		port = ""
+	}
+	u.Host = host
+	if port != "" {
+		u.Host = net.JoinHostPort(host, port)
+	} else if strings.Contains(host, ":") {
+		u.Host = "[" + host + "]"
+	}
+	return &echoEndpoint{url: u, host: host, operator: echoOperator(u), addr: addr}, nil
+}
+
+// echoOperator tells who answers at the URL: the host, except that every site
+// behind Cloudflare has its trace, and that it runs icanhazip.com.
+func echoOperator(u *url.URL) string {
+	host := u.Hostname()
+	if u.Path == "/cdn-cgi/trace" || host == "icanhazip.com" || strings.HasSuffix(host, ".icanhazip.com") {
+		return "cloudflare.com"
+	}
+	return host
+}
+
+// countOperators counts those who can be asked over the family.
+func countOperators(endpoints []*echoEndpoint, v6 bool) int {
+	operators := make(map[string]bool)
+	for _, e := range endpoints {
+		if e.has(v6) {
+			operators[e.operator] = true
+		}
+	}
+	return len(operators)
+}
+
+// has reports whether the endpoint may have an address of the family.
+func (e *echoEndpoint) has(v6 bool) bool { return !e.addr.IsValid() || e.addr.Is6() == v6 }
+
+// echoRoutable reports whether the machine has a route to the address and a
+// source address fit for it. Connecting a UDP socket asks the kernel just
+// that, and sends nothing.
+func echoRoutable(to netip.Addr) bool {
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 443)))
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	from := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
+	return !from.IsLinkLocalUnicast() || to.IsLinkLocalUnicast()
+}
+
+// echoFarAddr returns an address that only a default route leads to: that of
+// a.root-servers.net.
+func echoFarAddr(v6 bool) netip.Addr {
+	if v6 {
+		return netip.MustParseAddr("2001:503:ba3e::2:30")
+	}
+	return netip.MustParseAddr("198.41.0.4")
+}

@@ -1,0 +1,433 @@
+package dynamicdns
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// pool holds what outlives a configuration.
+var pool = caddy.NewUsagePool()
+
+// poolKey names an entry of the pool: a zone at a provider configuration, the
+// detection of a set of sources, or the call slots of a provider
+// configuration.
+type poolKey struct {
+	kind, config, zone string
+}
+
+// account is what all zones of one provider configuration share.
+type account struct {
+	slots chan struct{}
+}
+
+// Destruct implements caddy.Destructor.
+func (*account) Destruct() error { return nil }
+
+// group is a Group with everything it leaves out filled in and looked up.
+type group struct {
+	*Group
+	// where is the place in the configuration, for messages.
+	where       string
+	provider    *provider
+	providerKey string
+	detector    *detector
+	// zones are the canonical names to manage, by canonical zone.
+	zones map[string][]string
+	// except are the hosts that dynamic_domains leaves out.
+	except map[string]bool
+}
+
+func (g *group) updateOnly() bool { return g.UpdateOnly != nil && *g.UpdateOnly }
+
+func (g *group) dynamicDomains() bool { return g.DynamicDomains != nil && *g.DynamicDomains }
+
+// enabled reports whether the group publishes addresses of the family.
+func (g *group) enabled(f family) bool { return g.detector.enabled(f) }
+
+// entry names a place below the group in the configuration.
+func (g *group) entry(name string) string {
+	if g.where == "" {
+		return name
+	}
+	return g.where + "." + name
+}
+
+// inherit fills in what the entry leaves out from the settings of the first
+// block. Domains are never inherited: each name has one place.
+func (g *Group) inherit(from *Group) {
+	if len(g.IPSourcesRaw) == 0 {
+		g.IPSourcesRaw = slices.Clone(from.IPSourcesRaw)
+	}
+	if len(g.DNSProviderRaw) == 0 {
+		g.DNSProviderRaw = from.DNSProviderRaw
+	}
+	g.UpdateOnly = cmp.Or(g.UpdateOnly, from.UpdateOnly)
+	g.DynamicDomains = cmp.Or(g.DynamicDomains, from.DynamicDomains)
+	g.Versions = cmp.Or(g.Versions, from.Versions)
+	if g.Include == nil {
+		g.Include = from.Include
+	}
+	if g.Exclude == nil {
+		g.Exclude = from.Exclude
+	}
+	g.TTL = cmp.Or(g.TTL, from.TTL)
+}
+
+// provisionGroups makes groups of the settings at the top and the entries of
+// providers.
+func (a *App) provisionGroups() error {
+	var groups []*group
+	if len(a.Domains) > 0 || len(a.Providers) == 0 {
+		groups = append(groups, &group{Group: &a.Group})
+	}
+	for i, entry := range a.Providers {
+		if entry == nil {
+			return fmt.Errorf("providers[%d] is null; write an object with dns_provider and domains", i)
+		}
+		entry.inherit(&a.Group)
+		groups = append(groups, &group{Group: entry, where: fmt.Sprintf("providers[%d]", i)})
+	}
+	l := loader{app: a, providers: make(map[string]*provider), detectors: make(map[string]*detector)}
+	for _, g := range groups {
+		if err := l.load(g); err != nil {
+			if g.where != "" {
+				return fmt.Errorf("%s: %w", g.where, err)
+			}
+			return err
+		}
+	}
+	a.groups = groups
+	return a.checkOverlap()
+}
+
+// loader loads the modules of the groups, each distinct configuration once.
+type loader struct {
+	app       *App
+	providers map[string]*provider
+	detectors map[string]*detector
+}
+
+func (l *loader) load(g *group) error {
+	if len(g.DNSProviderRaw) == 0 {
+		return errors.New("no DNS provider is configured; write `provider <name> ...` (JSON: dns_provider) with a dns.providers module")
+	}
+	if len(g.Domains) == 0 {
+		if g.dynamicDomains() {
+			return errors.New("dynamic_domains has no zones to take hosts for; write them in `domains`, such as `domains { example.com }`")
+		}
+		return errors.New("no domains are configured; write `domains { example.com @ www }`, or use dynamic_domains to take hosts from the sites")
+	}
+	if ttl := time.Duration(g.TTL); ttl != 0 && ttl < time.Second {
+		return fmt.Errorf("ttl %s is too short; write 1s or more", ttl)
+	}
+	if err := l.loadZones(g); err != nil {
+		return err
+	}
+	if err := l.loadProvider(g); err != nil {
+		return err
+	}
+	if g.updateOnly() && g.provider.getter == nil {
+		return fmt.Errorf("update_only needs to know which records exist, and the DNS provider %q cannot read records (it does not implement libdns.RecordGetter); leave update_only out", g.provider.name)
+	}
+	return l.loadDetector(g)
+}
+
+// loadZones brings the names into canonical form.
+func (l *loader) loadZones(g *group) error {
+	repl := caddy.NewReplacer()
+	g.except = make(map[string]bool, len(g.Except))
+	for _, raw := range g.Except {
+		host, err := repl.ReplaceOrErr(raw, true, true)
+		if err == nil {
+			host, err = normalizeHost(host)
+		}
+		if err != nil {
+			return fmt.Errorf("except: %q: %w", raw, err)
+		}
+		g.except[host] = true
+	}
+	g.zones = make(map[string][]string, len(g.Domains))
+	for _, rawZone := range slices.Sorted(maps.Keys(g.Domains)) {
+		resolved, err := repl.ReplaceOrErr(rawZone, true, true)
+		if err != nil {
+			return fmt.Errorf("domains: zone %q: %w", rawZone, err)
+		}
+		zone, err := normalizeZone(resolved)
+		if err != nil {
+			return fmt.Errorf("domains: %w", err)
+		}
+		if _, ok := g.zones[zone]; ok {
+			return fmt.Errorf("domains: zone %q is listed twice; put all its names in one entry", strings.TrimSuffix(zone, "."))
+		}
+		rawNames := g.Domains[rawZone]
+		if len(rawNames) == 0 && !g.dynamicDomains() {
+			rawNames = []string{"@"}
+		}
+		names := make([]string, 0, len(rawNames))
+		for _, rawName := range rawNames {
+			resolved, err := repl.ReplaceOrErr(rawName, true, true)
+			if err != nil {
+				return fmt.Errorf("domains: zone %q: name %q: %w", rawZone, rawName, err)
+			}
+			name, err := normalizeName(resolved, zone)
+			if err != nil {
+				return fmt.Errorf("domains: zone %q: %w", rawZone, err)
+			}
+			names = append(names, name)
+		}
+		g.zones[zone] = names
+	}
+	return nil
+}
+
+func (l *loader) loadProvider(g *group) error {
+	config := resolve(g.DNSProviderRaw)
+	g.providerKey = fingerprint(config)
+	if p, ok := l.providers[g.providerKey]; ok {
+		g.provider = p
+		return nil
+	}
+	name := inlineKey(g.DNSProviderRaw, "name")
+	redact := redactor(config)
+	module, err := l.app.ctx.LoadModule(g.Group, "DNSProviderRaw")
+	if err != nil {
+		return errors.New(redact(fmt.Sprintf("dns_provider: %v", err)))
+	}
+	shared, err := l.app.hold(poolKey{kind: "account", config: g.providerKey}, func() caddy.Destructor {
+		return &account{slots: make(chan struct{}, maxCalls)}
+	})
+	if err != nil {
+		return err
+	}
+	g.provider, err = newProvider(name, module, shared.(*account).slots, redact, l.app.logger)
+	if err != nil {
+		return err
+	}
+	l.providers[g.providerKey] = g.provider
+	return nil
+}
+
+func (l *loader) loadDetector(g *group) error {
+	if !g.Versions.V4Enabled() && !g.Versions.V6Enabled() {
+		return errors.New("versions: both IPv4 and IPv6 are disabled, so there is nothing to publish; enable one")
+	}
+	if len(g.IPSourcesRaw) == 0 {
+		g.IPSourcesRaw = []json.RawMessage{[]byte(`{"source":"simple_http"}`)}
+	}
+	id, err := json.Marshal([]any{g.IPSourcesRaw, g.Versions.V4Enabled(), g.Versions.V6Enabled(), g.Include, g.Exclude})
+	if err != nil {
+		return err
+	}
+	key := fingerprint(resolve(id))
+	if d, ok := l.detectors[key]; ok {
+		g.detector = d
+		return nil
+	}
+	filter, err := newAddrFilter(g.Include, g.Exclude)
+	if err != nil {
+		return err
+	}
+	d := &detector{filter: filter, logger: l.app.logger}
+	if g.Versions != nil {
+		d.versions = *g.Versions
+	}
+	names := make([]string, len(g.IPSourcesRaw))
+	for i, raw := range g.IPSourcesRaw {
+		names[i] = inlineKey(raw, "source")
+	}
+	modules, err := l.app.ctx.LoadModule(g.Group, "IPSourcesRaw")
+	if err != nil {
+		return fmt.Errorf("ip_sources: %w", err)
+	}
+	for i, module := range modules.([]any) {
+		src, ok := module.(IPSource)
+		if !ok {
+			return fmt.Errorf("ip_sources[%d]: the module %q is no IP source: it does not implement dynamicdns.IPSource", i, names[i])
+		}
+		_, trusted := module.(*Static)
+		d.sources = append(d.sources, &source{IPSource: src, name: names[i], trusted: trusted, busy: make(chan struct{}, 1)})
+	}
+	known, err := l.app.hold(poolKey{kind: "detection", config: key}, func() caddy.Destructor { return new(detection) })
+	if err != nil {
+		return err
+	}
+	d.known = known.(*detection)
+	l.detectors[key] = d
+	g.detector = d
+	return nil
+}
+
+// checkOverlap refuses an RRset that two places of the configuration would
+// fight over.
+func (a *App) checkOverlap() error {
+	type owner struct {
+		fqdn string
+		f    family
+	}
+	places := make(map[owner]string)
+	for _, g := range a.groups {
+		for zone, names := range g.zones {
+			for _, name := range names {
+				place := fmt.Sprintf("%s under zone %q", g.entry("domains"), strings.TrimSuffix(zone, "."))
+				for f := v4; f < families; f++ {
+					if !g.enabled(f) {
+						continue
+					}
+					key := owner{absoluteName(name, zone), f}
+					if other, ok := places[key]; ok {
+						return fmt.Errorf("the name %q is managed twice: in %s and in %s; leave it in one of them", strings.TrimSuffix(key.fqdn, "."), other, place)
+					}
+					places[key] = place
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// newChecker makes the keepers and the checker that feeds them.
+func (a *App) newChecker(ctx context.Context) *checker {
+	type reader struct {
+		keeper *keeper
+		claim  int
+	}
+	readers := make(map[*detector][]reader)
+	keepers := make(map[poolKey]*keeper)
+	c := &checker{
+		interval: time.Duration(a.CheckInterval),
+		ask:      make(chan chan<- struct{}),
+		logger:   a.logger,
+	}
+	for _, g := range a.groups {
+		if !slices.Contains(c.detectors, g.detector) {
+			c.detectors = append(c.detectors, g.detector)
+		}
+		for _, zoneName := range slices.Sorted(maps.Keys(g.zones)) {
+			names := slices.Clone(g.zones[zoneName])
+			if len(names) == 0 {
+				continue
+			}
+			slices.Sort(names)
+			key := poolKey{kind: "zone", config: g.providerKey, zone: zoneName}
+			k, ok := keepers[key]
+			if !ok {
+				shared, _ := a.hold(key, func() caddy.Destructor { return newZone(zoneName) })
+				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage()}, time.Duration(a.VerifyInterval), nil, a.logger)
+				keepers[key] = k
+				a.keepers = append(a.keepers, k)
+			}
+			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims)})
+			k.claims = append(k.claims, claim{
+				names:      slices.Clip(names),
+				enabled:    [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)},
+				ttl:        time.Duration(g.TTL),
+				updateOnly: g.updateOnly(),
+			})
+		}
+	}
+	c.tell = func(d *detector) {
+		known, _ := d.known.get()
+		for f := v4; f < families; f++ {
+			if len(known[f].addrs) == 0 || !d.enabled(f) {
+				continue
+			}
+			for _, r := range readers[d] {
+				r.keeper.wish(r.claim, f, known[f].addrs, known[f].source)
+			}
+		}
+	}
+	if a.Watch == nil || *a.Watch {
+		c.events = watchAddresses(ctx, a.logger)
+	}
+	a.logManaged()
+	return c
+}
+
+// logManaged says once per start what is managed.
+func (a *App) logManaged() {
+	var zones []string
+	names := 0
+	for _, k := range a.keepers {
+		zones = append(zones, strings.TrimSuffix(k.zone.name, "."))
+		for _, c := range k.claims {
+			names += len(c.names)
+		}
+	}
+	slices.Sort(zones)
+	a.logger.Info("managing DNS records", zap.Strings("zones", slices.Compact(zones)), zap.Int("names", names))
+}
+
+// hold takes an entry of the pool, or makes it, until Cleanup.
+func (a *App) hold(key poolKey, make func() caddy.Destructor) (any, error) {
+	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return make(), nil })
+	if err == nil {
+		a.held = append(a.held, key)
+	}
+	return value, err
+}
+
+// resolve returns the configuration with its placeholders replaced, so that
+// other credentials behind the same placeholder are seen to be others.
+func resolve(raw json.RawMessage) json.RawMessage {
+	var v any
+	if json.Unmarshal(raw, &v) != nil {
+		return raw
+	}
+	repl := caddy.NewReplacer()
+	var walk func(v any) any
+	walk = func(v any) any {
+		switch v := v.(type) {
+		case string:
+			return repl.ReplaceAll(v, "")
+		case []any:
+			for i := range v {
+				v[i] = walk(v[i])
+			}
+		case map[string]any:
+			for k := range v {
+				v[k] = walk(v[k])
+			}
+		}
+		return v
+	}
+	out, err := json.Marshal(walk(v))
+	if err != nil {
+		return raw
+	}
+	return out
+}
+
+func fingerprint(config []byte) string {
+	sum := sha256.Sum256(config)
+	return hex.EncodeToString(sum[:])
+}
+
+// absoluteName returns the FQDN of a canonical name in a canonical zone.
+func absoluteName(name, zone string) string {
+	if name == "@" {
+		return zone
+	}
+	return name + "." + zone
+}
+
+// inlineKey returns the value of the key that names a module.
+func inlineKey(raw json.RawMessage, key string) string {
+	var fields map[string]json.RawMessage
+	var name string
+	if json.Unmarshal(raw, &fields) == nil {
+		_ = json.Unmarshal(fields[key], &name)
+	}
+	return name
+}

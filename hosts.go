@@ -1,0 +1,152 @@
+package dynamicdns
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// autoHTTPSServer is the server that automatic HTTPS adds for redirects. Its
+// routes repeat hosts of sites.
+const autoHTTPSServer = "remaining_auto_https_redirects"
+
+// siteHosts remembers the hosts that dynamic_domains took from the sites, so
+// that after a reload it can be said which are gone. It outlives a
+// configuration.
+type siteHosts struct {
+	fqdns map[string]bool
+}
+
+// Destruct implements caddy.Destructor.
+func (*siteHosts) Destruct() error { return nil }
+
+// addDynamicDomains adds the hosts of the http app's sites to the groups with
+// dynamic_domains. It must not run before Start: the http app may provision
+// this one, and would get it half done.
+func (a *App) addDynamicDomains() error {
+	var zones []string
+	managed := make(map[string]bool)
+	for _, g := range a.groups {
+		for zone, names := range g.zones {
+			for _, name := range names {
+				managed[absoluteName(name, zone)] = true
+			}
+			if g.dynamicDomains() {
+				zones = append(zones, zone)
+			}
+		}
+	}
+	if len(zones) == 0 {
+		return nil
+	}
+	hosts, err := a.siteHosts()
+	if err != nil {
+		return err
+	}
+	taken := make(map[string]bool)
+	var outside []string
+	for _, host := range hosts {
+		zone, name, ok := matchZone(host, zones)
+		if !ok {
+			outside = append(outside, host)
+			continue
+		}
+		fqdn := absoluteName(name, zone)
+		for _, g := range a.groups {
+			names, listed := g.zones[zone]
+			if !listed || !g.dynamicDomains() || g.except[host] {
+				continue
+			}
+			taken[fqdn] = true
+			if !managed[fqdn] {
+				g.zones[zone] = append(names, name)
+			}
+		}
+	}
+	if len(outside) > 0 {
+		a.logger.Debug("hosts in no zone of dynamic_domains", zap.Strings("hosts", outside))
+	}
+	return a.sayGone(taken, managed)
+}
+
+// sayGone says which hosts were managed before a reload and no longer are.
+func (a *App) sayGone(taken, managed map[string]bool) error {
+	value, err := a.hold(poolKey{kind: "hosts"}, func() caddy.Destructor { return new(siteHosts) })
+	if err != nil {
+		return err
+	}
+	before := value.(*siteHosts)
+	var gone []string
+	for fqdn := range before.fqdns {
+		if !taken[fqdn] && !managed[fqdn] {
+			gone = append(gone, strings.TrimSuffix(fqdn, "."))
+		}
+	}
+	before.fqdns = taken
+	if len(gone) > 0 {
+		slices.Sort(gone)
+		a.logger.Info("hosts are no longer among the sites; their DNS records stay as they are", zap.Strings("hosts", gone))
+	}
+	return nil
+}
+
+// siteHosts returns the hosts of all sites, sorted and each once, in
+// lower-case ASCII.
+func (a *App) siteHosts() ([]string, error) {
+	app, err := a.ctx.AppIfConfigured("http")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	httpApp, ok := app.(*caddyhttp.App)
+	if !ok {
+		return nil, nil
+	}
+	hosts := make(map[string]bool)
+	repl := caddy.NewReplacer()
+	add := func(host string) {
+		resolved, err := repl.ReplaceOrErr(host, true, true)
+		if err == nil {
+			resolved, err = normalizeHost(resolved)
+		}
+		if err != nil {
+			a.logger.Debug("host of a site is no DNS name", zap.String("host", host), zap.Error(err))
+			return
+		}
+		hosts[resolved] = true
+	}
+	for name, server := range httpApp.Servers {
+		if name != autoHTTPSServer {
+			eachHost(server.Routes, add)
+		}
+	}
+	return slices.Sorted(maps.Keys(hosts)), nil
+}
+
+// eachHost calls add for the hosts that the routes match, nested ones too.
+// Automatic HTTPS adds routes of its own, whose matchers are no pointers.
+func eachHost(routes caddyhttp.RouteList, add func(string)) {
+	for _, route := range routes {
+		for _, set := range route.MatcherSets {
+			for _, matcher := range set {
+				if match, ok := matcher.(*caddyhttp.MatchHost); ok {
+					for _, host := range *match {
+						add(host)
+					}
+				}
+			}
+		}
+		for _, handler := range route.Handlers {
+			if sub, ok := handler.(*caddyhttp.Subroute); ok {
+				eachHost(sub.Routes, add)
+			}
+		}
+	}
+}

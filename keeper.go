@@ -1,0 +1,350 @@
+package dynamicdns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+)
+
+// freshFor is how old what was read may be when it is written upon. Others
+// may have put a CNAME there since, or deleted what update_only must not
+// create.
+const freshFor = time.Minute
+
+// keeper keeps one zone as the configuration that it belongs to wishes. It
+// reads, plans, writes and reads back, and comes again after a failure or
+// when it is time to verify.
+type keeper struct {
+	zone           *zone
+	key            poolKey
+	provider       *provider
+	memory         memory
+	verifyInterval time.Duration
+	logger         *zap.Logger
+	wake           chan struct{}
+
+	// claims is guarded by zone.mu.
+	claims []claim
+}
+
+func newKeeper(z *zone, key poolKey, p *provider, m memory, verifyInterval time.Duration, claims []claim, logger *zap.Logger) *keeper {
+	return &keeper{
+		zone:           z,
+		key:            key,
+		provider:       p,
+		memory:         m,
+		verifyInterval: verifyInterval,
+		logger:         logger.With(zap.String("zone", strings.TrimSuffix(z.name, ".")), zap.String("provider", p.name)),
+		wake:           make(chan struct{}, 1),
+		claims:         claims,
+	}
+}
+
+// wish sets the addresses of one family in the i-th claim. The newest wish
+// replaces the one before, whether or not that came true.
+func (k *keeper) wish(i int, f family, addrs []netip.Addr, source string) {
+	k.zone.mu.Lock()
+	defer k.zone.mu.Unlock()
+	c := &k.claims[i]
+	same := slices.Equal(c.addrs[f], addrs)
+	c.addrs[f], c.source[f] = addrs, source
+	if !same && k.zone.owner() == k {
+		k.zone.adopt(k.claims)
+		k.nudge()
+	}
+}
+
+func (k *keeper) nudge() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run keeps the zone until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		k.zone.mu.Lock()
+		next, ok := k.zone.due(k)
+		k.zone.mu.Unlock()
+		timer.Stop()
+		if ok {
+			timer.Reset(max(0, time.Until(next)))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.wake:
+			continue
+		case <-timer.C:
+			k.takeTurn(ctx)
+		}
+	}
+}
+
+// takeTurn does one round, once no other keeper and no call that was given
+// up is busy with the zone.
+func (k *keeper) takeTurn(ctx context.Context) {
+	select {
+	case k.zone.turn <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	defer func() { <-k.zone.turn }()
+	if !k.zone.waitHung(ctx) {
+		return
+	}
+	k.round(ctx)
+}
+
+// round makes the zone as wished, as far as it goes today.
+func (k *keeper) round(ctx context.Context) {
+	z := k.zone
+	z.mu.Lock()
+	if _, ok := z.due(k); !ok {
+		z.mu.Unlock()
+		return
+	}
+	claims := slices.Clone(z.claims)
+	before := z.view
+	now := time.Now()
+	mustRead := k.provider.getter != nil && (z.stale || z.failures > 0 ||
+		z.todo && now.Sub(z.verified) > freshFor ||
+		!now.Before(z.verifyAt(k.verifyInterval)) ||
+		len(z.unverified) > 0 && !now.Before(z.nextLook))
+	mustLoad := k.provider.getter == nil && z.stale
+	z.todo = false
+	z.mu.Unlock()
+
+	var readErr error
+	switch {
+	case mustRead:
+		readErr = k.read(ctx, claims)
+	case mustLoad:
+		k.recall(ctx)
+	}
+	if ctx.Err() != nil {
+		k.again()
+		return
+	}
+
+	w := k.newWriting(claims, readErr != nil)
+	if !errors.Is(readErr, errAbandoned) {
+		w.run(ctx)
+	}
+	if ctx.Err() != nil {
+		k.again()
+		return
+	}
+	k.report(before, w)
+	k.finish(errors.Join(readErr, w.readErr), w.errs, w.changes)
+}
+
+// again makes the next keeper of the zone start over, for this one was
+// stopped in the middle.
+func (k *keeper) again() {
+	k.zone.mu.Lock()
+	defer k.zone.mu.Unlock()
+	k.zone.todo = true
+	if heir := k.zone.owner(); heir != nil {
+		heir.nudge()
+	}
+}
+
+// call runs fn against the provider and notes a call that did not return.
+func (k *keeper) call(ctx context.Context, write bool, fn func(context.Context) error) error {
+	done, err := k.provider.call(ctx, write, fn)
+	if errors.Is(err, errAbandoned) {
+		k.zone.mu.Lock()
+		k.zone.hung, k.zone.hungSince = done, time.Now()
+		k.zone.stale = true
+		k.zone.mu.Unlock()
+		k.outlive(done)
+	}
+	return err
+}
+
+// outlive keeps the zone's state until a call that was given up has returned,
+// also when no configuration is left that has the zone, so that one which has
+// it again does not start a second call beside it.
+func (k *keeper) outlive(done <-chan struct{}) {
+	_, _, err := pool.LoadOrNew(k.key, func() (caddy.Destructor, error) { return k.zone, nil })
+	if err != nil {
+		return
+	}
+	go func() {
+		<-done
+		_, _ = pool.Delete(k.key)
+	}()
+}
+
+// read stores what the provider holds of the claimed names.
+func (k *keeper) read(ctx context.Context, claims []claim) error {
+	var view zoneView
+	err := k.call(ctx, false, func(ctx context.Context) error {
+		seen, err := k.provider.read(ctx, k.zone.name, func(name string) (string, bool) {
+			return claimed(claims, name)
+		})
+		view = seen
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading records: %w", err)
+	}
+	share(view, claims)
+	for _, key := range k.zone.sawAll(view, time.Now()) {
+		k.logger.Info("DNS record shows the change that was accepted before",
+			zap.String("name", key.name), zap.String("type", key.family.rrType()),
+			zap.Stringers("to", view.sets[key].addrs))
+	}
+	return nil
+}
+
+// share lets RRsets that are as wished use the wish's own slice, which at
+// thousands of names is most of what a zone costs at rest.
+func share(view zoneView, claims []claim) {
+	for i := range claims {
+		for f := v4; f < families; f++ {
+			for key, set := range view.sets {
+				if key.family == f && slices.Equal(set.addrs, claims[i].addrs[f]) {
+					set.addrs = claims[i].addrs[f]
+					view.sets[key] = set
+				}
+			}
+		}
+	}
+}
+
+// recall loads what a provider that cannot be read last accepted.
+func (k *keeper) recall(ctx context.Context) {
+	view, err := k.memory.load(ctx, k.provider.name, k.zone.name)
+	if err != nil {
+		k.logger.Warn("cannot tell what was written before; writing once more", zap.Error(err))
+	}
+	k.zone.mu.Lock()
+	k.zone.view, k.zone.stale = view, false
+	k.zone.mu.Unlock()
+}
+
+// report says what came true, what was left alone, and what is not yet to be
+// seen.
+func (k *keeper) report(before zoneView, w *writing) {
+	for _, c := range w.confirmed {
+		if c.onlyTTL {
+			k.logger.Info("updated TTL of DNS record",
+				zap.String("name", c.key.name), zap.String("type", c.key.family.rrType()),
+				zap.Duration("ttl", c.ttl))
+			continue
+		}
+		message := "updated DNS record"
+		switch {
+		case slices.Equal(before.sets[c.key].addrs, c.to):
+			message = "repaired drift: somebody else had changed the DNS record"
+		case len(c.from) == 0:
+			message = "created DNS record"
+		}
+		k.logger.Info(message,
+			zap.String("name", c.key.name), zap.String("type", c.key.family.rrType()),
+			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
+			zap.String("source", c.source))
+	}
+	if len(w.waiting) > 0 {
+		k.logger.Warn("the provider accepted changes but does not show them yet; looking again",
+			zap.Strings("records", describe(w.waiting)), zap.Duration("in", firstLook))
+	}
+
+	z := k.zone
+	z.mu.Lock()
+	known := z.left
+	z.left = w.left
+	z.mu.Unlock()
+	for _, l := range w.left {
+		if slices.Contains(known, l) {
+			continue
+		}
+		log := k.logger.Info
+		if l.blocked {
+			log = k.logger.Error
+		}
+		log("leaving DNS record alone: "+l.reason,
+			zap.String("name", l.key.name), zap.String("type", l.key.family.rrType()))
+	}
+}
+
+// finish decides when to come again.
+func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
+	z := k.zone
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	clear(z.failed)
+	for key, err := range errs {
+		z.failed[key] = err.Error()
+	}
+	if len(z.unverified) > 0 && !time.Now().Before(z.nextLook) {
+		z.nextLook = time.Now().Add(lookPause(z.looks))
+		z.looks++
+	}
+	err := readErr
+	if len(errs) > 0 {
+		err = errors.Join(distinct(errs, changes), readErr)
+	}
+	if err == nil {
+		if z.lastErr != "" {
+			k.logger.Info("working again", zap.Duration("after", time.Since(z.failedAt).Round(time.Second)))
+		}
+		z.failures, z.lastErr = 0, ""
+		return
+	}
+	z.failures++
+	pause := backoff(z.failures)
+	z.nextTry = time.Now().Add(pause)
+	if z.lastErr == "" {
+		z.failedAt = time.Now()
+	}
+	same := withoutDigits(err.Error()) == withoutDigits(z.lastErr)
+	z.lastErr = err.Error()
+	log := k.logger.Error
+	if same && bits.OnesCount(uint(z.failures)) > 1 {
+		log = k.logger.Debug
+	}
+	message := "updating DNS failed"
+	if len(errs) == 0 {
+		message = "reading DNS failed"
+	}
+	failed := slices.DeleteFunc(slices.Clone(changes), func(c change) bool { return errs[c.key] == nil })
+	log(message+"; retrying in "+pause.Round(time.Second).String(),
+		zap.Strings("records", describe(failed)), zap.Int("attempt", z.failures), zap.Error(err))
+}
+
+// distinct joins the errors, each message once, in the order of the changes.
+func distinct(errs map[rrKey]error, changes []change) error {
+	var out []error
+	seen := make(map[string]bool)
+	for _, c := range changes {
+		if err := errs[c.key]; err != nil && !seen[err.Error()] {
+			seen[err.Error()] = true
+			out = append(out, err)
+		}
+	}
+	return errors.Join(out...)
+}
+
+// withoutDigits makes errors comparable that differ by a port or request ID.
+func withoutDigits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return -1
+		}
+		return r
+	}, s)
+}

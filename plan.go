@@ -1,0 +1,229 @@
+package dynamicdns
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// defaultTTL is what a new record gets where no TTL is configured, and an
+// existing one that reads as having none. Route 53 takes a TTL of 0 at its
+// word, so it is never sent.
+const defaultTTL = 5 * time.Minute
+
+// family is an address family, and with it a record type.
+type family uint8
+
+const (
+	v4 family = iota
+	v6
+	families
+)
+
+func familyOf(addr netip.Addr) family {
+	if addr.Is4() {
+		return v4
+	}
+	return v6
+}
+
+func (f family) String() string { return [families]string{"ipv4", "ipv6"}[f] }
+
+func (f family) rrType() string { return [families]string{"A", "AAAA"}[f] }
+
+// rrKey identifies an RRset within a zone.
+type rrKey struct {
+	name   string
+	family family
+}
+
+func (k rrKey) String() string { return k.name + " " + k.family.rrType() }
+
+func compareKeys(a, b rrKey) int {
+	if a.name != b.name {
+		if a.name < b.name {
+			return -1
+		}
+		return 1
+	}
+	return int(a.family) - int(b.family)
+}
+
+// rrset is an address RRset as a provider shows it: its addresses sorted and
+// each once.
+type rrset struct {
+	addrs []netip.Addr
+	ttl   time.Duration
+}
+
+// zoneView is what is known of the names of a zone that are wished for.
+type zoneView struct {
+	sets   map[rrKey]rrset
+	cnames map[string]string
+}
+
+// claim is what one group of the configuration wishes for in a zone: the
+// same addresses for each of its names.
+type claim struct {
+	// names are relative to the zone, canonical and sorted. No other claim on
+	// the zone has the same name and family.
+	names []string
+	// enabled are the families that are managed.
+	enabled [families]bool
+	// addrs are sorted. No address of a family means that the RRsets of that
+	// family are left alone, for it is disabled or unknown.
+	addrs      [families][]netip.Addr
+	source     [families]string
+	ttl        time.Duration
+	updateOnly bool
+}
+
+// change is one RRset to write whole.
+type change struct {
+	key    rrKey
+	from   []netip.Addr
+	to     []netip.Addr
+	ttl    time.Duration
+	source string
+	// onlyTTL is set where the addresses are right already.
+	onlyTTL bool
+}
+
+// missing returns the wished addresses that are not there.
+func (c change) missing() []netip.Addr { return without(c.to, c.from) }
+
+// stale returns the addresses that are there and not wished.
+func (c change) stale() []netip.Addr { return without(c.from, c.to) }
+
+// onlyAdds reports whether the change leaves all that exists as it is.
+func (c change) onlyAdds() bool {
+	return len(c.from) > 0 && !c.onlyTTL && len(c.stale()) == 0
+}
+
+// leftAlone is a wished RRset that must not be written, and why.
+type leftAlone struct {
+	key    rrKey
+	reason string
+	// blocked is set where something is in the way, so that the wish cannot
+	// come true; otherwise the configuration asks for the restraint.
+	blocked bool
+}
+
+// plan is what must happen for a zone to be as wished.
+type plan struct {
+	changes   []change
+	leftAlone []leftAlone
+}
+
+// makePlan compares what is wished with what is there. It names only RRsets
+// that are wished for. For an RRset of asked, the TTL there was asked for
+// before: where the provider then made another of it, the TTL is no reason to
+// write.
+func makePlan(claims []claim, view zoneView, asked map[rrKey]time.Duration) plan {
+	var p plan
+	for i := range claims {
+		c := &claims[i]
+		for _, name := range c.names {
+			for f := v4; f < families; f++ {
+				if len(c.addrs[f]) > 0 {
+					p.add(c, rrKey{name, f}, view, asked)
+				}
+			}
+		}
+	}
+	return p
+}
+
+func (p *plan) add(c *claim, key rrKey, view zoneView, asked map[rrKey]time.Duration) {
+	if len(view.cnames) > 0 {
+		if target, ok := view.cnames[key.name]; ok {
+			p.leftAlone = append(p.leftAlone, leftAlone{
+				key:     key,
+				reason:  fmt.Sprintf("a CNAME record to %s is in the way; delete it, or take the name out of the configuration", target),
+				blocked: true,
+			})
+			return
+		}
+	}
+	there, exists := view.sets[key]
+	if !exists && c.updateOnly {
+		p.leftAlone = append(p.leftAlone, leftAlone{
+			key:    key,
+			reason: "no such record exists, and update_only creates none",
+		})
+		return
+	}
+	wanted := c.addrs[key.family]
+	same := slices.Equal(there.addrs, wanted)
+	ttl := there.ttl
+	if c.ttl > 0 {
+		ttl = c.ttl
+	}
+	if ttl <= 0 {
+		ttl = defaultTTL
+	}
+	if same && (c.ttl <= 0 || there.ttl == c.ttl || asked[key] == c.ttl) {
+		return
+	}
+	p.changes = append(p.changes, change{
+		key:     key,
+		from:    there.addrs,
+		to:      wanted,
+		ttl:     ttl,
+		source:  c.source[key.family],
+		onlyTTL: same,
+	})
+}
+
+// sameNames reports whether two lists of claims are about the same RRsets
+// with the same settings, whatever their addresses.
+func sameNames(a, b []claim) bool {
+	return slices.EqualFunc(a, b, func(a, b claim) bool {
+		return a.ttl == b.ttl && a.updateOnly == b.updateOnly && a.enabled == b.enabled && slices.Equal(a.names, b.names)
+	})
+}
+
+// wants returns the addresses that the claims wish for at the key.
+func wants(claims []claim, key rrKey) []netip.Addr {
+	for i := range claims {
+		if len(claims[i].addrs[key.family]) == 0 {
+			continue
+		}
+		if _, ok := slices.BinarySearch(claims[i].names, key.name); ok {
+			return claims[i].addrs[key.family]
+		}
+	}
+	return nil
+}
+
+// claimed returns the claims' own copy of the name, if they have it.
+func claimed(claims []claim, name string) (string, bool) {
+	for i := range claims {
+		if at, ok := slices.BinarySearch(claims[i].names, name); ok {
+			return claims[i].names[at], true
+		}
+	}
+	return "", false
+}
+
+// without returns the addresses of a that are not in b.
+func without(a, b []netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, addr := range a {
+		if !slices.Contains(b, addr) {
+			out = append(out, addr)
+		}
+	}
+	return out
+}
+
+// sortAddrs returns the addresses unmapped, sorted, and each once.
+func sortAddrs(addrs []netip.Addr) []netip.Addr {
+	out := make([]netip.Addr, len(addrs))
+	for i, addr := range addrs {
+		out[i] = addr.Unmap()
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}

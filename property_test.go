@@ -1,0 +1,248 @@
+package dynamicdns
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+)
+
+var (
+	propertySeed = flag.Uint64("property.seed", 0, "run TestProperty with this seed only")
+	propertyRuns = flag.Int("property.runs", 2000, "how many seeds TestProperty runs")
+)
+
+// TestProperty: whatever the provider, the zone and what goes wrong, once it
+// stops going wrong the zone is as wished, no name lost its addresses
+// meanwhile, and nothing else was touched. A failing run prints its seed, to
+// be given back with -property.seed.
+func TestProperty(t *testing.T) {
+	if *propertySeed != 0 {
+		property(t, *propertySeed)
+		return
+	}
+	for range *propertyRuns {
+		seed := rand.Uint64() | 1
+		if t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { property(t, seed) }); t.Failed() {
+			t.Fatalf("run again with: go test -run TestProperty . -property.seed=%d", seed)
+		}
+	}
+}
+
+type world struct {
+	*lab
+	rand      *rand.Rand
+	character standin.Named
+	z         *standin.Zones
+	module    string
+	faulty    bool
+
+	// names are managed now, ever those that ever were.
+	names []string
+	ever  map[string]bool
+	addrs []string
+	ttl   string
+	// byHand are when somebody else wrote into the zone.
+	byHand []time.Time
+}
+
+func property(t *testing.T, seed uint64) {
+	bubble(t, func(l *lab) {
+		r := rand.New(rand.NewPCG(seed, seed))
+		all := slices.DeleteFunc(standin.Characters(), func(n standin.Named) bool { return !n.ReadsNames || n.OneValue })
+		w := &world{lab: l, rand: r, character: all[r.IntN(len(all))], ever: make(map[string]bool)}
+		w.z = standin.New(w.character.Character, zoneName)
+		w.z.Put(zoneName, strangers...)
+		for range r.IntN(6) {
+			w.z.Put(zoneName, record(w.oneOf("www", "blog", "@", "other"), "A", w.anyAddr()))
+		}
+		w.module = w.z.Register()
+		w.z.Fail(w.fault)
+		w.newNames()
+		w.newAddrs()
+		w.reload()
+		for range 5 + r.IntN(20) {
+			w.step()
+			w.wait(w.pause())
+		}
+		w.settle()
+		w.check()
+	})
+}
+
+// step does one thing that may happen at any time.
+func (w *world) step() {
+	switch w.rand.IntN(10) {
+	case 0, 1, 2:
+		w.newAddrs()
+	case 3:
+		w.faulty = !w.faulty
+	case 4:
+		w.newNames()
+		w.reload()
+	case 5:
+		w.reload()
+	case 6:
+		w.stop()
+		w.reload()
+	case 7:
+		w.lab.fail(errNetwork)
+	case 8:
+		w.ttl = w.oneOf("", "1m", "10m", "2h")
+		w.reload()
+	case 9:
+		w.drift()
+	}
+}
+
+// drift changes the zone by hand.
+func (w *world) drift() {
+	name := w.oneOf("www", "blog", "@", "other")
+	w.byHand = append(w.byHand, time.Now())
+	if w.rand.IntN(2) == 0 {
+		w.z.Drop(zoneName, name, "A")
+	}
+	if w.rand.IntN(2) == 0 {
+		w.z.Put(zoneName, record(name, w.oneOf("A", "A", "TXT"), "192.0.2.66"))
+	}
+}
+
+func (w *world) fault(standin.Call) standin.Fault {
+	if !w.faulty || w.rand.IntN(3) > 0 {
+		return standin.Fault{}
+	}
+	switch w.rand.IntN(5) {
+	case 0:
+		return standin.Fault{Err: errNetwork, After: 1}
+	case 1:
+		return standin.Fault{Err: errNetwork, After: standin.Everything}
+	case 2:
+		return standin.Fault{Do: func() { panic("index out of range") }}
+	case 3:
+		d := time.Duration(w.rand.IntN(600)) * time.Second
+		return standin.Fault{Do: func() { time.Sleep(d) }}
+	}
+	return standin.Fault{Err: errNetwork}
+}
+
+// settle ends all faults and waits for as long as it may take.
+func (w *world) settle() {
+	w.faulty = false
+	w.address(w.addrs...)
+	// A call that hangs until now ends within ten minutes.
+	w.wait(10 * time.Minute)
+	w.newAddrs()
+	d := maxBackoff + defaultCheckInterval + time.Minute
+	if !w.character.ReadsNow || w.character.Fault != nil || w.character.Set != standin.SetWhole {
+		// An accepted write that has no effect may be a reader that lags,
+		// and is tried again after an hour.
+		d = 3 * time.Hour
+	}
+	w.wait(d)
+	if len(w.byHand) > 0 {
+		w.wait(2 * time.Hour)
+	}
+}
+
+func (w *world) check() {
+	t := w.t
+	for _, name := range w.names {
+		for _, typ := range []string{"A", "AAAA"} {
+			var want []string
+			for _, addr := range w.addrs {
+				if strings.Contains(addr, ":") == (typ == "AAAA") {
+					want = append(want, addr)
+				}
+			}
+			if len(want) == 0 {
+				continue
+			}
+			got := w.z.Values(zoneName, name, typ)
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(slices.Compact(got), want) && (w.character.Reads || len(w.byHand) == 0) {
+				t.Errorf("%s %s is %v, want %v", name, typ, got, want)
+			}
+		}
+	}
+	for _, key := range w.z.Touched(zoneName) {
+		// Who writes whole zones takes back what others wrote at that moment.
+		if w.character.RewritesZone && len(w.byHand) > 0 {
+			break
+		}
+		if !w.ever[key.Name] || key.Type != "A" && key.Type != "AAAA" {
+			t.Errorf("touched %v, which is not ours", key)
+		}
+	}
+	if overlaps := w.z.Overlaps(); len(overlaps) > 0 {
+		t.Errorf("calls overlap: %v", overlaps)
+	}
+	if emptied := w.z.Emptied(zoneName); w.character.KeepsNames && w.character.Reads && len(w.byHand) == 0 && len(emptied) > 0 {
+		t.Errorf("left without an address: %v", emptied)
+	}
+	if strings.Contains(w.wholeLog(), standin.Token) {
+		t.Error("the token is in the log")
+	}
+	if t.Failed() {
+		t.Logf("provider %q, names %v, addresses %v", w.character.Name, w.names, w.addrs)
+		for _, c := range w.z.Calls() {
+			t.Logf("%s-%s %s %v: %v", c.Began.Format("02 15:04:05"), c.Ended.Format("15:04:05"), c.Method, c.Records, c.Err)
+		}
+		for _, c := range w.z.Changes() {
+			t.Logf("%s %s -%v +%v", c.At.Format("02 15:04:05"), c.Method, c.Removed, c.Added)
+		}
+		for _, line := range w.logged("info", "") {
+			t.Log(time.Unix(int64(line["ts"].(float64)), 0).UTC().Format("02 15:04:05"), line)
+		}
+	}
+}
+
+func (w *world) reload() {
+	config := appConfig(w.module, fmt.Sprintf(`{"example.com": ["%s"]}`, strings.Join(w.names, `","`)))
+	if w.ttl != "" {
+		config = strings.Replace(config, "{", `{"ttl": "`+w.ttl+`",`, 1)
+	}
+	w.load(config)
+}
+
+func (w *world) newNames() {
+	names := []string{"www", "blog", "@", "*"}
+	w.rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	w.names = names[:1+w.rand.IntN(len(names))]
+	for _, name := range w.names {
+		w.ever[name] = true
+	}
+}
+
+func (w *world) newAddrs() {
+	w.addrs = nil
+	most := 1
+	if w.character.Several {
+		most = 3
+	}
+	for range 1 + w.rand.IntN(most) {
+		w.addrs = append(w.addrs, w.anyAddr())
+	}
+	if w.rand.IntN(2) == 0 {
+		w.addrs = append(w.addrs, fmt.Sprintf("2606:2800:220:1::%x", 1+w.rand.IntN(3)))
+	}
+	slices.Sort(w.addrs)
+	w.addrs = slices.Compact(w.addrs)
+	w.address(w.addrs...)
+}
+
+func (w *world) anyAddr() string { return fmt.Sprintf("93.184.216.%d", 1+w.rand.IntN(5)) }
+
+func (w *world) pause() time.Duration {
+	return []time.Duration{
+		0, time.Duration(w.rand.IntN(5000)) * time.Millisecond,
+		time.Duration(w.rand.IntN(20)) * time.Minute, time.Duration(w.rand.IntN(5)) * time.Hour,
+	}[w.rand.IntN(4)]
+}
+
+func (w *world) oneOf(choices ...string) string { return choices[w.rand.IntN(len(choices))] }
