@@ -85,12 +85,7 @@ func (d *detection) any() bool {
 	return d.families[v4].addrs != nil || d.families[v6].addrs != nil
 }
 
-func (d *detector) enabled(f family) bool {
-	if f == v4 {
-		return d.versions.V4Enabled()
-	}
-	return d.versions.V6Enabled()
-}
+func (d *detector) enabled(f family) bool { return d.versions.enabled(f) }
 
 // detect finds the addresses of all enabled families at once, so that one
 // that hangs holds no other up, and calls tell for each that is settled. It

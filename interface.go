@@ -35,7 +35,7 @@ type NetInterface struct {
 
 	name         string
 	addrs        func(name string) ([]interfaceAddr, error)
-	defaultRoute func(family addrFamily) (string, error)
+	defaultRoute func(f family) (string, error)
 }
 
 // interfaceAddr is an address of an interface with what decides whether it is
@@ -51,14 +51,6 @@ type interfaceAddr struct {
 // foreverPreferred is how interfaceAddr, like netlink, writes a preferred
 // lifetime that does not end.
 const foreverPreferred = math.MaxUint32
-
-// addrFamily is a protocol version, written as people do.
-type addrFamily string
-
-const (
-	familyIPv4 addrFamily = "IPv4"
-	familyIPv6 addrFamily = "IPv6"
-)
 
 // CaddyModule returns the Caddy module information.
 func (NetInterface) CaddyModule() caddy.ModuleInfo {
@@ -107,11 +99,11 @@ func (n *NetInterface) GetIPs(_ context.Context, settings IPSettings) ([]netip.A
 		ips            []netip.Addr
 		absent, failed []error
 	)
-	for _, family := range []addrFamily{familyIPv4, familyIPv6} {
-		if !family.wanted(settings.IPVersions) {
+	for f := v4; f < families; f++ {
+		if !settings.IPVersions.enabled(f) {
 			continue
 		}
-		ip, err := n.familyIP(family, settings)
+		ip, err := n.familyIP(f, settings)
 		var none absentFamilyError
 		switch {
 		case errors.As(err, &none):
@@ -131,16 +123,16 @@ func (n *NetInterface) GetIPs(_ context.Context, settings IPSettings) ([]netip.A
 	return ips, errors.Join(failed...)
 }
 
-func (n *NetInterface) familyIP(family addrFamily, settings IPSettings) (netip.Addr, error) {
+func (n *NetInterface) familyIP(f family, settings IPSettings) (netip.Addr, error) {
 	name := n.name
 	if name == "" {
 		var err error
-		name, err = n.defaultRoute(family)
+		name, err = n.defaultRoute(f)
 		if err != nil {
-			return netip.Addr{}, fmt.Errorf("looking for the default route of %s: %w", family, err)
+			return netip.Addr{}, fmt.Errorf("looking for the default route of %s: %w", f, err)
 		}
 		if name == "" {
-			return netip.Addr{}, absentFamilyError(fmt.Sprintf("there is no default route for %s", family))
+			return netip.Addr{}, absentFamilyError(fmt.Sprintf("there is no default route for %s", f))
 		}
 	}
 	addrs, err := n.addrs(name)
@@ -152,14 +144,14 @@ func (n *NetInterface) familyIP(family addrFamily, settings IPSettings) (netip.A
 		accepts = func(netip.Addr) bool { return true }
 	}
 	addrs = slices.DeleteFunc(addrs, func(a interfaceAddr) bool {
-		return !family.includes(a.Addr) || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
+		return familyOf(a.Addr) != f || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
 	})
 	if len(addrs) == 0 {
-		return netip.Addr{}, absentFamilyError(fmt.Sprintf("interface %s has no %s address", name, family))
+		return netip.Addr{}, absentFamilyError(fmt.Sprintf("interface %s has no %s address", name, f))
 	}
 	ip, err := chooseAddr(addrs, settings.Known, accepts)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("interface %s has no usable %s address: %w", name, family, err)
+		return netip.Addr{}, fmt.Errorf("interface %s has no usable %s address: %w", name, f, err)
 	}
 	return ip, nil
 }
@@ -205,15 +197,6 @@ func (a interfaceAddr) defect() string {
 		return "temporary"
 	}
 	return ""
-}
-
-func (f addrFamily) includes(ip netip.Addr) bool { return ip.Is6() == (f == familyIPv6) }
-
-func (f addrFamily) wanted(versions IPVersions) bool {
-	if f == familyIPv6 {
-		return versions.V6Enabled()
-	}
-	return versions.V4Enabled()
 }
 
 // absentFamilyError says that the machine does not have an address family,

@@ -39,8 +39,8 @@ func interfaceAddrs(name string) ([]interfaceAddr, error) {
 
 // defaultRouteInterface returns the name of the interface that the family's
 // default route leads through, or "" if there is no default route.
-func defaultRouteInterface(family addrFamily) (string, error) {
-	routes, err := defaultRoutes(family)
+func defaultRouteInterface(f family) (string, error) {
+	routes, err := defaultRoutes(f)
 	if err != nil || len(routes) == 0 {
 		return "", err
 	}
@@ -59,9 +59,9 @@ type defaultRoute struct {
 
 // defaultRoutes returns the default routes of a family that lead somewhere,
 // the one in force first.
-func defaultRoutes(family addrFamily) ([]defaultRoute, error) {
+func defaultRoutes(f family) ([]defaultRoute, error) {
 	nlFamily := netlink.FAMILY_V4
-	if family == familyIPv6 {
+	if f == v6 {
 		nlFamily = netlink.FAMILY_V6
 	}
 	list, err := uninterrupted(func() ([]netlink.Route, error) {

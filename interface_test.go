@@ -98,18 +98,18 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 				with(permanent("2606:4700::4"), func(a *interfaceAddr) { a.tentative, a.duplicate = true, true }),
 			},
 			known: "2606:4700::1",
-			wantErr: "interface wan0 has no usable IPv6 address: 2606:4700::1 is temporary, 2606:4700::2 is deprecated, " +
+			wantErr: "interface wan0 has no usable ipv6 address: 2606:4700::1 is temporary, 2606:4700::2 is deprecated, " +
 				"2606:4700::3 is tentative, 2606:4700::4 is in use by another host",
 		},
 		{
 			name:    "link-local addresses are none",
 			addrs:   []interfaceAddr{permanent("fe80::1")},
-			wantErr: "interface wan0 has no IPv6 address",
+			wantErr: "interface wan0 has no ipv6 address",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n := &NetInterface{name: "wan0", addrs: func(string) ([]interfaceAddr, error) { return slices.Clone(tc.addrs), nil }}
-			settings := IPSettings{IPVersions: onlyOf(familyIPv6), Accepts: tc.accepts}
+			settings := IPSettings{IPVersions: onlyOf(v6), Accepts: tc.accepts}
 			if tc.known != "" {
 				settings.Known = []netip.Addr{netip.MustParseAddr(tc.known)}
 			}
@@ -134,20 +134,20 @@ func TestNetInterfaceFamilies(t *testing.T) {
 		name     string
 		source   string
 		versions IPVersions
-		routes   map[addrFamily]string
+		routes   map[family]string
 		links    map[string][]interfaceAddr
 		want     string
 		wantErr  string
 	}{
 		{
 			name:   "each family from its own default route",
-			routes: map[addrFamily]string{familyIPv4: "wan0", familyIPv6: "tun0"},
+			routes: map[family]string{v4: "wan0", v6: "tun0"},
 			links:  map[string][]interfaceAddr{"wan0": {ipv4}, "tun0": {ipv6}},
 			want:   "203.0.113.7 2606:4700::1",
 		},
 		{
 			name:   "a machine without IPv6",
-			routes: map[addrFamily]string{familyIPv4: "wan0"},
+			routes: map[family]string{v4: "wan0"},
 			links:  map[string][]interfaceAddr{"wan0": {ipv4}},
 			want:   "203.0.113.7",
 		},
@@ -160,7 +160,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 		{
 			name:     "only what is wanted",
 			source:   "wan0",
-			versions: onlyOf(familyIPv4),
+			versions: onlyOf(v4),
 			links:    map[string][]interfaceAddr{"wan0": {ipv4, ipv6}},
 			want:     "203.0.113.7",
 		},
@@ -171,11 +171,11 @@ func TestNetInterfaceFamilies(t *testing.T) {
 				ipv4, {Addr: ipv6.Addr, preferred: 0},
 			}},
 			want:    "203.0.113.7",
-			wantErr: "interface wan0 has no usable IPv6 address: 2606:4700::1 is deprecated",
+			wantErr: "interface wan0 has no usable ipv6 address: 2606:4700::1 is deprecated",
 		},
 		{
 			name:    "offline",
-			wantErr: "there is no default route for IPv4\nthere is no default route for IPv6",
+			wantErr: "there is no default route for ipv4\nthere is no default route for ipv6",
 		},
 		{
 			name:    "an interface that does not exist",
@@ -186,7 +186,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			n := &NetInterface{
 				name:         tc.source,
-				defaultRoute: func(family addrFamily) (string, error) { return tc.routes[family], nil },
+				defaultRoute: func(f family) (string, error) { return tc.routes[f], nil },
 				addrs: func(name string) ([]interfaceAddr, error) {
 					addrs, ok := tc.links[name]
 					if !ok {
@@ -239,9 +239,9 @@ func TestNetInterfaceCaddyfile(t *testing.T) {
 	}
 }
 
-func onlyOf(family addrFamily) IPVersions {
+func onlyOf(f family) IPVersions {
 	no := false
-	if family == familyIPv6 {
+	if f == v6 {
 		return IPVersions{IPv4: &no}
 	}
 	return IPVersions{IPv6: &no}

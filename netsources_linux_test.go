@@ -126,7 +126,7 @@ func TestNetInterfaceInNamespace(t *testing.T) {
 		settings.Known = ips
 	}
 
-	check("", "there is no default route for IPv4")
+	check("", "there is no default route for ipv4")
 
 	ip(t, wanLink+`
 link add lan0 type veth peer name lan0p
@@ -159,7 +159,7 @@ addr add 2606:4700:ffff::1/64 dev wan0 nodad preferred_lft 0
 addr add 2606:4700:1::1/64 dev wan0 nodad valid_lft 3600 preferred_lft 0
 route add default via 2606:4700:ffff::2 dev wan0
 `)
-	check("93.184.217.3", "no usable IPv6 address: 2606:4700")
+	check("93.184.217.3", "no usable ipv6 address: 2606:4700")
 
 	ip(t, "addr add 2606:4700:2::1/64 dev wan0 nodad mngtmpaddr valid_lft 3600 preferred_lft 1800\n")
 	eventually(t, "a temporary address", func() bool {

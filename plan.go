@@ -12,26 +12,6 @@ import (
 // word, so it is never sent.
 const defaultTTL = 5 * time.Minute
 
-// family is an address family, and with it a record type.
-type family uint8
-
-const (
-	v4 family = iota
-	v6
-	families
-)
-
-func familyOf(addr netip.Addr) family {
-	if addr.Is4() {
-		return v4
-	}
-	return v6
-}
-
-func (f family) String() string { return [families]string{"ipv4", "ipv6"}[f] }
-
-func (f family) rrType() string { return [families]string{"A", "AAAA"}[f] }
-
 // rrKey identifies an RRset within a zone.
 type rrKey struct {
 	name   string

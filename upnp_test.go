@@ -234,7 +234,7 @@ func TestUPnPRemembersRouter(t *testing.T) {
 	get("93.184.216.34", "")
 	count(2, 6)
 
-	ips, err := source.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(familyIPv6)})
+	ips, err := source.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(v6)})
 	checkIPs(t, ips, err, "", "")
 	count(2, 6)
 }

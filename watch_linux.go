@@ -73,13 +73,13 @@ func snapshotAddresses() (string, error) {
 		}
 		lines = append(lines, fmt.Sprint(a.LinkIndex, addr.Addr, addr.temporary, addr.deprecated, addr.permanent))
 	}
-	for _, family := range []addrFamily{familyIPv4, familyIPv6} {
-		routes, err := defaultRoutes(family)
+	for f := v4; f < families; f++ {
+		routes, err := defaultRoutes(f)
 		if err != nil {
 			return "", fmt.Errorf("listing default routes: %w", err)
 		}
 		for _, r := range routes {
-			lines = append(lines, fmt.Sprint("default ", family, r))
+			lines = append(lines, fmt.Sprint("default ", f, r))
 		}
 	}
 	slices.Sort(lines)
