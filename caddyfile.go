@@ -225,7 +225,13 @@ func (b *block) parseRanges(ranges *[]string) error {
 	for b.NextArg() {
 		given = true
 		if b.Val() == "private_ranges" {
-			*ranges = append(*ranges, caddyhttp.PrivateRangesCIDR()...)
+			for _, r := range caddyhttp.PrivateRangesCIDR() {
+				// One of them is an address, which is no range here.
+				if addr, err := netip.ParseAddr(r); err == nil {
+					r = netip.PrefixFrom(addr, addr.BitLen()).String()
+				}
+				*ranges = append(*ranges, r)
+			}
 			continue
 		}
 		if addr, err := netip.ParseAddr(b.Val()); err == nil {
