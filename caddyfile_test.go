@@ -85,7 +85,7 @@ func TestAdapt(t *testing.T) {
 				t.Fatal("nothing is expected")
 			}
 			if strings.HasPrefix(want, "{") {
-				if !caddytest.CompareAdapt(t, file, input, "caddyfile", want) {
+				if !caddytest.CompareAdapt(t, file, input+"\n", "caddyfile", want) {
 					t.Fatal("not adapted as expected")
 				}
 				checkStrict(t, []byte(want))
