@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 func init() {
@@ -224,17 +222,12 @@ func (b *block) parseRanges(ranges *[]string) error {
 	given := false
 	for b.NextArg() {
 		given = true
-		if b.Val() == "private_ranges" {
-			*ranges = append(*ranges, caddyhttp.PrivateRangesCIDR()...)
-			continue
+		for _, r := range expandRanges([]string{b.Val()}) {
+			if _, err := parseRange(r); err != nil {
+				return b.Errf("%s %q: %w", name, r, err)
+			}
+			*ranges = append(*ranges, r)
 		}
-		if addr, err := netip.ParseAddr(b.Val()); err == nil {
-			return b.Errf("%s: %q is an address; write the range %q", name, b.Val(), netip.PrefixFrom(addr.WithZone(""), addr.BitLen()))
-		}
-		if _, err := netip.ParsePrefix(b.Val()); err != nil {
-			return b.Errf("%s: %q is no CIDR range; write one such as 10.0.0.0/8 or 2001:db8::/32, or private_ranges", name, b.Val())
-		}
-		*ranges = append(*ranges, b.Val())
 	}
 	if !given {
 		return b.Errf("%s needs CIDR ranges, such as 10.0.0.0/8, or private_ranges", name)

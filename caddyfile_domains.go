@@ -90,7 +90,7 @@ func (n *namer) check(name caddyfile.Token, zone string) error {
 	}
 	key := canonical + " " + zone
 	if place, ok := n.places[key]; ok {
-		return errorAt(name, "the name %q of the zone %q is managed already, by %s; write it in one place", canonical, strings.TrimSuffix(zone, "."), place)
+		return errorAt(name, "the name %q of the zone %q is managed already, at %s; write it in one place", canonical, strings.TrimSuffix(zone, "."), place)
 	}
 	n.places[key] = position(name)
 	return nil

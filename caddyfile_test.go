@@ -1,0 +1,191 @@
+package dynamicdns
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/caddytest"
+
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
+)
+
+func init() {
+	caddy.RegisterModule(new(cfProvider))
+	caddy.RegisterModule(new(cfBare))
+}
+
+// cfProvider is a DNS provider with options of every shape, among them one of
+// the name that this app uses too.
+type cfProvider struct {
+	Args    []string            `json:"args,omitempty"`
+	Options map[string][]string `json:"options,omitempty"`
+}
+
+func (*cfProvider) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "dns.providers.cf_fake", New: func() caddy.Module { return new(cfProvider) }}
+}
+
+func (p *cfProvider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume provider name
+	p.Args = d.RemainingArgs()
+	return p.unmarshalBlock(d, "")
+}
+
+func (p *cfProvider) unmarshalBlock(d *caddyfile.Dispenser, prefix string) error {
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name := prefix + d.Val()
+		if name == "broken" {
+			return os.ErrInvalid
+		}
+		if p.Options == nil {
+			p.Options = make(map[string][]string)
+		}
+		p.Options[name] = append(p.Options[name], d.RemainingArgs()...)
+		if err := p.unmarshalBlock(d, name+"."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cfBare is a DNS provider that cannot be configured in a Caddyfile.
+type cfBare struct{}
+
+func (*cfBare) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "dns.providers.cf_bare", New: func() caddy.Module { return new(cfBare) }}
+}
+
+// TestAdapt runs the fixtures, which have the form of Caddy's own: a
+// Caddyfile, a line of ten dashes, and the JSON or a part of the error.
+func TestAdapt(t *testing.T) {
+	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".caddyfiletest"), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			input, want, ok := strings.Cut(string(data), "\n----------\n")
+			if !ok {
+				t.Fatal("no line of ten dashes")
+			}
+			want = strings.TrimSpace(want)
+			if want == "" {
+				t.Fatal("nothing is expected")
+			}
+			if strings.HasPrefix(want, "{") {
+				if !caddytest.CompareAdapt(t, file, input+"\n", "caddyfile", want) {
+					t.Fatal("not adapted as expected")
+				}
+				checkStrict(t, []byte(want))
+				return
+			}
+			_, _, err = caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Fatalf("got error: %v\nwant: %s", err, want)
+			}
+		})
+	}
+}
+
+// checkStrict checks that the app knows every field of the configuration.
+func checkStrict(t *testing.T, config []byte) {
+	t.Helper()
+	var c struct {
+		Apps map[string]json.RawMessage `json:"apps"`
+	}
+	if err := json.Unmarshal(config, &c); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.StrictUnmarshalJSON(c.Apps["dynamic_dns"], new(App)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAdaptErrorsHavePosition checks that each fixture of an error expects the
+// place of what is wrong.
+func TestAdaptErrorsHavePosition(t *testing.T) {
+	files, err := filepath.Glob("testdata/adapt/error_*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures: %v", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, want, _ := strings.Cut(string(data), "\n----------\n"); !strings.Contains(want, ", at Caddyfile:") {
+			t.Errorf("%s: no position in: %s", file, want)
+		}
+	}
+}
+
+func TestExamplesAreFormatted(t *testing.T) {
+	files, err := filepath.Glob("examples/*/Caddyfile")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, file := range files {
+		input, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(input, caddyfile.Format(input)) {
+			t.Errorf("`caddy fmt` would change %s", file)
+		}
+	}
+}
+
+// FuzzParseApp feeds the option parser with tokens, also with such as Caddy's
+// own parser would never hand on, once as the first block and once as a
+// further one.
+func FuzzParseApp(f *testing.F) {
+	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no fixtures: %v", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		input, _, _ := strings.Cut(string(data), "\n----------\n")
+		if i := strings.Index(input, "dynamic_dns"); i >= 0 {
+			f.Add([]byte(input[i:]))
+		}
+	}
+	f.Add([]byte("dynamic_dns {\nprovider cf_fake `{` {\ndomains {\n\"}\" }\n}\n}"))
+	f.Add([]byte("dynamic_dns {\nprovider cf_fake {\ndomains {"))
+	f.Fuzz(func(t *testing.T, input []byte) {
+		tokens, err := caddyfile.Tokenize(input, "Caddyfile")
+		if err != nil {
+			return
+		}
+		var first any
+		for range 2 {
+			got, err := parseApp(caddyfile.NewDispenser(tokens), first)
+			if err != nil {
+				return
+			}
+			app, ok := got.(httpcaddyfile.App)
+			if !ok {
+				t.Fatalf("got a %T", got)
+			}
+			if err := caddy.StrictUnmarshalJSON(app.Value, new(App)); err != nil {
+				t.Fatalf("%v in %s", err, app.Value)
+			}
+			first = app
+		}
+	})
+}
