@@ -146,6 +146,12 @@ func (k *keeper) round(ctx context.Context) {
 		k.again()
 		return
 	}
+	if readErr != nil {
+		readErr = k.explain(ctx, readErr)
+	}
+	for key, err := range w.errs {
+		w.errs[key] = k.explain(ctx, err)
+	}
 	k.report(before, w)
 	k.finish(errors.Join(readErr, w.readErr), w.errs, w.changes)
 }
@@ -302,7 +308,7 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 		if z.lastErr != "" {
 			k.logger.Info("working again", zap.Duration("after", time.Since(z.failedAt).Round(time.Second)))
 		}
-		z.failures, z.lastErr = 0, ""
+		z.failures, z.lastErr, z.hint = 0, "", ""
 		return
 	}
 	z.failures++

@@ -60,6 +60,8 @@ type zone struct {
 	changed  map[rrKey]time.Time
 	failures int
 	lastErr  string
+	// hint is the advice that goes with the error, once it is known.
+	hint     string
 	failedAt time.Time
 	nextTry  time.Time
 	// hung is open while a call that was given up has not returned.

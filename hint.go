@@ -1,0 +1,69 @@
+package dynamicdns
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// noSuchZone matches what libdns providers say when they do not have a zone:
+// libdns knows no error for it.
+var noSuchZone = regexp.MustCompile(`(?i)zone.*(not found|not exist|no such|unknown|invalid|got 0)|(no such|unknown|invalid|not find|no|expected 1) (hosted |dns )?(zone|domain)|(domain|zone)[ _]?not[ _]?(found|exist)|NOTAUTH|NOTZONE|\b404\b`)
+
+// explain adds to an error that says that there is no such zone what to write
+// instead, for what confuses people most is which part of a name is the zone.
+// If the provider can list its zones the advice is certain.
+func (k *keeper) explain(ctx context.Context, err error) error {
+	zone := strings.TrimSuffix(k.zone.name, ".")
+	if strings.Count(zone, ".") < 2 || !noSuchZone.MatchString(err.Error()) {
+		return err
+	}
+	k.zone.mu.Lock()
+	hint, claims := k.zone.hint, k.zone.claims
+	k.zone.mu.Unlock()
+	if hint == "" {
+		hint = k.hint(ctx, zone, claims)
+		k.zone.mu.Lock()
+		k.zone.hint = hint
+		k.zone.mu.Unlock()
+	}
+	return fmt.Errorf("%w (%s)", err, hint)
+}
+
+func (k *keeper) hint(ctx context.Context, zone string, claims []claim) string {
+	name := "@"
+	if len(claims) > 0 && len(claims[0].names) > 0 {
+		name = claims[0].names[0]
+	}
+	if parents, err := k.listZones(ctx); err == nil {
+		if parent, rel, ok := matchZone(absoluteName(name, k.zone.name), parents); ok {
+			return fmt.Sprintf("the provider has the zone %q, of which this is a part: write `%s %s`", strings.TrimSuffix(parent, "."), strings.TrimSuffix(parent, "."), rel)
+		}
+	}
+	_, parent, _ := strings.Cut(zone, ".")
+	_, rel, _ := matchZone(absoluteName(name, k.zone.name), []string{parent + "."})
+	return fmt.Sprintf("is %q a zone at the provider, or a name in one? If the zone is %q, write `%s %s`", zone, parent, parent, rel)
+}
+
+// listZones returns the zones of the provider in canonical form, but for the
+// keeper's own.
+func (k *keeper) listZones(ctx context.Context) ([]string, error) {
+	if k.provider.lister == nil {
+		return nil, fmt.Errorf("the provider cannot list zones")
+	}
+	var zones []string
+	err := k.call(ctx, false, func(ctx context.Context) error {
+		list, err := k.provider.lister.ListZones(ctx)
+		var found []string
+		for _, z := range list {
+			if zone, err := normalizeZone(z.Name); err == nil && zone != k.zone.name {
+				found = append(found, zone)
+			}
+		}
+		zones = slices.Clip(found)
+		return err
+	})
+	return zones, err
+}
