@@ -2,7 +2,6 @@ package dynamicdns
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -162,7 +161,7 @@ func (r *checkRound) check(ctx context.Context) time.Duration {
 	if ctx.Err() == nil {
 		r.tell(r.detector, r.family)
 	}
-	delay := r.interval - rand.N(r.interval/20+1)
+	delay := r.interval - time.Duration(random()*float64(r.interval)/20)
 	if soon > 0 {
 		delay = min(delay, soon)
 	}
