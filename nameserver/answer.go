@@ -34,11 +34,15 @@ func (c catalog) answer(m *dns.Msg, tcp bool) {
 			return
 		}
 		next := s.answer(m, asked, name, q.Qtype, tcp)
-		if next == "" || looped(m.Answer, next) {
+		if next == "" {
 			return
+		}
+		if looped(m.Answer, next) {
+			break
 		}
 		asked = next
 	}
+	m.Rcode = dns.RcodeServerFailure // there is no end to the chain
 }
 
 func refuseQuestion(q dns.Question) int {
@@ -146,16 +150,18 @@ func (s *snapshot) cutAbove(name string, qtype uint16) string {
 	return cut
 }
 
-// refer sends the asker on to the servers of a delegated zone, with their
-// addresses as far as this zone holds them.
+// refer sends the asker on to the servers of a delegated zone, with their glue:
+// the addresses of those that lie in delegated zones themselves (RFC 9471).
 func (s *snapshot) refer(m *dns.Msg, cut string) {
 	set := s.rrset(s.nodes[cut], dns.TypeNS)
 	m.Ns = appendAs(m.Ns, cut, set)
 	for _, r := range set {
 		host := r.rr.(*dns.NS).Ns
 		node := s.nodes[host]
-		m.Extra = appendAs(m.Extra, host, s.rrset(node, dns.TypeA))
-		m.Extra = appendAs(m.Extra, host, s.rrset(node, dns.TypeAAAA))
+		if node.from < node.to && s.cutAbove(host, dns.TypeA) != "" {
+			m.Extra = appendAs(m.Extra, host, s.rrset(node, dns.TypeA))
+			m.Extra = appendAs(m.Extra, host, s.rrset(node, dns.TypeAAAA))
+		}
 	}
 }
 

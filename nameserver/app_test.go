@@ -122,3 +122,5 @@ func TestServesWhatTheProviderSets(t *testing.T) {
 		t.Errorf("zone file:\n%s", data)
 	}
 }
+
+func newReplacer() *caddy.Replacer { return caddy.NewReplacer() }

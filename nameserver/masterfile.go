@@ -114,17 +114,17 @@ func parseProvenance(comment string, rr dns.RR) provenance {
 	return dynamic
 }
 
-// parseRecord reads one record in master file syntax. Data may not smuggle in
-// a second one.
+// parseRecord reads the type and data of one record in master file syntax, for
+// an owner name in canonical form. Data may not smuggle in a second record.
 func parseRecord(origin, name string, ttl uint32, typ, data string) (dns.RR, error) {
-	if strings.ContainsAny(data, "\r\n") || strings.ContainsAny(name, " \t\r\n;()\"$") {
-		return nil, errors.New("line breaks and zone file directives cannot be part of a record")
+	if strings.ContainsAny(data, "\r\n") {
+		return nil, errors.New("a record is one line")
 	}
 	t, ok := dns.StringToType[strings.ToUpper(typ)]
 	if !ok && !strings.HasPrefix(strings.ToUpper(typ), "TYPE") {
 		return nil, fmt.Errorf("%q is no record type (like A, AAAA, CNAME, TXT, MX, SRV)", typ)
 	}
-	line := fmt.Sprintf("%s %d IN %s %s\n", name, ttl, strings.ToUpper(typ), data)
+	line := fmt.Sprintf("@ %d IN %s %s\n", ttl, strings.ToUpper(typ), data)
 	zp := dns.NewZoneParser(strings.NewReader(line), origin, "")
 	rr, _ := zp.Next()
 	if err := zp.Err(); err != nil {
@@ -134,6 +134,7 @@ func parseRecord(origin, name string, ttl uint32, typ, data string) (dns.RR, err
 	if rr == nil || ok && rr.Header().Rrtype != t {
 		return nil, errors.New("not a record")
 	}
+	rr.Header().Name = name
 	return normalized(rr)
 }
 
