@@ -105,9 +105,21 @@ func (a *App) parseZone(d *caddyfile.Dispenser) error {
 		}
 	}
 	zone := new(Zone)
+	literal := origin != ""
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := zone.parseOption(d, origin); err != nil {
+		option := d.Val()
+		args := d.RemainingArgs()
+		known := origin
+		if strings.Contains(strings.Join(args, ""), "{") {
+			known, literal = "", false
+		}
+		if err := zone.parseOption(d, known, option, args); err != nil {
 			return err
+		}
+	}
+	if literal {
+		if _, err := zone.declare(caddy.NewReplacer(), origin); err != nil {
+			return d.WrapErr(err)
 		}
 	}
 	if a.Zones == nil {
@@ -117,13 +129,10 @@ func (a *App) parseZone(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// parseOption parses one option of a zone. What can be judged without the
-// environment, so without placeholders, is judged here, where the line is
-// known. An empty origin means that the zone's own name is a placeholder.
-func (z *Zone) parseOption(d *caddyfile.Dispenser, origin string) error {
-	option := d.Val()
-	args := d.RemainingArgs()
-	literal := origin != "" && !strings.Contains(strings.Join(args, ""), "{")
+// parseOption parses one option of a zone. It judges it here, where the line is
+// known, unless the origin is empty, which means that there are placeholders.
+func (z *Zone) parseOption(d *caddyfile.Dispenser, origin, option string, args []string) error {
+	literal := origin != ""
 	repl := caddy.NewReplacer()
 	var err error
 	switch option {

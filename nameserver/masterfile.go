@@ -129,7 +129,7 @@ func parseRecord(origin, name string, ttl uint32, typ, data string) (dns.RR, err
 	rr, _ := zp.Next()
 	if err := zp.Err(); err != nil {
 		msg, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "dns: "), " at line:")
-		return nil, errors.New(msg)
+		return nil, fmt.Errorf("not the data of a record of type %s (%s)", strings.ToUpper(typ), msg)
 	}
 	if rr == nil || ok && rr.Header().Rrtype != t {
 		return nil, errors.New("not a record")
