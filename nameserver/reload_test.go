@@ -1,0 +1,158 @@
+package nameserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/miekg/dns"
+)
+
+func TestReloadsLoseNoQuery(t *testing.T) {
+	const reloads = 100
+	dir := t.TempDir()
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	config := func(i int) []byte {
+		return configFor(t, dir, &App{
+			Listen: []string{server},
+			Zones:  map[string]*Zone{"example.test": {Records: []Record{{"www", "A", fmt.Sprintf("192.0.2.%d", i)}}}},
+		})
+	}
+	load(t, config(0))
+	var (
+		stop  = make(chan struct{})
+		wg    sync.WaitGroup
+		asked atomic.Int64
+	)
+	for _, network := range []string{"udp", "udp", "tcp"} {
+		wg.Go(func() {
+			client := &dns.Client{Net: network, Timeout: 2 * time.Second}
+			m := new(dns.Msg).SetQuestion("www.example.test.", dns.TypeA)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				r, _, err := client.Exchange(m, server)
+				if err != nil || len(r.Answer) != 1 {
+					t.Errorf("%s: %v, %v", network, r, err)
+					return
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	for i := 1; i <= reloads; i++ {
+		if err := caddy.Load(config(i), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	wg.Wait()
+	t.Logf("%d queries during %d reloads", asked.Load(), reloads)
+	r := ask(t, "udp", server, "www.example.test.", dns.TypeA)
+	if a, ok := r.Answer[0].(*dns.A); !ok || a.A.String() != "192.0.2.100" {
+		t.Errorf("the last configuration is not served: %v", r.Answer)
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for what, pool := range map[string]*caddy.UsagePool{"socket": sockets, "zone": zones} {
+		pool.Range(func(key, _ any) bool {
+			t.Errorf("left behind: %s %v", what, key)
+			return true
+		})
+	}
+}
+
+func TestFailedReloadLeavesTheOldOneServing(t *testing.T) {
+	dir := t.TempDir()
+	port, taken := freePort(t), freePort(t)
+	server := fmt.Sprintf("127.0.0.1:%d", port)
+	holder, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", taken))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	app := &App{Listen: []string{server}, Zones: map[string]*Zone{"example.test": {Records: []Record{{"www", "A", "192.0.2.1"}}}}}
+	load(t, configFor(t, dir, app))
+
+	app.Listen = append(app.Listen, fmt.Sprintf("127.0.0.1:%d", taken))
+	app.Zones["example.test"].Records[0].Data = "192.0.2.2"
+	err = caddy.Load(configFor(t, dir, app), true)
+	if err == nil || !strings.Contains(err.Error(), "another program holds this port") {
+		t.Fatalf("a port that is taken: %v", err)
+	}
+	deadline := time.Now().Add(2 * pollInterval)
+	for {
+		r := ask(t, "udp", server, "www.example.test.", dns.TypeA)
+		a, ok := r.Answer[0].(*dns.A)
+		if ok && a.A.String() == "192.0.2.1" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the old configuration is not served: %v", r.Answer)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func TestValidateHasNoEffects(t *testing.T) {
+	dir := t.TempDir()
+	port := freePort(t)
+	holder, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	config := configFor(t, dir, &App{Listen: []string{fmt.Sprintf("127.0.0.1:%d", port)}, Zones: map[string]*Zone{"example.test": {}}})
+	var cfg caddy.Config
+	if err := json.Unmarshal(config, &cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir + "/nameserver"); err == nil {
+		t.Error("validation wrote a zone file")
+	}
+}
+
+// A zone file that cannot be read keeps neither Caddy nor other zones down.
+func TestStartsWithABrokenZoneFile(t *testing.T) {
+	dir := t.TempDir()
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	file := dir + "/nameserver/broken.test.zone"
+	if err := os.MkdirAll(dir+"/nameserver", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("not a zone\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	load(t, configFor(t, dir, &App{Listen: []string{server}, Zones: map[string]*Zone{"broken.test": {}, "example.test": {}}}))
+	if r := ask(t, "udp", server, "example.test.", dns.TypeSOA); len(r.Answer) != 1 {
+		t.Errorf("the good zone: %v", r)
+	}
+	if r := ask(t, "udp", server, "broken.test.", dns.TypeSOA); r.Rcode != dns.RcodeServerFailure {
+		t.Errorf("the broken zone: %v", r)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if r := ask(t, "udp", server, "broken.test.", dns.TypeSOA); r.Rcode == dns.RcodeSuccess {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the zone is not served 5 seconds after its file was repaired")
+		}
+	}
+}
