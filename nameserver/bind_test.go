@@ -29,9 +29,9 @@ func needs(t testing.TB, programs ...string) {
 	}
 }
 
-// startBIND serves a zone file with BIND, and returns where. More statements
-// may be given for its zone.
-func startBIND(t testing.TB, zone, options string) (server, dir string) {
+// startBIND serves a zone with BIND, with the options given for it and global
+// statements, and returns where.
+func startBIND(t testing.TB, zone, options string, global ...string) (server, dir string) {
 	t.Helper()
 	needs(t, "named")
 	dir = t.TempDir()
@@ -40,8 +40,9 @@ func startBIND(t testing.TB, zone, options string) (server, dir string) {
 	listen-on port %[2]d { 127.0.0.1; }; listen-on-v6 { none; }; recursion no; dnssec-validation no; notify no;
 	minimal-responses yes; check-names primary ignore; check-integrity no; zero-no-soa-ttl no; rate-limit { exempt-clients { any; }; }; };
 controls { };
+%[5]s
 zone "%[3]s" { %[4]s };
-`, dir, port, zone, options)
+`, dir, port, zone, options, strings.Join(global, "\n"))
 	if err := os.WriteFile(dir+"/named.conf", []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -152,9 +152,17 @@ func normalized(rr dns.RR) (dns.RR, error) {
 	if err != nil {
 		return nil, err
 	}
+	if out.Header().Rdlength == 0 {
+		return nil, &recordError{rr, "the data is missing"}
+	}
 	out.Header().Rdlength = 0
-	if ns, ok := out.(*dns.NS); ok {
-		ns.Ns = dns.CanonicalName(ns.Ns)
+	switch rr := out.(type) {
+	case *dns.NS:
+		rr.Ns = dns.CanonicalName(rr.Ns)
+	case *dns.CAA: // the library reads these two without escapes, but writes them with
+		rr.Value = escapeText(rr.Value)
+	case *dns.URI:
+		rr.Target = escapeText(rr.Target)
 	}
 	return out, nil
 }
