@@ -320,6 +320,10 @@ func (a *App) notify(ctx context.Context, z *zoneInUse) {
 // announce logs what is served, with a command to see it.
 func (a *App) announce(z *zoneInUse) {
 	addr := a.listen[0]
+	if addr.IsFdNetwork() {
+		a.logger.Info("serving zone", zap.String("zone", z.name), zap.Stringer("listen", addr))
+		return
+	}
 	host := addr.Host
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

@@ -306,4 +306,3 @@ func TestBINDReadsTheZoneFile(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
-

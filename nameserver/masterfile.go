@@ -142,7 +142,16 @@ func parseRecord(origin, name string, ttl uint32, typ, data string) (dns.RR, err
 // come in a query, and shows that the record can be sent. Owner names become
 // lower case.
 func normalized(rr dns.RR) (dns.RR, error) {
-	rr.Header().Name = dns.CanonicalName(rr.Header().Name)
+	h := rr.Header()
+	h.Name = dns.CanonicalName(h.Name)
+	if blank, ok := dns.TypeToRR[h.Rrtype]; ok {
+		// For the sake of dynamic updates the library takes records without data.
+		b := blank()
+		*b.Header() = *h
+		if b.String() == rr.String() {
+			return nil, &recordError{rr, "the data is missing"}
+		}
+	}
 	buf := make([]byte, dns.Len(rr)+16)
 	n, err := dns.PackRR(rr, buf, 0, nil, false)
 	if err != nil {
@@ -151,9 +160,6 @@ func normalized(rr dns.RR) (dns.RR, error) {
 	out, _, err := dns.UnpackRR(buf[:n], 0)
 	if err != nil {
 		return nil, err
-	}
-	if out.Header().Rdlength == 0 {
-		return nil, &recordError{rr, "the data is missing"}
 	}
 	out.Header().Rdlength = 0
 	switch rr := out.(type) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -102,6 +103,84 @@ func TestFailedReloadLeavesTheOldOneServing(t *testing.T) {
 			t.Fatalf("the old configuration is not served: %v", r.Answer)
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// Another program that shares its port would get some of the queries.
+func TestPortSharedByAnotherProgram(t *testing.T) {
+	addr, err := caddy.ParseNetworkAddressWithDefaults(fmt.Sprintf("127.0.0.1:%d", freePort(t)), "udp", 53)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder, err := addr.Listen(t.Context(), 0, net.ListenConfig{}) // with SO_REUSEPORT
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.(net.PacketConn).Close()
+	if s, key, err := useSocket(t.Context(), addr); err == nil {
+		_, _ = sockets.Delete(key)
+		t.Errorf("listening on a port that another holds: %v", s)
+	}
+}
+
+func TestListenErrorsTeach(t *testing.T) {
+	for _, tc := range []struct {
+		port uint
+		err  error
+		want []string
+	}{
+		{53, syscall.EADDRINUSE, []string{"udp 127.0.0.1:53", "systemd-resolved", "resolvectl", "DNSStubListener=no", "nameserver 203.0.113.1:53"}},
+		{5353, syscall.EADDRINUSE, []string{"ss -lnptu sport = :5353", "another port"}},
+		{53, syscall.EACCES, []string{"CAP_NET_BIND_SERVICE"}},
+		{53, syscall.EADDRNOTAVAIL, []string{"no interface of this machine has this address"}},
+	} {
+		addr := caddy.NetworkAddress{Network: "udp", Host: "127.0.0.1", StartPort: tc.port, EndPort: tc.port}
+		err := explainListen(addr, &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", tc.err)})
+		for _, want := range tc.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q is not in %v", want, err)
+			}
+		}
+	}
+}
+
+// A configuration may move from all addresses to one of them.
+func TestReloadToAnotherAddressOfThePort(t *testing.T) {
+	dir := t.TempDir()
+	port := freePort(t)
+	app := &App{Listen: []string{fmt.Sprintf(":%d", port)}, Zones: map[string]*Zone{"example.test": {}}}
+	load(t, configFor(t, dir, app))
+	app.Listen = []string{fmt.Sprintf("127.0.0.1:%d", port)}
+	if err := caddy.Load(configFor(t, dir, app), true); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		ask(t, "udp", app.Listen[0], "example.test.", dns.TypeSOA)
+	}
+}
+
+// What is no query, or not one that a handler sees, harms nobody.
+func TestOddPackets(t *testing.T) {
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	load(t, configFor(t, t.TempDir(), &App{Listen: []string{server}, Zones: map[string]*Zone{"example.test": {}}}))
+	conn, err := dns.Dial("udp", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, packet := range []string{"", "x", strings.Repeat("\x00", 12), strings.Repeat("\xff", 2000), strings.Repeat("\x01", 100)} {
+		if _, err := conn.Conn.Write([]byte(packet)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update := new(dns.Msg).SetUpdate("example.test.")
+	rr, _ := dns.NewRR("www.example.test. 60 IN A 192.0.2.1")
+	update.Insert([]dns.RR{rr})
+	if r, _, err := new(dns.Client).Exchange(update, server); err != nil || r.Rcode != dns.RcodeNotImplemented {
+		t.Errorf("UPDATE: %v %v", r, err)
+	}
+	if r := ask(t, "udp", server, "example.test.", dns.TypeSOA); len(r.Answer) != 1 {
+		t.Errorf("%v", r)
 	}
 }
 

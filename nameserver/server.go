@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/miekg/dns"
+	"go.uber.org/zap"
 	"golang.org/x/net/netutil"
 )
 
@@ -40,11 +44,50 @@ type socket struct {
 
 func useSocket(ctx context.Context, addr caddy.NetworkAddress) (*socket, string, error) {
 	key := addr.Network + "/" + addr.JoinHostPort(0)
+	if !holdsPort(addr) {
+		if err := probe(ctx, addr); err != nil {
+			return nil, "", explainListen(addr, err)
+		}
+	}
 	val, _, err := sockets.LoadOrNew(key, func() (caddy.Destructor, error) { return listen(ctx, addr) })
 	if err != nil {
 		return nil, "", explainListen(addr, err)
 	}
 	return val.(*socket), key, nil
+}
+
+// holdsPort reports whether this process has a socket on the port already.
+func holdsPort(addr caddy.NetworkAddress) bool {
+	held := false
+	sockets.Range(func(key, _ any) bool {
+		network, hostPort, _ := strings.Cut(key.(string), "/")
+		held = network == addr.Network && strings.HasSuffix(hostPort, fmt.Sprintf(":%d", addr.StartPort))
+		return !held
+	})
+	return held
+}
+
+// probe fails if another program holds the address. Listening would not fail if
+// that program shares its port too (SO_REUSEPORT): each would get some of the
+// queries. Other errors are left to listening, which has more means.
+func probe(ctx context.Context, addr caddy.NetworkAddress) error {
+	var probed io.Closer
+	var err error
+	switch {
+	case strings.HasPrefix(addr.Network, "udp"):
+		probed, err = new(net.ListenConfig).ListenPacket(ctx, addr.Network, addr.JoinHostPort(0))
+	case strings.HasPrefix(addr.Network, "tcp"):
+		probed, err = new(net.ListenConfig).Listen(ctx, addr.Network, addr.JoinHostPort(0))
+	default:
+		return nil
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	if err == nil {
+		_ = probed.Close()
+	}
+	return nil
 }
 
 func listen(ctx context.Context, addr caddy.NetworkAddress) (*socket, error) {
@@ -70,7 +113,13 @@ func listen(ctx context.Context, addr caddy.NetworkAddress) (*socket, error) {
 	started := make(chan struct{})
 	s.server.NotifyStartedFunc = func() { close(started) }
 	failed := make(chan error, 1)
-	go func() { failed <- s.server.ActivateAndServe() }()
+	go func() {
+		err := s.server.ActivateAndServe()
+		if err != nil {
+			caddy.Log().Named("nameserver").Error("socket ended", zap.Stringer("address", addr), zap.Error(err))
+		}
+		failed <- err
+	}()
 	select {
 	case <-started:
 		return s, nil
@@ -114,11 +163,20 @@ func (s *socket) remove(h *handler) {
 	}
 }
 
-// ServeDNS hands a query to the handler of the running configuration.
+// ServeDNS hands a query to the handler of the running configuration. A panic
+// is that query's end, not the web server's.
 func (s *socket) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
-	if h := s.current.Load(); h != nil {
-		h.ServeDNS(w, q)
+	h := s.current.Load()
+	if h == nil {
+		return
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			h.logger.Error("panic", zap.Any("value", r), zap.Stringer("query", q), zap.ByteString("stack", debug.Stack()))
+			_ = w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeServerFailure))
+		}
+	}()
+	h.ServeDNS(w, q)
 }
 
 // Generate signs with the keys of the running configuration.
