@@ -217,10 +217,6 @@ func (a *App) provisionZone(repl *caddy.Replacer, name string, z *Zone) error {
 func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	a.cancel = cancel
-	for _, z := range a.inUse {
-		z.activate(z.decl)
-	}
-	a.load(ctx)
 	for _, addr := range a.listen {
 		s, key, err := useSocket(ctx, addr)
 		if err != nil {
@@ -228,6 +224,10 @@ func (a *App) Start() error {
 		}
 		a.sockets = append(a.sockets, socketInUse{s, key})
 	}
+	for _, z := range a.inUse {
+		z.activate(z.decl)
+	}
+	a.load(ctx)
 	for _, s := range a.sockets {
 		s.push(a.handler)
 	}

@@ -88,3 +88,35 @@ func TestConfigurationMistakes(t *testing.T) {
 		})
 	}
 }
+
+func TestREADME(t *testing.T) {
+	b, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(b), "```caddyfile\n")[1:]
+	if len(blocks) == 0 {
+		t.Fatal("no Caddyfile")
+	}
+	for _, block := range blocks {
+		block, _, _ = strings.Cut(block, "```")
+		if strings.Contains(block, "dynamic_dns") {
+			// Another package's option.
+			before, rest, _ := strings.Cut(block, "\tdynamic_dns {")
+			_, after, _ := strings.Cut(rest, "\n\t}\n")
+			block = before + after
+		}
+		adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(block), nil)
+		if err != nil {
+			t.Errorf("%v in\n%s", err, block)
+			continue
+		}
+		var cfg caddy.Config
+		if err := json.Unmarshal(adapted, &cfg); err != nil {
+			t.Fatal(err)
+		}
+		if err := caddy.Validate(&cfg); err != nil {
+			t.Errorf("%v in\n%s", err, block)
+		}
+	}
+}

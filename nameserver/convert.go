@@ -140,8 +140,11 @@ func matcher(s *snapshot, rec libdns.Record) (func(dns.RR) bool, error) {
 
 // zoneName returns the canonical name of a zone.
 func zoneName(name string) (string, error) {
-	canonical := dns.CanonicalName(strings.TrimSpace(name))
-	if _, ok := dns.IsDomainName(canonical); !ok || canonical == "." || strings.ContainsAny(canonical, "*/\\ ") {
+	canonical := dns.CanonicalName(name)
+	odd := func(r rune) bool {
+		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
+	}
+	if _, ok := dns.IsDomainName(canonical); !ok || canonical == "." || strings.ContainsFunc(canonical, odd) {
 		return "", fmt.Errorf("%q is not the name of a zone", name)
 	}
 	return canonical, nil

@@ -245,7 +245,8 @@ func (z *zone) locked(ctx context.Context, storage certmagic.Storage, edit func(
 
 func (z *zone) mayHaveChanged(ctx context.Context, storage certmagic.Storage) bool {
 	info, err := storage.Stat(ctx, z.key())
-	return err != nil || z.unsaved || z.applied != z.declaration() ||
+	decl := z.declaration()
+	return err != nil || z.unsaved || z.applied != decl || z.wanted != decl ||
 		!info.Modified.Equal(z.modified) || info.Size != z.size || time.Since(info.Modified) < settled
 }
 
@@ -284,7 +285,7 @@ func (z *zone) read(ctx context.Context, storage certmagic.Storage) error {
 			z.unsaved = true
 		}
 	}
-	if decl != nil && decl != z.applied {
+	if decl != nil && (decl != z.applied || decl != z.wanted) {
 		applied, err := decl.apply(z.name, s)
 		if err != nil {
 			return err

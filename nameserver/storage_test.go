@@ -236,6 +236,18 @@ func TestDeclarationsStack(t *testing.T) {
 	if !z.holds("www", "192.0.2.1") {
 		t.Error("the older configuration does not rule again")
 	}
+
+	// The same, if the newer one was served but did not come to be written.
+	z.declare(d)
+	z.activate(d)
+	if _, err := z.get(context.Background(), z.storage); err != nil || !z.holds("www", "192.0.2.2") {
+		t.Fatalf("the newer configuration is not served: %v", err)
+	}
+	z.withdraw(d)
+	z.syncNow(t)
+	if b, _ := os.ReadFile(z.file); !z.holds("www", "192.0.2.1") || !strings.Contains(string(b), "192.0.2.1") {
+		t.Errorf("the older configuration is not served again; file:\n%s", b)
+	}
 }
 
 // failingStorage fails to store, after which nothing may have changed.

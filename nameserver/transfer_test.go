@@ -84,15 +84,18 @@ func TestTransferTo(t *testing.T) {
 func TestBINDAsSecondary(t *testing.T) {
 	needs(t, "named")
 	dir := t.TempDir()
-	port := freePort(t)
-	secondary, _ := startBIND(t, "example.test",
-		fmt.Sprintf(`type secondary; primaries { 127.0.0.1 port %d key transfer; }; file "copy.zone"; masterfile-format text;`, port),
-		fmt.Sprintf(`key "transfer" { algorithm hmac-sha256; secret "%s"; };`, transferSecret))
+	port, secondaryPort := freePort(t), freePort(t)
 	load(t, configFor(t, dir, &App{
 		Listen:   []string{fmt.Sprintf("127.0.0.1:%d", port)},
 		TSIGKeys: map[string]*TSIGKey{"transfer": {Secret: transferSecret}},
-		Zones:    map[string]*Zone{"example.test": {TransferTo: []string{"key:transfer"}, Notify: []string{secondary}}},
+		Zones: map[string]*Zone{"example.test": {
+			TransferTo: []string{"key:transfer"},
+			Notify:     []string{fmt.Sprintf("127.0.0.1:%d", secondaryPort)},
+		}},
 	}))
+	secondary := startBIND(t, secondaryPort, "example.test",
+		fmt.Sprintf(`type secondary; primaries { 127.0.0.1 port %d key transfer; }; file "copy.zone"; masterfile-format text;`, port),
+		fmt.Sprintf(`key "transfer" { algorithm hmac-sha256; secret "%s"; };`, transferSecret))
 	for i := range 3 {
 		ip := fmt.Sprintf("192.0.2.%d", i+1)
 		if _, err := providerAt(dir).SetRecords(context.Background(), "example.test", []libdns.Record{address("www", ip)}); err != nil {
