@@ -21,8 +21,6 @@ type rrsetKey struct {
 
 func keyOf(rr dns.RR) rrsetKey { return rrsetKey{rr.Header().Name, rr.Header().Rrtype} }
 
-func sameRRset(a, b dns.RR) bool { return keyOf(a) == keyOf(b) }
-
 // fromLibdns converts records that are to be written to the zone.
 func fromLibdns(s *snapshot, recs []libdns.Record) ([]dns.RR, error) {
 	out := make([]dns.RR, 0, len(recs))
@@ -37,7 +35,7 @@ func fromLibdns(s *snapshot, recs []libdns.Record) ([]dns.RR, error) {
 }
 
 func fromRR(s *snapshot, r libdns.RR) (dns.RR, error) {
-	ttl := uint32(min(r.TTL/time.Second, maxTTL))
+	ttl := seconds(r.TTL)
 	if r.TTL == 0 {
 		ttl = s.soa.Hdr.Ttl
 	}
@@ -109,34 +107,29 @@ func toLibdns(origin string, rr dns.RR) libdns.Record {
 	return generic // such as an SRV record whose name lacks the service
 }
 
-// matcher returns what tells the records that an input of DeleteRecords means.
-func matcher(s *snapshot, rec libdns.Record) (func(dns.RR) bool, error) {
+// matcher returns the owner name that an input of DeleteRecords means, and
+// what tells which records of that name it means.
+func matcher(s *snapshot, rec libdns.Record) (name string, match func(dns.RR) bool, err error) {
 	r := rec.RR()
-	name, err := ownerName(s.origin, r.Name)
-	if err != nil {
-		return nil, fmt.Errorf("record %q %s in zone %s: %w", r.Name, r.Type, s.origin, err)
+	if name, err = ownerName(s.origin, r.Name); err != nil {
+		return "", nil, fmt.Errorf("record %q %s in zone %s: %w", r.Name, r.Type, s.origin, err)
 	}
-	ttl := uint32(min(r.TTL/time.Second, maxTTL))
-	match := func(rr dns.RR) bool {
+	return name, func(rr dns.RR) bool {
 		h := rr.Header()
-		return h.Name == name &&
-			(r.Type == "" || strings.EqualFold(r.Type, typeName(h.Rrtype))) &&
-			(r.TTL == 0 || ttl == h.Ttl)
-	}
-	if r.Data == "" {
-		return match, nil
-	}
-	return func(rr dns.RR) bool {
-		if !match(rr) {
+		if r.Type != "" && !strings.EqualFold(r.Type, typeName(h.Rrtype)) || r.TTL != 0 && seconds(r.TTL) != h.Ttl {
 			return false
 		}
-		// The data means something only together with a type.
+		if r.Data == "" {
+			return true
+		}
 		typed := r
-		typed.Type = typeName(rr.Header().Rrtype)
-		want, err := buildRR(s.origin, typed, rr.Header().Ttl)
+		typed.Type = typeName(h.Rrtype) // data means something only together with a type
+		want, err := buildRR(s.origin, typed, h.Ttl)
 		return err == nil && sameData(want, rr)
 	}, nil
 }
+
+func seconds(ttl time.Duration) uint32 { return uint32(min(max(ttl, 0)/time.Second, maxTTL)) }
 
 // zoneName returns the canonical name of a zone.
 func zoneName(name string) (string, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -15,7 +16,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(Provider{})
+	caddy.RegisterModule(new(Provider))
 }
 
 // Provider changes the zones of the `nameserver` app of this Caddy, or of
@@ -31,10 +32,11 @@ func init() {
 type Provider struct {
 	storage certmagic.Storage
 	logger  *zap.Logger
+	warned  sync.Map // zones that this Caddy does not serve
 }
 
 // CaddyModule returns the Caddy module information.
-func (Provider) CaddyModule() caddy.ModuleInfo {
+func (*Provider) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "dns.providers.nameserver",
 		New: func() caddy.Module { return new(Provider) },
@@ -87,20 +89,26 @@ func (p *Provider) AppendRecords(ctx context.Context, name string, recs []libdns
 		if err != nil {
 			return nil, nil, err
 		}
+		added := make(map[rrsetKey]bool)
+		for _, rr := range add {
+			added[keyOf(rr)] = true
+		}
 		out := slices.Clone(s.records)
 		for i, r := range out {
-			if r.from == derived && slices.ContainsFunc(add, func(rr dns.RR) bool { return sameRRset(rr, r.rr) }) {
+			if r.from == derived && added[keyOf(r.rr)] {
 				out[i].from = dynamic // with an address of its own, the host no longer follows the zone
 			}
 		}
-		for i, rr := range add {
+		ttls := make(map[rrsetKey]uint32)
+		for _, rr := range add {
 			// Existing records must not change, so the new one takes their TTL.
-			h := rr.Header()
+			h, key := rr.Header(), keyOf(rr)
 			if set := s.rrset(s.nodes[h.Name], h.Rrtype); len(set) > 0 {
 				h.Ttl = set[0].rr.Header().Ttl
-			} else if j := slices.IndexFunc(add[:i], func(o dns.RR) bool { return sameRRset(o, rr) }); j >= 0 {
-				h.Ttl = add[j].Header().Ttl
+			} else if ttl, ok := ttls[key]; ok {
+				h.Ttl = ttl
 			}
+			ttls[key] = h.Ttl
 			out = append(out, record{rr: rr})
 		}
 		return out, add, nil
@@ -146,18 +154,18 @@ func (p *Provider) SetRecords(ctx context.Context, name string, recs []libdns.Re
 // empty type, TTL or value matches any. It returns those that it deleted.
 func (p *Provider) DeleteRecords(ctx context.Context, name string, recs []libdns.Record) ([]libdns.Record, error) {
 	return p.edit(ctx, name, func(s *snapshot) ([]record, []dns.RR, error) {
-		var matches []func(dns.RR) bool
+		matchers := make(map[string][]func(dns.RR) bool)
 		for _, rec := range recs {
-			match, err := matcher(s, rec)
+			name, match, err := matcher(s, rec)
 			if err != nil {
 				return nil, nil, err
 			}
-			matches = append(matches, match)
+			matchers[name] = append(matchers[name], match)
 		}
 		var out []record
 		var deleted []dns.RR
 		isDeleted := func(rr dns.RR) bool {
-			return slices.ContainsFunc(matches, func(match func(dns.RR) bool) bool { return match(rr) })
+			return slices.ContainsFunc(matchers[rr.Header().Name], func(match func(dns.RR) bool) bool { return match(rr) })
 		}
 		for _, r := range s.records {
 			switch {
@@ -205,8 +213,11 @@ func (p *Provider) with(ctx context.Context, name string, f func(*zone) error) e
 	if err := f(z); err != nil {
 		return err
 	}
-	if z.declaration() == nil && ctx.Err() == nil {
-		p.logger.Debug("this Caddy does not serve the zone; its file was used", zap.String("zone", name))
+	if z.declaration() == nil {
+		if _, warned := p.warned.LoadOrStore(name, true); !warned {
+			p.logger.Warn("using the file of a zone that this Caddy does not serve: unless another Caddy on this storage does, add it to the nameserver option",
+				zap.String("zone", name))
+		}
 	}
 	return nil
 }

@@ -231,6 +231,7 @@ func TestRefusedChangesChangeNothing(t *testing.T) {
 		{"delete derived", del(p), libdns.RR{Name: "ns1", Type: "A"}, "follows the addresses of the zone's own name"},
 		{"CNAME beside others", set(p), libdns.CNAME{Name: "www", Target: "x."}, "a CNAME record can have no other records beside it"},
 		{"CNAME at the apex", set(p), libdns.CNAME{Name: "@", Target: "x."}, "the zone's own name has SOA and NS records"},
+		{"CNAME of a name server", set(p), libdns.CNAME{Name: "ns1", Target: "x."}, "must not be an alias"},
 		{"SOA", set(p), libdns.RR{Name: "@", Type: "SOA", Data: "a b 1 2 3 4 5"}, "a zone has one SOA record"},
 		{"outside", set(p), address("www.example.net.", "192.0.2.1"), "outside the zone"},
 		{"bad name", set(p), address(strings.Repeat("x", 64), "192.0.2.1"), "not a domain name"},
@@ -289,6 +290,17 @@ func TestNameServerFollowsTheZone(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRecords(t, p)
+}
+
+func TestAppendedAddressOfTheNameServer(t *testing.T) {
+	p := newProvider(t, new(Zone))
+	if err := set(p)([]libdns.Record{address("@", "192.0.2.1")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.AppendRecords(context.Background(), "example.test", []libdns.Record{address("ns1", "192.0.2.53")}); err != nil {
+		t.Fatal(err)
+	}
+	wantRecords(t, p, "@ 1m0s A 192.0.2.1", "ns1 1m0s A 192.0.2.1", "ns1 1m0s A 192.0.2.53")
 }
 
 func TestZonesOfTheProvider(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -156,6 +157,20 @@ func TestReloadToAnotherAddressOfThePort(t *testing.T) {
 	}
 	for range 20 {
 		ask(t, "udp", app.Listen[0], "example.test.", dns.TypeSOA)
+	}
+}
+
+// On a wildcard socket, an answer leaves from the address that was asked.
+func TestAnswersFromTheAddressThatWasAsked(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("needs all of 127.0.0.0/8 on the loopback interface")
+	}
+	port := freePort(t)
+	load(t, configFor(t, t.TempDir(), &App{Listen: []string{fmt.Sprintf(":%d", port)}, Zones: map[string]*Zone{"example.test": {}}}))
+	for _, network := range []string{"udp", "tcp"} {
+		if r := ask(t, network, fmt.Sprintf("127.0.0.2:%d", port), "example.test.", dns.TypeSOA); len(r.Answer) != 1 {
+			t.Errorf("%v", r)
+		}
 	}
 }
 

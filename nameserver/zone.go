@@ -69,9 +69,14 @@ func buildZone(origin string, soa *dns.SOA, records []record) (*snapshot, error)
 	if err := s.index(); err != nil {
 		return nil, err
 	}
-	apex := s.nodes[origin]
-	if len(s.rrset(apex, dns.TypeNS)) == 0 {
+	servers := s.rrset(s.nodes[origin], dns.TypeNS)
+	if len(servers) == 0 {
 		return nil, &recordError{soa, "the zone has no NS record at its apex"}
+	}
+	for _, r := range servers {
+		if set := s.rrset(s.nodes[r.rr.(*dns.NS).Ns], dns.TypeCNAME); len(set) > 0 {
+			return nil, &recordError{set[0].rr, "the name of a name server must not be an alias (RFC 2181, section 10.3): give it addresses"}
+		}
 	}
 	return s, nil
 }
@@ -122,7 +127,10 @@ func deriveAddresses(origin string, records []record) []record {
 		if r.from == following {
 			hosts = append(hosts, r.rr.(*dns.NS).Ns)
 		}
-		if isAddress(r.rr.Header().Rrtype) {
+		switch h := r.rr.Header(); h.Rrtype {
+		case dns.TypeCNAME:
+			own[rrsetKey{h.Name, dns.TypeA}], own[rrsetKey{h.Name, dns.TypeAAAA}] = true, true
+		case dns.TypeA, dns.TypeAAAA:
 			own[keyOf(r.rr)] = true
 			if r.rr.Header().Name == origin {
 				apex = append(apex, r.rr)
