@@ -220,6 +220,22 @@ func TestValidateHasNoEffects(t *testing.T) {
 	}
 }
 
+func TestServesWhatAnotherCaddyWrote(t *testing.T) {
+	dir := t.TempDir()
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	load(t, configFor(t, dir, &App{Listen: []string{server}, Zones: map[string]*Zone{"example.test": {}}}))
+	another := newTestZone(t, dir, new(Zone))
+	another.add(t, "www", "192.0.2.1")
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if r := ask(t, "udp", server, "www.example.test.", dns.TypeA); len(r.Answer) == 1 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("not served 5 seconds after it was written")
+		}
+	}
+}
+
 // A zone file that cannot be read keeps neither Caddy nor other zones down.
 func TestStartsWithABrokenZoneFile(t *testing.T) {
 	dir := t.TempDir()

@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 	"github.com/miekg/dns"
+	"go.uber.org/zap"
 )
 
 // storagePrefix is where the zone files are in Caddy's storage.
@@ -210,7 +211,7 @@ func (z *zone) locked(ctx context.Context, storage certmagic.Storage, edit func(
 	if err := z.read(ctx, storage); err != nil {
 		return err
 	}
-	s := z.served.Load()
+	s, write := z.served.Load(), z.unsaved
 	if edit != nil {
 		records, err := edit(s)
 		if err != nil {
@@ -221,11 +222,10 @@ func (z *zone) locked(ctx context.Context, storage certmagic.Storage, edit func(
 			return err
 		}
 		if !edited.same(s) {
-			s = edited.withSerial(nextSerial(s.soa.Serial, time.Now().Unix()))
-			z.unsaved = true
+			s, write = edited.withSerial(nextSerial(s.soa.Serial, time.Now().Unix())), true
 		}
 	}
-	if !z.unsaved {
+	if !write {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -305,7 +305,8 @@ func (z *zone) read(ctx context.Context, storage certmagic.Storage) error {
 }
 
 // apply returns the zone with what the configuration says of it now, in place
-// of what it said before.
+// of what it said before. Where records that were set cannot stand beside
+// those of the configuration, they give way.
 func (d *declaration) apply(origin string, s *snapshot) (*snapshot, error) {
 	soa := d.soa
 	records := slices.Clone(d.records)
@@ -315,8 +316,16 @@ func (d *declaration) apply(origin string, s *snapshot) (*snapshot, error) {
 		return buildZone(origin, &soa, records)
 	}
 	soa.Serial = s.soa.Serial
+	alias, other := d.owners()
 	for _, r := range s.records {
-		if r.from == dynamic {
+		name := r.rr.Header().Name
+		_, isAlias := r.rr.(*dns.CNAME)
+		switch {
+		case r.from != dynamic:
+		case alias[name] || isAlias && other[name]:
+			caddy.Log().Named("nameserver").Warn("dropping a record that cannot stand beside one of the configuration",
+				zap.String("zone", origin), zap.Stringer("record", r.rr))
+		default:
 			records = append(records, r)
 		}
 	}
@@ -328,6 +337,24 @@ func (d *declaration) apply(origin string, s *snapshot) (*snapshot, error) {
 		return s, nil
 	}
 	return applied.withSerial(nextSerial(s.soa.Serial, now)), nil
+}
+
+// owners returns the names that the configuration makes aliases, and those at
+// which it allows none.
+func (d *declaration) owners() (alias, other map[string]bool) {
+	alias, other = make(map[string]bool), make(map[string]bool)
+	for _, r := range d.records {
+		name := r.rr.Header().Name
+		switch rr := r.rr.(type) {
+		case *dns.CNAME:
+			alias[name] = true
+		case *dns.NS:
+			other[rr.Ns] = true
+		default:
+			other[name] = true
+		}
+	}
+	return alias, other
 }
 
 // storedZones lists the zones that have a file.

@@ -211,6 +211,19 @@ func TestConfigurationOverrulesTheFile(t *testing.T) {
 	}
 }
 
+func TestRecordsGiveWayToTheConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	before := newTestZone(t, dir, new(Zone))
+	before.add(t, "www", "192.0.2.1")
+	before.add(t, "kept", "192.0.2.1")
+	after := newTestZone(t, dir, &Zone{Records: []Record{{"www", "CNAME", "kept"}}})
+	after.syncNow(t)
+	s := after.served.Load()
+	if after.holds("www", "192.0.2.1") || !after.holds("kept", "192.0.2.1") || len(s.rrset(s.nodes["www.example.test."], dns.TypeCNAME)) != 1 {
+		t.Errorf("%s", s.format())
+	}
+}
+
 // A newer configuration rules while it is there; when it is withdrawn, as after
 // a reload that failed, the one before it rules again.
 func TestDeclarationsStack(t *testing.T) {

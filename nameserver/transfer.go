@@ -52,7 +52,7 @@ func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, client netip.Add
 		return false
 	case q.Question[0].Qclass != dns.ClassINET || !h.transfers[name].allows(client, key):
 		m.Rcode = dns.RcodeRefused
-		h.logger.Info("refused a zone transfer", zap.String("zone", name), zap.Stringer("client", client))
+		h.logger.Debug("refused a zone transfer", zap.String("zone", name), zap.Stringer("client", client))
 		return false
 	}
 	s := z.served.Load()
