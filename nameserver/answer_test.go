@@ -143,6 +143,30 @@ func TestAnswer(t *testing.T) {
 	}
 }
 
+// Of a zone and its parent on one server, each answers for its own side of the
+// zone cut.
+func TestZoneAndItsParent(t *testing.T) {
+	h := testHandler(t, "example.test.", answerZone+"to-child 300 IN CNAME www.child\n")
+	child := testHandler(t, "child.example.test.", "@ 300 IN SOA ns hostmaster 9 1 1 1 60\n@ 300 IN NS ns\nns 300 IN A 192.0.2.53\nwww 300 IN A 192.0.2.80\n")
+	h.zones["child.example.test."] = child.zones["child.example.test."]
+	for _, tc := range []struct {
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{"www.child.example.test.", dns.TypeA, "www.child.example.test. 300 IN A 192.0.2.80"},
+		{"child.example.test.", dns.TypeNS, "child.example.test. 300 IN NS ns.child.example.test."},
+		{"child.example.test.", dns.TypeDS, "child.example.test. 300 IN DS 1 8 2 " + strings.Repeat("0", 64)},
+		{"to-child.example.test.", dns.TypeA, "to-child.example.test. 300 IN CNAME www.child.example.test.; www.child.example.test. 300 IN A 192.0.2.80"},
+	} {
+		c := overUDP("198.51.100.1")
+		h.ServeDNS(c, new(dns.Msg).SetQuestion(tc.name, tc.qtype))
+		if got := section(c.got.Answer); got != tc.want || !c.got.Authoritative {
+			t.Errorf("%s %s:\ngot  %s\nwant %s", tc.name, dns.TypeToString[tc.qtype], got, tc.want)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	h := testHandler(t, "example.test.", answerZone)
 	h.zones["broken.test."] = newZone("broken.test.")

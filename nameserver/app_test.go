@@ -123,4 +123,18 @@ func TestServesWhatTheProviderSets(t *testing.T) {
 	}
 }
 
+func TestPlaceholders(t *testing.T) {
+	t.Setenv("NAMESERVER_TEST_ZONE", "Bücher.example")
+	t.Setenv("NAMESERVER_TEST_ADDRESS", "192.0.2.1")
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	t.Setenv("NAMESERVER_TEST_LISTEN", server)
+	load(t, configFor(t, t.TempDir(), &App{
+		Listen: []string{"{env.NAMESERVER_TEST_LISTEN}"},
+		Zones:  map[string]*Zone{"{env.NAMESERVER_TEST_ZONE}": {Records: []Record{{"wörld", "A", "{env.NAMESERVER_TEST_ADDRESS}"}}}},
+	}))
+	if r := ask(t, "udp", server, "xn--wrld-5qa.xn--bcher-kva.example.", dns.TypeA); len(r.Answer) != 1 {
+		t.Errorf("%v", r)
+	}
+}
+
 func newReplacer() *caddy.Replacer { return caddy.NewReplacer() }

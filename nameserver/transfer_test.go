@@ -81,6 +81,27 @@ func TestTransferTo(t *testing.T) {
 	}
 }
 
+// Secondaries sign all that they ask, and want what they get to be signed.
+func TestSignedQueries(t *testing.T) {
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	load(t, configFor(t, t.TempDir(), &App{
+		Listen:   []string{server},
+		TSIGKeys: map[string]*TSIGKey{"transfer": {Secret: transferSecret}},
+		Zones:    map[string]*Zone{"example.test": {}},
+	}))
+	for _, network := range []string{"udp", "tcp"} {
+		for secret, want := range map[string]int{transferSecret: dns.RcodeSuccess, "d3Jvbmc=": dns.RcodeNotAuth} {
+			m := new(dns.Msg).SetQuestion("example.test.", dns.TypeSOA)
+			m.SetTsig("transfer.", dns.HmacSHA256, 300, time.Now().Unix())
+			client := &dns.Client{Net: network, TsigSecret: map[string]string{"transfer.": secret}}
+			r, _, err := client.Exchange(m, server)
+			if r == nil || r.Rcode != want || want == dns.RcodeSuccess && (err != nil || r.IsTsig() == nil || len(r.Answer) != 1) {
+				t.Errorf("%s: %v %v", network, r, err)
+			}
+		}
+	}
+}
+
 func TestBINDAsSecondary(t *testing.T) {
 	needs(t, "named")
 	dir := t.TempDir()
