@@ -199,6 +199,26 @@ func TestOddPackets(t *testing.T) {
 	}
 }
 
+// When a newer configuration fails after it began to serve, the one before it
+// serves again.
+func TestHandlersStack(t *testing.T) {
+	s, older, newer := new(socket), new(handler), new(handler)
+	s.push(older)
+	s.push(newer)
+	if s.current.Load() != newer {
+		t.Error("the newer handler does not serve")
+	}
+	s.remove(newer)
+	if s.current.Load() != older {
+		t.Error("the older handler does not serve again")
+	}
+	s.push(newer)
+	s.remove(older)
+	if s.current.Load() != newer {
+		t.Error("the newer handler no longer serves")
+	}
+}
+
 func TestValidateHasNoEffects(t *testing.T) {
 	dir := t.TempDir()
 	port := freePort(t)

@@ -168,6 +168,42 @@ func TestEditByHand(t *testing.T) {
 	}
 }
 
+// Some storages know the time of a change by the second only.
+func TestEditThatTheTimeDoesNotShow(t *testing.T) {
+	z := newTestZone(t, t.TempDir(), new(Zone))
+	z.add(t, "www", "192.0.2.1")
+	z.syncNow(t)
+	info, err := os.Stat(z.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := os.ReadFile(z.file)
+	if err := os.WriteFile(z.file, []byte(strings.ReplaceAll(string(b), "192.0.2.1", "192.0.2.2")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(z.file, time.Time{}, info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	z.syncNow(t)
+	if !z.holds("www", "192.0.2.2") {
+		t.Error("the change is not served")
+	}
+}
+
+func TestOneTTLPerRRset(t *testing.T) {
+	s, err := parseZone("example.test.", "f", []byte("@ 300 IN SOA a b 1 2 3 4 5\n@ 300 IN NS a\nx 300 IN A 192.0.2.1\nx 60 IN A 192.0.2.2\nx 200 IN TXT a\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for typ, want := range map[uint16]uint32{dns.TypeA: 60, dns.TypeTXT: 200} {
+		for _, r := range s.rrset(s.nodes["x.example.test."], typ) {
+			if r.rr.Header().Ttl != want {
+				t.Errorf("%v, want TTL %d", r.rr, want)
+			}
+		}
+	}
+}
+
 func TestParseErrorsNameTheLine(t *testing.T) {
 	const head = "@ 300 IN SOA ns1 hostmaster 1 2 3 4 5\n@ 300 IN NS ns1\n\n"
 	for _, tc := range []struct{ file, want string }{
