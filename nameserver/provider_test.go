@@ -187,6 +187,14 @@ func TestAppendAndDelete(t *testing.T) {
 		t.Errorf("appended to an RRset of TTL 1m: %v", out)
 	}
 	mustAppend(libdns.TXT{Name: "www", TTL: time.Minute, Text: "x"})
+	first, second := address("new", "192.0.2.1"), address("new", "192.0.2.2")
+	second.TTL = time.Hour
+	if out := mustAppend(first, second); out[1].RR().TTL != time.Minute {
+		t.Errorf("appended together with a record of TTL 1m: %v", out)
+	}
+	if out, err := p.DeleteRecords(ctx, "example.test.", []libdns.Record{libdns.RR{Name: "new"}}); err != nil || len(out) != 2 {
+		t.Errorf("deleted %v, %v", out, err)
+	}
 	wantRecords(t, p, "www 1m0s A 192.0.2.1", "www 1m0s A 192.0.2.2", "www 1m0s TXT x")
 
 	for _, tc := range []struct {

@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/libdns/libdns"
 	"github.com/miekg/dns"
 )
 
@@ -72,6 +74,50 @@ func TestReloadsLoseNoQuery(t *testing.T) {
 			t.Errorf("left behind: %s %v", what, key)
 			return true
 		})
+	}
+}
+
+func TestReloadsLoseNoUpdate(t *testing.T) {
+	dir := t.TempDir()
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	config := func(i int) []byte {
+		return configFor(t, dir, &App{
+			Listen: []string{server},
+			Zones:  map[string]*Zone{"example.test": {Records: []Record{{"generation", "TXT", fmt.Sprint(i)}}}},
+		})
+	}
+	load(t, config(0))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var confirmed int
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		p := providerAt(dir)
+		for ctx.Err() == nil {
+			rec := address(fmt.Sprintf("host%d", confirmed), "192.0.2.1")
+			if _, err := p.AppendRecords(context.Background(), "example.test", []libdns.Record{rec}); err != nil {
+				t.Error(err)
+				return
+			}
+			confirmed++
+		}
+	})
+	for i := 1; i <= 20; i++ {
+		if err := caddy.Load(config(i), true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	cancel()
+	wg.Wait()
+	t.Logf("%d updates during 20 reloads", confirmed)
+	for i := range confirmed {
+		if r := ask(t, "udp", server, fmt.Sprintf("host%d.example.test.", i), dns.TypeA); len(r.Answer) != 1 {
+			t.Fatalf("host%d of %d was confirmed and is lost", i, confirmed)
+		}
+	}
+	if r := ask(t, "udp", server, "generation.example.test.", dns.TypeTXT); !strings.HasSuffix(r.Answer[0].String(), `"20"`) {
+		t.Errorf("%v", r.Answer)
 	}
 }
 
