@@ -2,7 +2,6 @@ package dynamicdns
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -297,7 +296,7 @@ func (a *App) checkOverlap() error {
 }
 
 // newChecker makes the keepers and the checker that feeds them.
-func (a *App) newChecker(ctx context.Context) *checker {
+func (a *App) newChecker() *checker {
 	type reader struct {
 		keeper *keeper
 		claim  int
@@ -341,12 +340,7 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			r.keeper.wish(r.claim, f, known[f].addrs, known[f].source)
 		}
 	}
-	c := newChecker(detectors, time.Duration(a.CheckInterval), tell, a.logger)
-	if a.Watch == nil || *a.Watch {
-		c.events = watchAddresses(ctx, a.logger)
-	}
-	a.logManaged()
-	return c
+	return newChecker(detectors, time.Duration(a.CheckInterval), tell, a.logger)
 }
 
 // logManaged says once per start what is managed.

@@ -58,6 +58,7 @@ type App struct {
 	groups  []*group
 	held    []poolKey
 	keepers []*keeper
+	checker *checker
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
@@ -155,7 +156,12 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel = cancel
-	c := a.newChecker(ctx)
+	c := a.newChecker()
+	a.checker = c
+	if a.Watch == nil || *a.Watch {
+		c.events = watchAddresses(ctx, a.logger)
+	}
+	a.logManaged()
 	for _, k := range a.keepers {
 		k.zone.attach(k)
 		a.running.Go(func() { k.run(ctx) })
