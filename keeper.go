@@ -69,6 +69,23 @@ func (k *keeper) nudge() {
 	}
 }
 
+// verify has the zone verified now, also where it would wait after a failure.
+// The channel is closed at the end of a round that began after this call.
+func (k *keeper) verify() <-chan struct{} {
+	k.zone.mu.Lock()
+	defer k.zone.mu.Unlock()
+	if k.zone.owner() != k || !anyAddrs(k.zone.claims) {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	if k.zone.asker == nil {
+		k.zone.asker = make(chan struct{})
+		k.nudge()
+	}
+	return k.zone.asker
+}
+
 // run keeps the zone until ctx ends.
 func (k *keeper) run(ctx context.Context) {
 	timer := time.NewTimer(0)
@@ -118,7 +135,12 @@ func (k *keeper) round(ctx context.Context) {
 	claims := slices.Clone(z.claims)
 	before := z.view
 	now := time.Now()
-	mustRead := k.provider.getter != nil && (z.stale || z.failures > 0 ||
+	verified := z.asker
+	z.asker = nil
+	if verified != nil {
+		defer close(verified)
+	}
+	mustRead := k.provider.getter != nil && (z.stale || verified != nil || z.failures > 0 ||
 		z.todo && now.Sub(z.verified) > freshFor ||
 		!now.Before(z.verifyAt(k.verifyInterval)) ||
 		len(z.unverified) > 0 && !now.Before(z.nextLook))
@@ -194,8 +216,8 @@ func (k *keeper) outlive(done <-chan struct{}) {
 	}()
 }
 
-// read stores what the provider holds of the claimed names.
-func (k *keeper) read(ctx context.Context, claims []claim) error {
+// fetch returns what the provider holds of the claimed names.
+func (k *keeper) fetch(ctx context.Context, claims []claim) (zoneView, error) {
 	var view zoneView
 	err := k.call(ctx, false, func(ctx context.Context) error {
 		seen, err := k.provider.read(ctx, k.zone.name, func(name string) (string, bool) {
@@ -205,7 +227,16 @@ func (k *keeper) read(ctx context.Context, claims []claim) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("reading records: %w", err)
+		return zoneView{}, fmt.Errorf("reading records: %w", err)
+	}
+	return view, nil
+}
+
+// read stores what the provider holds of the claimed names.
+func (k *keeper) read(ctx context.Context, claims []claim) error {
+	view, err := k.fetch(ctx, claims)
+	if err != nil {
+		return err
 	}
 	share(view, claims)
 	for _, key := range k.zone.sawAll(view, time.Now()) {

@@ -44,7 +44,9 @@ type zone struct {
 	// stale means that view must be read anew before it is trusted.
 	stale bool
 	// todo means that the wish changed since the last round.
-	todo     bool
+	todo bool
+	// asker is closed once the zone was verified for those who asked for it.
+	asker    chan struct{}
 	verified time.Time
 	// spread is this period's share of the verify interval, so that zones
 	// drift apart.
@@ -212,6 +214,9 @@ func deleteKeys[V any](m map[rrKey]V, gone func(rrKey) bool) {
 func (z *zone) due(k *keeper) (time.Time, bool) {
 	if z.owner() != k || !anyAddrs(z.claims) {
 		return time.Time{}, false
+	}
+	if z.asker != nil {
+		return time.Time{}, true
 	}
 	if z.failures > 0 {
 		return z.nextTry, true
