@@ -28,6 +28,7 @@ type keeper struct {
 	provider       *provider
 	memory         memory
 	verifyInterval time.Duration
+	observer       *observer
 	logger         *zap.Logger
 	wake           chan struct{}
 
@@ -239,11 +240,14 @@ func (k *keeper) read(ctx context.Context, claims []claim) error {
 		return err
 	}
 	share(view, claims)
-	for _, key := range k.zone.sawAll(view, time.Now()) {
+	appeared := k.zone.sawAll(view, time.Now())
+	for _, c := range appeared {
 		k.logger.Info("DNS record shows the change that was accepted before",
-			zap.String("name", key.name), zap.String("type", key.family.rrType()),
-			zap.Stringers("to", view.sets[key].addrs))
+			zap.String("name", c.key.name), zap.String("type", c.key.family.rrType()),
+			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
+			zap.String("source", c.source))
 	}
+	k.observer.recordsChanged(k.zone.name, k.provider.name, appeared)
 	return nil
 }
 
@@ -295,6 +299,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
 			zap.String("source", c.source))
 	}
+	k.observer.recordsChanged(k.zone.name, k.provider.name, w.confirmed)
 	if len(w.waiting) > 0 {
 		k.logger.Warn("the provider accepted changes but does not show them yet; looking again",
 			zap.Strings("records", describe(w.waiting)), zap.Duration("in", firstLook))
@@ -337,9 +342,14 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 	}
 	if err == nil {
 		if z.lastErr != "" {
-			k.logger.Info("working again", zap.Duration("after", time.Since(z.failedAt).Round(time.Second)))
+			after := time.Since(z.failedAt).Round(time.Second)
+			k.logger.Info("working again", zap.Duration("after", after))
+			k.observer.recovered(z.name, k.provider.name, after)
 		}
 		z.failures, z.lastErr, z.hint = 0, "", ""
+		if z.inSync() {
+			z.synced = time.Now()
+		}
 		return
 	}
 	z.failures++
@@ -350,6 +360,10 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 	}
 	same := withoutDigits(err.Error()) == withoutDigits(z.lastErr)
 	z.lastErr = err.Error()
+	z.failure, z.failureAt = z.lastErr, time.Now()
+	if !same {
+		k.observer.failed(z.name, k.provider.name, err, z.failures)
+	}
 	log := k.logger.Error
 	if same && bits.OnesCount(uint(z.failures)) > 1 {
 		log = k.logger.Debug

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -53,12 +54,15 @@ type App struct {
 	// Default: true.
 	Watch *bool `json:"watch,omitempty"`
 
-	ctx     caddy.Context
-	logger  *zap.Logger
-	groups  []*group
-	held    []poolKey
-	keepers []*keeper
-	checker *checker
+	ctx      caddy.Context
+	logger   *zap.Logger
+	groups   []*group
+	held     []poolKey
+	keepers  []*keeper
+	checker  *checker
+	observer *observer
+	// live is set while keepers and checker are there and at work.
+	live    atomic.Bool
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
@@ -145,6 +149,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if d := time.Duration(a.VerifyInterval); d < minVerifyInterval {
 		return fmt.Errorf("verify_interval %s is too short; write %s or more", d, minVerifyInterval)
 	}
+	if err := a.observe(ctx); err != nil {
+		return err
+	}
 	return a.provisionGroups()
 }
 
@@ -167,6 +174,8 @@ func (a *App) Start() error {
 		a.running.Go(func() { k.run(ctx) })
 	}
 	a.running.Go(func() { c.run(ctx) })
+	a.running.Go(func() { a.observer.events.run(ctx) })
+	a.live.Store(true)
 	return nil
 }
 
@@ -176,6 +185,7 @@ func (a *App) Stop() error {
 	if a.cancel == nil {
 		return nil
 	}
+	a.live.Store(false)
 	a.cancel()
 	for _, k := range a.keepers {
 		k.zone.detach(k)
