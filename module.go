@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -62,8 +63,12 @@ type App struct {
 	checker  *checker
 	observer *observer
 	// live is set while keepers and checker are there and at work.
-	live    atomic.Bool
-	cancel  context.CancelFunc
+	live   atomic.Bool
+	cancel context.CancelFunc
+	// runCtx lasts from Start to Stop.
+	runCtx context.Context
+	// runs are those that people asked for; all who ask at a time share one.
+	runs    singleflight.Group
 	running sync.WaitGroup
 }
 
@@ -162,7 +167,7 @@ func (a *App) Start() error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	a.cancel = cancel
+	a.cancel, a.runCtx = cancel, ctx
 	c := a.newChecker()
 	a.checker = c
 	if a.Watch == nil || *a.Watch {
