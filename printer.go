@@ -66,7 +66,7 @@ func (p *printer) family(s *Status, f FamilyStatus) {
 		p.row(2, 6, label, p.paint(yellow, "unknown"))
 	} else {
 		p.row(2, 6, label, join(f.Addresses))
-		from := fmt.Sprintf("from %s, since %s", f.Source, ago(s.Time.Sub(f.Since)))
+		from := fmt.Sprintf("from %s, for %s", f.Source, short(s.Time.Sub(f.Since)))
 		if len(f.ConfirmedBy) > 0 {
 			from += ", confirmed by " + strings.Join(f.ConfirmedBy, ", ")
 		}
@@ -92,8 +92,8 @@ func (p *printer) zone(s *Status, z ZoneStatus) {
 	}
 	p.line(0, fmt.Sprintf("%s at %s: %s", z.Zone, z.Provider, strings.Join(facts, ", ")))
 	if !z.FailingSince.IsZero() {
-		p.line(2, fmt.Sprintf("%s in a row, since %s: %s",
-			plural(z.Failures, "failure"), ago(s.Time.Sub(z.FailingSince)), z.LastFailure.Error))
+		p.line(2, fmt.Sprintf("failing for %s, %s in a row: %s",
+			short(s.Time.Sub(z.FailingSince)), plural(z.Failures, "time"), z.LastFailure.Error))
 	}
 	for _, r := range z.Records {
 		p.row(2, columns-2, fmt.Sprintf("%s %-4s", paintState(p, r.State, 11), r.Type), r.Name)
@@ -128,6 +128,8 @@ func (p *printer) zonePlan(z ZonePlan) {
 	switch {
 	case z.Error != "":
 		summary = p.paint(red, "cannot tell") + ": " + z.Error
+	case len(z.Changes) == 0 && z.blocked():
+		summary = p.paint(red, "something is in the way")
 	case len(z.Changes) > 0:
 		summary = p.paint(yellow, plural(len(z.Changes), "record")+" would change")
 	}

@@ -37,7 +37,8 @@ type Status struct {
 	// When this was so.
 	Time time.Time `json:"time"`
 	// Whether all records are as wished: true, false, or null where that
-	// cannot be told.
+	// cannot be told. That is also so while the last check did not find an
+	// address that is published.
 	InSync *bool `json:"in_sync"`
 	// Whether the check was done in time; only in the answer to a check.
 	CheckDone *bool `json:"check_done,omitempty"`
@@ -95,7 +96,8 @@ type ZoneStatus struct {
 	// The name of the DNS provider module.
 	Provider string `json:"provider"`
 	State    State  `json:"state"`
-	// As in [Status], for this zone.
+	// Whether the zone's records are as wished: true, false, or null where
+	// that cannot be told.
 	InSync *bool `json:"in_sync"`
 	// Whether the provider can be read. If not, what it last accepted is
 	// taken for what it holds.
@@ -193,7 +195,13 @@ func (a *App) status(now time.Time) *Status {
 		InSync:         new(true),
 	}
 	for _, g := range a.groups {
-		s.Groups = append(s.Groups, g.status())
+		gs := g.status()
+		for _, f := range gs.Families {
+			if f.Failing && len(f.Addresses) > 0 {
+				s.InSync = nil
+			}
+		}
+		s.Groups = append(s.Groups, gs)
 	}
 	for _, k := range a.keepers {
 		z := k.status(now)
