@@ -18,6 +18,7 @@ import (
 
 func init() {
 	caddy.RegisterModule(new(eventRecorder))
+	caddy.RegisterModule(new(slowApp))
 }
 
 // recorded are the events that handlers of the running test got.
@@ -159,6 +160,20 @@ func TestEventOfLateRecord(t *testing.T) {
 	})
 }
 
+// slowApp takes a second to start.
+type slowApp struct{}
+
+func (*slowApp) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "dynamic_dns_test_slow", New: func() caddy.Module { return new(slowApp) }}
+}
+
+func (*slowApp) Start() error {
+	time.Sleep(time.Second)
+	return nil
+}
+
+func (*slowApp) Stop() error { return nil }
+
 // TestEventsAreNotLostAtStart: apps start in any order, and the handlers of
 // events are bound in the start of one of them.
 func TestEventsAreNotLostAtStart(t *testing.T) {
@@ -168,7 +183,9 @@ func TestEventsAreNotLostAtStart(t *testing.T) {
 		config := appConfig(z.Register(), `{"example.com": ["www"]}`)
 		for i := range 50 {
 			takeEvents()
-			l.loadRecording(config)
+			if err := l.tryLoad(config, recordEvents, `"dynamic_dns_test_slow": {}`); err != nil {
+				t.Fatal(err)
+			}
 			l.wait(time.Minute)
 			if got := takeEvents(); len(got) != 2 {
 				t.Fatalf("start %d: events %v", i, got)
