@@ -66,15 +66,14 @@ func subcommand(name, short, long string, run func(*console, caddycmd.Flags) (in
 		Short: short,
 		Long:  long,
 		Args:  cobra.NoArgs,
-		// The exit status says it all.
-		SilenceErrors: true,
-		SilenceUsage:  true,
 	}
 	cmd.Flags().String("address", "", "The address of the admin endpoint")
 	cmd.Flags().StringP("config", "c", "", "A configuration file, for the address of the admin endpoint or to plan from")
 	cmd.Flags().StringP("adapter", "a", "", "The adapter of the configuration file")
 	cmd.Flags().Bool("json", false, "Print the server's JSON")
 	cmd.RunE = caddycmd.WrapCommandFuncForCobra(func(fl caddycmd.Flags) (int, error) {
+		// From here on, the exit status and the log say it all.
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
 		c := &console{out: os.Stdout, progress: io.Discard, json: fl.Bool("json")}
 		c.color = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
 		if term.IsTerminal(int(os.Stderr.Fd())) {
