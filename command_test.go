@@ -117,7 +117,7 @@ func TestExitStatus(t *testing.T) {
 	expect("caddy dynamic-dns check"+address, 2, "Not in sync.", "blocked     A     www")
 	expect("caddy dynamic-dns status"+address+" && echo fine", 2)
 	z.Fail(func(standin.Call) standin.Fault { return standin.Fault{Err: errNetwork} })
-	expect("caddy dynamic-dns plan"+address, 1, "network is unreachable", "cannot tell for all zones")
+	expect("caddy dynamic-dns plan"+address, 1, "reading records: network", "cannot tell for all zones")
 
 	expect("caddy dynamic-dns status --address localhost:1", 1, "asking Caddy at localhost:1")
 	expect("caddy dynamic-dns status --adress localhost:1", 1, "unknown flag")

@@ -25,7 +25,7 @@ type detector struct {
 	versions IPVersions
 	filter   *addrFilter
 	known    *detection
-	observer *observer
+	witness  *witness
 	logger   *zap.Logger
 
 	// refused are the last refusals, so that each is said once.
@@ -111,7 +111,7 @@ func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 			return 0
 		}
 		good := d.acceptable(src, f, addrs, refused)
-		d.observer.checked(src.name, f, checkResult(f, addrs, good, err))
+		d.witness.checked(src.name, f, checkResult(f, addrs, good, err))
 		if len(good) > 0 {
 			d.remember(src, f, good)
 			d.refused[f] = refused
@@ -241,7 +241,7 @@ func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 		d.logger.Info("address changed", zap.Stringer("family", f),
 			zap.Stringers("from", was.addrs), zap.Stringers("to", addrs),
 			zap.String("source", src.name))
-		d.observer.addressChanged(f, was.addrs, addrs, src.name)
+		d.witness.addressChanged(f, was.addrs, addrs, src.name)
 	}
 	d.known.families[f] = now
 }

@@ -260,7 +260,7 @@ func TestManyEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 * maxEvents {
-			app.observer.recovered(zoneName, "standin", time.Second)
+			app.witness.recovered(zoneName, "standin", time.Second)
 		}
 		l.wait(time.Hour)
 		if n := len(takeEvents()); n != maxEmitting {

@@ -214,7 +214,7 @@ func (l *loader) loadProvider(g *group) error {
 	if err != nil {
 		return err
 	}
-	g.provider.observer = l.app.observer
+	g.provider.witness = l.app.witness
 	l.providers[g.providerKey] = g.provider
 	return nil
 }
@@ -239,7 +239,7 @@ func (l *loader) loadDetector(g *group) error {
 	if err != nil {
 		return err
 	}
-	d := &detector{filter: filter, observer: l.app.observer, logger: l.app.logger}
+	d := &detector{filter: filter, witness: l.app.witness, logger: l.app.logger}
 	if g.Versions != nil {
 		d.versions = *g.Versions
 	}
@@ -320,12 +320,12 @@ func (a *App) newChecker() *checker {
 			if !ok {
 				shared, _ := a.hold(key, func() caddy.Destructor { return newZone(zoneName) })
 				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage()}, time.Duration(a.VerifyInterval), nil, a.logger)
-				k.observer = a.observer
+				k.witness = a.witness
 				keepers[key] = k
 				a.keepers = append(a.keepers, k)
 			}
 			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims)})
-			a.observer.counts.expect(zoneName, g.provider.name, [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)})
+			a.witness.counts.expect(zoneName, g.provider.name, [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)})
 			k.claims = append(k.claims, claim{
 				names:      slices.Clip(names),
 				enabled:    [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)},

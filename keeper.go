@@ -28,7 +28,7 @@ type keeper struct {
 	provider       *provider
 	memory         memory
 	verifyInterval time.Duration
-	observer       *observer
+	witness        *witness
 	logger         *zap.Logger
 	wake           chan struct{}
 
@@ -247,7 +247,7 @@ func (k *keeper) read(ctx context.Context, claims []claim) error {
 			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
 			zap.String("source", c.source))
 	}
-	k.observer.recordsChanged(k.zone.name, k.provider.name, appeared)
+	k.witness.recordsChanged(k.zone.name, k.provider.name, appeared)
 	return nil
 }
 
@@ -299,7 +299,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
 			zap.String("source", c.source))
 	}
-	k.observer.recordsChanged(k.zone.name, k.provider.name, w.confirmed)
+	k.witness.recordsChanged(k.zone.name, k.provider.name, w.confirmed)
 	if len(w.waiting) > 0 {
 		k.logger.Warn("the provider accepted changes but does not show them yet; looking again",
 			zap.Strings("records", describe(w.waiting)), zap.Duration("in", firstLook))
@@ -344,7 +344,7 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 		if z.lastErr != "" {
 			after := time.Since(z.failedAt).Round(time.Second)
 			k.logger.Info("working again", zap.Duration("after", after))
-			k.observer.recovered(z.name, k.provider.name, after)
+			k.witness.recovered(z.name, k.provider.name, after)
 		}
 		z.failures, z.lastErr, z.hint = 0, "", ""
 		if z.inSync() {
@@ -362,7 +362,7 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 	z.lastErr = err.Error()
 	z.failure, z.failureAt = z.lastErr, time.Now()
 	if !same {
-		k.observer.failed(z.name, k.provider.name, err, z.failures)
+		k.witness.failed(z.name, k.provider.name, err, z.failures)
 	}
 	log := k.logger.Error
 	if same && bits.OnesCount(uint(z.failures)) > 1 {

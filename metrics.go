@@ -82,7 +82,7 @@ type metrics struct {
 
 // Describe implements prometheus.Collector.
 func (m metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, c := range m.app.observer.counts.collectors() {
+	for _, c := range m.app.witness.counts.collectors() {
 		c.Describe(ch)
 	}
 	for _, d := range []*prometheus.Desc{descInSync, descVerified, descFailures, descAddress} {
@@ -93,7 +93,7 @@ func (m metrics) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. Before the app is started, and
 // once it is stopped, another one may still count.
 func (m metrics) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range m.app.observer.counts.collectors() {
+	for _, c := range m.app.witness.counts.collectors() {
 		c.Collect(ch)
 	}
 	if !m.app.live.Load() {
@@ -142,7 +142,7 @@ func gauge(ch chan<- prometheus.Metric, desc *prometheus.Desc, value float64, la
 	ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 }
 
-// observe makes the app's observer and lets Caddy serve its metrics.
+// observe makes the app's witness and lets Caddy serve its metrics.
 func (a *App) observe(ctx caddy.Context) error {
 	shared, err := a.hold(poolKey{kind: "counts"}, func() caddy.Destructor { return newCounts() })
 	if err != nil {
@@ -152,7 +152,7 @@ func (a *App) observe(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.observer = &observer{counts: shared.(*counts), events: events}
+	a.witness = &witness{counts: shared.(*counts), events: events}
 	return ctx.GetMetricsRegistry().Register(metrics{a})
 }
 

@@ -55,13 +55,13 @@ type App struct {
 	// Default: true.
 	Watch *bool `json:"watch,omitempty"`
 
-	ctx      caddy.Context
-	logger   *zap.Logger
-	groups   []*group
-	held     []poolKey
-	keepers  []*keeper
-	checker  *checker
-	observer *observer
+	ctx     caddy.Context
+	logger  *zap.Logger
+	groups  []*group
+	held    []poolKey
+	keepers []*keeper
+	checker *checker
+	witness *witness
 	// live is set while keepers and checker are there and at work.
 	live   atomic.Bool
 	cancel context.CancelFunc
@@ -179,7 +179,7 @@ func (a *App) Start() error {
 		a.running.Go(func() { k.run(ctx) })
 	}
 	a.running.Go(func() { c.run(ctx) })
-	a.running.Go(func() { a.observer.events.run(ctx) })
+	a.running.Go(func() { a.witness.events.run(ctx) })
 	a.live.Store(true)
 	return nil
 }

@@ -38,7 +38,7 @@ type provider struct {
 	lister   libdns.ZoneLister
 	slots    chan struct{}
 	redact   func(string) string
-	observer *observer
+	witness  *witness
 	logger   *zap.Logger
 }
 
@@ -160,7 +160,7 @@ func (p *provider) delete(ctx context.Context, zone string, changes []change, pi
 // measure counts a call, also one that panics.
 func (p *provider) measure(method string, call func() ([]libdns.Record, error)) (recs []libdns.Record, err error) {
 	began, result := time.Now(), resultError
-	defer func() { p.observer.called(p.name, method, result, time.Since(began)) }()
+	defer func() { p.witness.called(p.name, method, result, time.Since(began)) }()
 	recs, err = call()
 	if err == nil {
 		result = resultOK

@@ -190,9 +190,9 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestPlan compares what a dry run shows in each situation, and sees that
+// TestDryRun compares what a dry run shows in each situation, and sees that
 // nothing is written.
-func TestPlan(t *testing.T) {
+func TestDryRun(t *testing.T) {
 	tests := []struct {
 		name      string
 		there     []libdns.RR

@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-// observer is told what happens, for the metrics and the events. All its
+// witness is told what happens, for the metrics and the events. All its
 // methods return at once, so that they can be called under a lock; those of
-// a nil observer do nothing.
-type observer struct {
+// a nil witness do nothing.
+type witness struct {
 	counts *counts
 	events *emitter
 }
 
 // checked is told what one IP source said about one family.
-func (o *observer) checked(source string, f family, result string) {
-	if o != nil {
-		o.counts.checks.WithLabelValues(source, f.String(), result).Inc()
+func (w *witness) checked(source string, f family, result string) {
+	if w != nil {
+		w.counts.checks.WithLabelValues(source, f.String(), result).Inc()
 	}
 }
 
 // called is told how a call of a provider ended.
-func (o *observer) called(provider, method, result string, took time.Duration) {
-	if o != nil {
-		o.counts.calls.WithLabelValues(provider, method, result).Inc()
-		o.counts.duration.WithLabelValues(provider, method).Observe(took.Seconds())
+func (w *witness) called(provider, method, result string, took time.Duration) {
+	if w != nil {
+		w.counts.calls.WithLabelValues(provider, method, result).Inc()
+		w.counts.duration.WithLabelValues(provider, method).Observe(took.Seconds())
 	}
 }
 
-func (o *observer) addressChanged(f family, from, to []netip.Addr, source string) {
-	if o != nil {
-		o.events.add("address_changed", map[string]any{
+func (w *witness) addressChanged(f family, from, to []netip.Addr, source string) {
+	if w != nil {
+		w.events.add("address_changed", map[string]any{
 			"family": f.String(),
 			"old":    addrList(from),
 			"new":    addrList(to),
@@ -42,16 +42,16 @@ func (o *observer) addressChanged(f family, from, to []netip.Addr, source string
 }
 
 // recordsChanged is told what was confirmed to have come true.
-func (o *observer) recordsChanged(zone, provider string, changes []change) {
-	if o == nil || len(changes) == 0 {
+func (w *witness) recordsChanged(zone, provider string, changes []change) {
+	if w == nil || len(changes) == 0 {
 		return
 	}
 	list := make(changeList, len(changes))
 	for i, c := range changes {
 		list[i] = newChange(c)
-		o.counts.changes.WithLabelValues(displayZone(zone), provider, c.key.family.rrType()).Inc()
+		w.counts.changes.WithLabelValues(displayZone(zone), provider, c.key.family.rrType()).Inc()
 	}
-	o.events.add("records_changed", map[string]any{
+	w.events.add("records_changed", map[string]any{
 		"zone":     displayZone(zone),
 		"provider": provider,
 		"changes":  list,
@@ -60,9 +60,9 @@ func (o *observer) recordsChanged(zone, provider string, changes []change) {
 
 // failed is told of the first failure of a period, and of each that has
 // another reason than the one before.
-func (o *observer) failed(zone, provider string, err error, attempt int) {
-	if o != nil {
-		o.events.add("update_failed", map[string]any{
+func (w *witness) failed(zone, provider string, err error, attempt int) {
+	if w != nil {
+		w.events.add("update_failed", map[string]any{
 			"zone":     displayZone(zone),
 			"provider": provider,
 			"error":    err.Error(),
@@ -71,9 +71,9 @@ func (o *observer) failed(zone, provider string, err error, attempt int) {
 	}
 }
 
-func (o *observer) recovered(zone, provider string, after time.Duration) {
-	if o != nil {
-		o.events.add("recovered", map[string]any{
+func (w *witness) recovered(zone, provider string, after time.Duration) {
+	if w != nil {
+		w.events.add("recovered", map[string]any{
 			"zone":     displayZone(zone),
 			"provider": provider,
 			"after":    int(after.Seconds()),
