@@ -13,6 +13,9 @@ import (
 type Plan struct {
 	// When this was so.
 	Time time.Time `json:"time"`
+	// The groups of domains with their addresses, in the order of the
+	// configuration.
+	Groups []GroupStatus `json:"groups"`
 	// The zones, in the order of the configuration.
 	Zones []ZonePlan `json:"zones"`
 }
@@ -75,13 +78,16 @@ func newChange(c change) Change {
 
 // dryRun reads all zones at once and says what would change.
 func (a *App) dryRun(ctx context.Context) *Plan {
-	p := &Plan{Zones: make([]ZonePlan, len(a.keepers))}
+	p := &Plan{Groups: []GroupStatus{}, Zones: make([]ZonePlan, len(a.keepers))}
 	var wg sync.WaitGroup
 	for i, k := range a.keepers {
 		wg.Go(func() { p.Zones[i] = k.dryRun(ctx) })
 	}
 	wg.Wait()
 	p.Time = stamp(time.Now())
+	for _, g := range a.groups {
+		p.Groups = append(p.Groups, g.status())
+	}
 	return p
 }
 

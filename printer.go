@@ -45,10 +45,7 @@ func (p *printer) status(s *Status) {
 	p.line(0, p.paint(color, summary)+next)
 	for _, g := range s.Groups {
 		p.line(0, "")
-		p.line(0, fmt.Sprintf("%s (%s)", g.Name, g.Provider))
-		for _, f := range g.Families {
-			p.family(s, f)
-		}
+		p.group(s.Time, g)
 	}
 	for _, z := range s.Zones {
 		p.line(0, "")
@@ -60,20 +57,27 @@ func (p *printer) status(s *Status) {
 	}
 }
 
-func (p *printer) family(s *Status, f FamilyStatus) {
+func (p *printer) group(now time.Time, g GroupStatus) {
+	p.line(0, fmt.Sprintf("%s (%s)", g.Name, g.Provider))
+	for _, f := range g.Families {
+		p.family(now, f)
+	}
+}
+
+func (p *printer) family(now time.Time, f FamilyStatus) {
 	label := map[string]string{"ipv4": "IPv4", "ipv6": "IPv6"}[f.Family]
 	if len(f.Addresses) == 0 {
 		p.row(2, 6, label, p.paint(yellow, "unknown"))
 	} else {
 		p.row(2, 6, label, join(f.Addresses))
-		from := fmt.Sprintf("from %s, for %s", f.Source, short(s.Time.Sub(f.Since)))
+		from := fmt.Sprintf("from %s, for %s", f.Source, short(now.Sub(f.Since)))
 		if len(f.ConfirmedBy) > 0 {
 			from += ", confirmed by " + strings.Join(f.ConfirmedBy, ", ")
 		}
 		p.line(8, from)
 	}
 	if f.Failing {
-		p.line(8, fmt.Sprintf("last check failed %s: %s", ago(s.Time.Sub(f.LastFailure.Time)), f.LastFailure.Error))
+		p.line(8, fmt.Sprintf("last check failed %s: %s", ago(now.Sub(f.LastFailure.Time)), f.LastFailure.Error))
 	}
 }
 
@@ -112,6 +116,10 @@ func (p *printer) zone(s *Status, z ZoneStatus) {
 }
 
 func (p *printer) plan(plan *Plan) {
+	for _, g := range plan.Groups {
+		p.group(plan.Time, g)
+		p.line(0, "")
+	}
 	for i, z := range plan.Zones {
 		if i > 0 {
 			p.line(0, "")

@@ -245,6 +245,7 @@ func TestDryRun(t *testing.T) {
 				_, body := l.ask(http.MethodGet, "plan")
 				var plan Plan
 				decode(t, strings.ReplaceAll(body, name, "standin"), &plan)
+				settleGroups(plan.Time, plan.Groups)
 				if code := golden(t, "plan/"+test.name, func(c *console) int {
 					code, _ := c.showPlan(&plan)
 					return code
@@ -267,20 +268,24 @@ func settle(s *Status) {
 	if !s.NextCheck.IsZero() {
 		s.NextCheck = s.Time.Add(4 * time.Minute)
 	}
-	for i := range s.Groups {
-		g := &s.Groups[i]
-		if !g.LastCheck.IsZero() {
-			g.LastCheck = s.Time.Add(-time.Minute)
-		}
-		for _, f := range g.Families {
-			if f.LastFailure != nil {
-				f.LastFailure.Time = s.Time.Add(-time.Minute)
-			}
-		}
-	}
+	settleGroups(s.Time, s.Groups)
 	for i := range s.Zones {
 		if z := &s.Zones[i]; z.NextAttempt.After(s.Time) {
 			z.NextAttempt = s.Time.Add(45 * time.Minute)
+		}
+	}
+}
+
+func settleGroups(now time.Time, groups []GroupStatus) {
+	for i := range groups {
+		g := &groups[i]
+		if !g.LastCheck.IsZero() {
+			g.LastCheck = now.Add(-time.Minute)
+		}
+		for _, f := range g.Families {
+			if f.LastFailure != nil {
+				f.LastFailure.Time = now.Add(-time.Minute)
+			}
 		}
 	}
 }
