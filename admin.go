@@ -36,6 +36,10 @@ func (*adminAPI) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// Provision registers the metrics where no app does, as when its provisioning
+// failed.
+func (*adminAPI) Provision(ctx caddy.Context) error { return registerMetrics(ctx) }
+
 // Routes returns the routes of the admin endpoint.
 func (aa *adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{{Pattern: adminBase, Handler: caddy.AdminHandlerFunc(aa.serve)}}
@@ -88,26 +92,24 @@ func (*adminAPI) serveHealth(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, http.StatusOK, health)
 }
 
-func (*adminAPI) servePlan(w http.ResponseWriter, r *http.Request) error {
+// servePlan, and serveCheck too, go on when the request's context ends, as it
+// does after ten seconds: that long the admin server waits for a request, and
+// the Go library takes it for a lost connection.
+func (*adminAPI) servePlan(w http.ResponseWriter, _ *http.Request) error {
 	app, err := activeApp()
 	if err != nil {
 		return err
 	}
-	runs := app.runs.DoChan("plan", func() (any, error) {
+	plan, _, _ := app.runs.Do("plan", func() (any, error) {
 		ctx, cancel := context.WithTimeout(app.runCtx, answerTimeout)
 		defer cancel()
 		return app.dryRun(ctx), nil
 	})
-	select {
-	case run := <-runs:
-		return answer(w, http.StatusOK, run.Val)
-	case <-r.Context().Done():
-		return nil
-	}
+	return answer(w, http.StatusOK, plan)
 }
 
-func (*adminAPI) serveCheck(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	for {
 		app, err := activeApp()
@@ -123,9 +125,6 @@ func (*adminAPI) serveCheck(w http.ResponseWriter, r *http.Request) error {
 				continue
 			}
 		case <-ctx.Done():
-		}
-		if r.Context().Err() != nil {
-			return nil
 		}
 		status := app.status(time.Now())
 		status.CheckDone = &done
@@ -188,6 +187,6 @@ func answer(w http.ResponseWriter, code int, v any) error {
 }
 
 var (
-	_ caddy.Module      = (*adminAPI)(nil)
+	_ caddy.Provisioner = (*adminAPI)(nil)
 	_ caddy.AdminRouter = (*adminAPI)(nil)
 )

@@ -1,6 +1,8 @@
 package dynamicdns
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -168,6 +170,27 @@ func TestCheckDuringReload(t *testing.T) {
 		synctest.Wait()
 		l.load(config)
 		<-answered
+	})
+}
+
+// TestAnswersToThePatient: a request's context ends after ten seconds, and
+// the check goes on.
+func TestAnswersToThePatient(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{Latency: 8 * time.Second}, zoneName)
+		l.address(addr1)
+		l.load(appConfig(z.Register(), `{"example.com": ["www"]}`))
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		for method, what := range map[string]string{http.MethodPost: "check", http.MethodGet: "plan"} {
+			rec := httptest.NewRecorder()
+			if err := new(adminAPI).serve(rec, httptest.NewRequestWithContext(ctx, method, adminBase+what, nil)); err != nil {
+				t.Fatal(err)
+			}
+			if !json.Valid(rec.Body.Bytes()) {
+				t.Errorf("%s: %s", what, rec.Body)
+			}
+		}
 	})
 }
 

@@ -289,8 +289,17 @@ func TestAdminSurvivesReloads(t *testing.T) {
 	if n := z.Count(standin.Set, ""); n != 1 {
 		t.Errorf("%d writes", n)
 	}
-	_, metrics := do(http.MethodGet, "/metrics")
-	if want := metricsPrefix + `changes_total{provider="` + name + `",type="A",zone="example.com"} 1`; !strings.Contains(metrics, want) {
-		t.Errorf("no %s in\n%s", want, metrics)
+	// The last reload failed, and so does one that does not get that far.
+	for _, last := range []string{config, `{"nonsense": true}`} {
+		_ = load(last, `"dynamic_dns_test_failing": {}`)
+		_, metrics := do(http.MethodGet, "/metrics")
+		for _, want := range []string{
+			`changes_total{provider="` + name + `",type="A",zone="example.com"} 1`,
+			`zone_in_sync{provider="` + name + `",zone="example.com"} 1`,
+		} {
+			if !strings.Contains(metrics, metricsPrefix+want) {
+				t.Errorf("no %s in\n%s", want, metrics)
+			}
+		}
 	}
 }

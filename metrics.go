@@ -1,6 +1,7 @@
 package dynamicdns
 
 import (
+	"errors"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -75,14 +76,14 @@ var (
 		"The current addresses, by group of domains.", []string{"group", "family", "address", "source"}, nil)
 )
 
-// metrics collects what there is to know of an app.
-type metrics struct {
-	app *App
-}
+// metrics collects what there is to know of the app that is running. That may
+// be of another configuration than the registry, for after a failed reload
+// the admin endpoint stays with the configuration that failed.
+type metrics struct{}
 
 // Describe implements prometheus.Collector.
-func (m metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, c := range m.app.witness.counts.collectors() {
+func (metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range newCounts().collectors() {
 		c.Describe(ch)
 	}
 	for _, d := range []*prometheus.Desc{descInSync, descVerified, descFailures, descAddress} {
@@ -90,16 +91,16 @@ func (m metrics) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. Before the app is started, and
-// once it is stopped, another one may still count.
-func (m metrics) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range m.app.witness.counts.collectors() {
-		c.Collect(ch)
-	}
-	if !m.app.live.Load() {
+// Collect implements prometheus.Collector.
+func (metrics) Collect(ch chan<- prometheus.Metric) {
+	app, err := activeApp()
+	if err != nil {
 		return
 	}
-	status := m.app.status(time.Now())
+	for _, c := range app.witness.counts.collectors() {
+		c.Collect(ch)
+	}
+	status := app.status(time.Now())
 	for _, g := range status.Groups {
 		for _, f := range g.Families {
 			for _, addr := range f.Addresses {
@@ -142,7 +143,18 @@ func gauge(ch chan<- prometheus.Metric, desc *prometheus.Desc, value float64, la
 	ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 }
 
-// observe makes the app's witness and lets Caddy serve its metrics.
+// registerMetrics lets Caddy serve the metrics. Both the app and the admin
+// endpoint call it, for there may be one without the other.
+func registerMetrics(ctx caddy.Context) error {
+	err := ctx.GetMetricsRegistry().Register(metrics{})
+	var already prometheus.AlreadyRegisteredError
+	if errors.As(err, &already) {
+		return nil
+	}
+	return err
+}
+
+// observe makes the app's witness.
 func (a *App) observe(ctx caddy.Context) error {
 	shared, err := a.hold(poolKey{kind: "counts"}, func() caddy.Destructor { return newCounts() })
 	if err != nil {
@@ -153,7 +165,7 @@ func (a *App) observe(ctx caddy.Context) error {
 		return err
 	}
 	a.witness = &witness{counts: shared.(*counts), events: events}
-	return ctx.GetMetricsRegistry().Register(metrics{a})
+	return registerMetrics(ctx)
 }
 
 var _ prometheus.Collector = metrics{}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -62,9 +61,7 @@ type App struct {
 	keepers []*keeper
 	checker *checker
 	witness *witness
-	// live is set while keepers and checker are there and at work.
-	live   atomic.Bool
-	cancel context.CancelFunc
+	cancel  context.CancelFunc
 	// runCtx lasts from Start to Stop.
 	runCtx context.Context
 	// runs are those that people asked for; all who ask at a time share one.
@@ -180,7 +177,6 @@ func (a *App) Start() error {
 	}
 	a.running.Go(func() { c.run(ctx) })
 	a.running.Go(func() { a.witness.events.run(ctx) })
-	a.live.Store(true)
 	return nil
 }
 
@@ -190,7 +186,6 @@ func (a *App) Stop() error {
 	if a.cancel == nil {
 		return nil
 	}
-	a.live.Store(false)
 	a.cancel()
 	for _, k := range a.keepers {
 		k.zone.detach(k)
