@@ -170,6 +170,11 @@ func (p *ZonePlan) fill(z *zone, claims []claim, view zoneView) {
 	})
 }
 
+// blocked reports whether something is in the way of a record.
+func (p *ZonePlan) blocked() bool {
+	return slices.ContainsFunc(p.LeftAlone, func(l LeftAlone) bool { return l.Blocked })
+}
+
 func (p *ZonePlan) leave(key rrKey, reason string, blocked bool) {
 	p.LeftAlone = append(p.LeftAlone, LeftAlone{key.name, key.family.rrType(), reason, blocked})
 }

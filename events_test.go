@@ -226,6 +226,24 @@ func TestSlowEventHandler(t *testing.T) {
 	})
 }
 
+// TestEventsAreNotLostAtStop: those that wait behind a slow handler.
+func TestEventsAreNotLostAtStop(t *testing.T) {
+	bubble(t, func(l *lab) {
+		takeEvents()
+		handlersAre(4*time.Second, false)
+		defer handlersAre(0, false)
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		l.loadRecording(appConfig(z.Register(), `{"example.com": ["www"]}`))
+		l.wait(time.Second)
+		l.stop()
+		l.wait(time.Minute)
+		if got := takeEvents(); len(got) != 2 {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
 func TestPanickingEventHandler(t *testing.T) {
 	bubble(t, func(l *lab) {
 		takeEvents()

@@ -160,16 +160,6 @@ func (p *printer) zonePlan(z ZonePlan) {
 	}
 }
 
-// blocked reports whether something is in the way of a record.
-func (z *ZonePlan) blocked() bool {
-	for _, l := range z.LeftAlone {
-		if l.Blocked {
-			return true
-		}
-	}
-	return false
-}
-
 // row writes a label of the given width and a text beside it.
 func (p *printer) row(indent, width int, label, text string) {
 	lines := wrap(text, lineWidth-indent-width)
