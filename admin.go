@@ -1,12 +1,13 @@
 package dynamicdns
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -175,15 +176,23 @@ func activeApp() (*App, error) {
 }
 
 func answer(w http.ResponseWriter, code int, v any) error {
-	body, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
+	var body bytes.Buffer
+	if err := encode(&body, v); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_, _ = w.Write(slices.Concat(body, []byte("\n")))
+	_, _ = body.WriteTo(w)
 	return nil
+}
+
+// encode writes JSON for people and programs.
+func encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "\t")
+	return enc.Encode(v)
 }
 
 var (

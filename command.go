@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -164,9 +165,7 @@ func (c *console) show(v any, print func(*printer)) error {
 		_, err := io.WriteString(c.out, p.text.String())
 		return err
 	}
-	enc := json.NewEncoder(c.out)
-	enc.SetIndent("", "\t")
-	return enc.Encode(v)
+	return encode(c.out, v)
 }
 
 // request asks the admin endpoint of the running Caddy.
@@ -248,6 +247,10 @@ func (a *App) planOnce() (*Plan, error) {
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, answerTimeout)
 	defer cancel()
-	a.newChecker().check(ctx)
+	var asking sync.WaitGroup
+	for _, r := range a.newChecker().rounds {
+		asking.Go(func() { r.check(ctx) })
+	}
+	asking.Wait()
 	return a.dryRun(ctx), nil
 }

@@ -118,7 +118,7 @@ func (k *keeper) dryRun(ctx context.Context) ZonePlan {
 	}
 	view, err := k.look(ctx, claims)
 	if err != nil {
-		p.Error = err.Error()
+		p.Error = oneLine(err.Error())
 		return p
 	}
 	k.zone.mu.Lock()

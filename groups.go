@@ -306,6 +306,7 @@ func (a *App) newChecker() *checker {
 	keepers := make(map[poolKey]*keeper)
 	var detectors []*detector
 	for _, g := range a.groups {
+		a.witness.counts.expect(g)
 		if !slices.Contains(detectors, g.detector) {
 			detectors = append(detectors, g.detector)
 		}
@@ -325,7 +326,6 @@ func (a *App) newChecker() *checker {
 				a.keepers = append(a.keepers, k)
 			}
 			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims)})
-			a.witness.counts.expect(zoneName, g.provider.name, [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)})
 			k.claims = append(k.claims, claim{
 				names:      slices.Clip(names),
 				enabled:    [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)},

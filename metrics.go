@@ -55,12 +55,18 @@ func (c *counts) collectors() []prometheus.Collector {
 	return []prometheus.Collector{c.checks, c.changes, c.calls, c.duration}
 }
 
-// expect makes the series of a zone exist before the first change, for an
-// increase from nothing to one is none to Prometheus.
-func (c *counts) expect(zone, provider string, enabled [families]bool) {
+// expect makes the series of a group exist before anything happens, for an
+// increase from nothing to one is none to Prometheus, and nothing is no zero.
+func (c *counts) expect(g *group) {
 	for f := v4; f < families; f++ {
-		if enabled[f] {
-			c.changes.WithLabelValues(displayZone(zone), provider, f.rrType())
+		if !g.enabled(f) {
+			continue
+		}
+		for _, src := range g.detector.sources {
+			c.checks.WithLabelValues(src.name, f.String(), resultOK)
+		}
+		for zone := range g.zones {
+			c.changes.WithLabelValues(displayZone(zone), g.provider.name, f.rrType())
 		}
 	}
 }

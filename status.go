@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -268,7 +269,7 @@ func (k *keeper) status(now time.Time) ZoneStatus {
 		s.State, s.FailingSince = StateFailing, stamp(z.failedAt)
 	}
 	if z.failure != "" {
-		s.LastFailure = &Failure{stamp(z.failureAt), z.failure}
+		s.LastFailure = &Failure{stamp(z.failureAt), oneLine(z.failure)}
 	}
 	for _, r := range s.Records {
 		s.State = worse(s.State, r.State)
@@ -341,7 +342,7 @@ func (z *zone) judge(key rrKey, wished []netip.Addr, left map[rrKey]leftAlone, d
 	l, isLeft := left[key]
 	switch {
 	case z.view.sets == nil && z.lastErr != "":
-		return StateFailing, z.lastErr, nil
+		return StateFailing, oneLine(z.lastErr), nil
 	case z.view.sets == nil:
 		return StatePending, "not read yet", nil
 	case isLeft && l.blocked:
@@ -351,15 +352,15 @@ func (z *zone) judge(key rrKey, wished []netip.Addr, left map[rrKey]leftAlone, d
 	case differs && waiting && slices.Equal(accepted.to, wished):
 		return StateUnverified, "the provider accepted this, and does not show it yet", nil
 	case differs && failed:
-		return StateFailing, failure, new(false)
+		return StateFailing, oneLine(failure), new(false)
 	case differs && z.lastErr != "":
-		return StateFailing, z.lastErr, new(false)
+		return StateFailing, oneLine(z.lastErr), new(false)
 	case differs:
 		return StatePending, "about to be written", new(false)
 	case failed:
-		return StateFailing, failure, nil
+		return StateFailing, oneLine(failure), nil
 	case z.lastErr != "" && len(z.failed) == 0:
-		return StateFailing, z.lastErr, nil
+		return StateFailing, oneLine(z.lastErr), nil
 	}
 	return StateInSync, "", new(true)
 }
@@ -398,6 +399,9 @@ func worse(a, b State) State {
 	}
 	return a
 }
+
+// oneLine joins the lines of joined errors.
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {

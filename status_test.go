@@ -278,11 +278,11 @@ func settle(s *Status) {
 
 func settleGroups(now time.Time, groups []GroupStatus) {
 	for i := range groups {
-		g := &groups[i]
-		if !g.LastCheck.IsZero() {
-			g.LastCheck = now.Add(-time.Minute)
-		}
-		for _, f := range g.Families {
+		for j := range groups[i].Families {
+			f := &groups[i].Families[j]
+			if !f.LastCheck.IsZero() {
+				f.LastCheck = now.Add(-time.Minute)
+			}
 			if f.LastFailure != nil {
 				f.LastFailure.Time = now.Add(-time.Minute)
 			}

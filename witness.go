@@ -65,7 +65,7 @@ func (w *witness) failed(zone, provider string, err error, attempt int) {
 		w.events.add("update_failed", map[string]any{
 			"zone":     displayZone(zone),
 			"provider": provider,
-			"error":    err.Error(),
+			"error":    oneLine(err.Error()),
 			"attempt":  attempt,
 		})
 	}
