@@ -1,7 +1,6 @@
 package dynamicdns_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -156,7 +155,7 @@ func readREADME(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")))
+	return string(text)
 }
 
 // section returns what stands under the heading.
