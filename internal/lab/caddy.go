@@ -151,10 +151,10 @@ var buildCaddy = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(dir, "caddy")
-	args := []string{"build", "-o", bin}
+	args := []string{"build", "-buildvcs=false", "-o", bin}
 	if raceDetector {
 		bin += "-race"
-		args = []string{"build", "-race", "-o", bin}
+		args = []string{"build", "-buildvcs=false", "-race", "-o", bin}
 	}
 	cmd := exec.Command("go", append(args, "./cmd/caddy")...)
 	cmd.Dir = root
