@@ -16,6 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	dynamicdns "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/rfc2136"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/route53"
@@ -63,15 +64,17 @@ func hasApps(text []byte) bool {
 }
 
 func TestREADMEConfigsLoad(t *testing.T) {
-	readme := readREADME(t)
 	var configs []copied
 	fence := regexp.MustCompile("(?ms)^```(caddyfile|json)\n(.*?)^```$")
-	for _, at := range fence.FindAllStringSubmatchIndex(readme, -1) {
-		configs = append(configs, copied{
-			place: fmt.Sprintf("README.md:%d", 1+strings.Count(readme[:at[0]], "\n")),
-			json:  readme[at[2]:at[3]] == "json",
-			text:  []byte(readme[at[4]:at[5]]),
-		})
+	for _, file := range []string{"README.md", "nameserver/README.md"} {
+		readme := read(t, file)
+		for _, at := range fence.FindAllStringSubmatchIndex(readme, -1) {
+			configs = append(configs, copied{
+				place: fmt.Sprintf("%s:%d", file, 1+strings.Count(readme[:at[0]], "\n")),
+				json:  readme[at[2]:at[3]] == "json",
+				text:  []byte(readme[at[4]:at[5]]),
+			})
+		}
 	}
 	loadAll(t, configs)
 }
@@ -119,7 +122,7 @@ func loadAll(t *testing.T, configs []copied) {
 }
 
 func TestREADMEHasAllOptions(t *testing.T) {
-	readme := readREADME(t)
+	readme := read(t, "README.md")
 	for _, heading := range []string{"Options", "Several providers"} {
 		got := firstColumn(section(t, readme, heading))
 		if !slices.Equal(got, dynamicdns.OptionNames) {
@@ -129,18 +132,14 @@ func TestREADMEHasAllOptions(t *testing.T) {
 }
 
 func TestREADMEHasAllDependencies(t *testing.T) {
-	text := section(t, readREADME(t), "Built on")
+	text := section(t, read(t, "README.md"), "Built on")
 	var got []string
 	for _, match := range regexp.MustCompile("(?m)^- `(\\S+)` – .+$").FindAllStringSubmatch(text, -1) {
 		got = append(got, match[1])
 	}
-	gomod, err := os.ReadFile("go.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var want []string
-	for _, match := range regexp.MustCompile(`(?m)^(?:\t|require )(\S+) v\S+$`).FindAllSubmatch(gomod, -1) {
-		want = append(want, string(match[1]))
+	for _, match := range regexp.MustCompile(`(?m)^(?:\t|require )(\S+) v\S+$`).FindAllStringSubmatch(read(t, "go.mod"), -1) {
+		want = append(want, match[1])
 	}
 	slices.Sort(got)
 	slices.Sort(want)
@@ -149,9 +148,9 @@ func TestREADMEHasAllDependencies(t *testing.T) {
 	}
 }
 
-func readREADME(t *testing.T) string {
+func read(t *testing.T, file string) string {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
