@@ -1,160 +1,183 @@
-package dynamicdns
+package dynamicdns_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	dynamicdns "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/rfc2136"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/route53"
 )
 
-func init() {
-	caddy.RegisterModule(new(execStandin))
+// secret passes for a token as well as for a key in base64.
+const secret = "c2VjcmV0"
+
+var placeholder = regexp.MustCompile(`\{(?:env\.|\$)(\w+)\}`)
+
+// copied is a configuration that people copy.
+type copied struct {
+	place string
+	json  bool
+	text  []byte
 }
 
-// execStandin is configured like the module of caddy-events-exec, and keeps
-// the command that it should run.
-type execStandin struct {
-	Command string   `json:"command,omitempty"`
-	Args    []string `json:"args,omitempty"`
-}
-
-var commands struct {
-	sync.Mutex
-	run []string
-}
-
-func (*execStandin) CaddyModule() caddy.ModuleInfo {
-	return caddy.ModuleInfo{ID: "events.handlers.exec", New: func() caddy.Module { return new(execStandin) }}
-}
-
-func (x *execStandin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	for d.Next() {
-		if !d.Args(&x.Command) {
-			return d.ArgErr()
+func TestExamplesLoad(t *testing.T) {
+	var configs []copied
+	err := filepath.WalkDir("examples", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
 		}
-		x.Args = d.RemainingArgs()
-	}
-	return nil
-}
-
-func (x *execStandin) Handle(ctx context.Context, _ caddy.Event) error {
-	repl := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	line := x.Command
-	for _, arg := range x.Args {
-		line += fmt.Sprintf(" %q", repl.ReplaceAll(arg, ""))
-	}
-	commands.Lock()
-	defer commands.Unlock()
-	commands.run = append(commands.run, line)
-	return nil
-}
-
-// loadExample loads the app and the events of an example's Caddyfile, with
-// the lab's addresses and a stand-in for its provider.
-func (l *lab) loadExample(path, provider string) {
-	l.t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	// Its module is in a package that is not in this one.
-	input := regexp.MustCompile(`provider cloudflare.*`).ReplaceAll(text, []byte("provider cf_fake token"))
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt(input, map[string]any{"filename": path})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	var config struct {
-		Apps map[string]map[string]any `json:"apps"`
-	}
-	if err := json.Unmarshal(adapted, &config); err != nil {
-		l.t.Fatal(err)
-	}
-	app := config.Apps["dynamic_dns"]
-	app["dns_provider"] = map[string]any{"name": provider, "token": standin.Token}
-	app["ip_sources"] = []map[string]any{{"source": "fake"}}
-	app["watch"] = false
-	dynamicDNS, _ := json.Marshal(app)
-	var others []string
-	if app, ok := config.Apps["events"]; ok {
-		events, _ := json.Marshal(app)
-		others = append(others, `"events": `+string(events))
-	}
-	if err := l.tryLoad(string(dynamicDNS), others...); err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-// TestExampleEvents sees that the hook gets what it should say.
-func TestExampleEvents(t *testing.T) {
-	bubble(t, func(l *lab) {
-		commands.run = nil
-		z := standin.New(standin.Character{}, zoneName)
-		z.Put(zoneName, record("@", "A", addr2))
-		l.address(addr1)
-		l.loadExample("examples/events/Caddyfile", z.Register())
-		l.wait(10 * time.Minute)
-		z.Fail(func(standin.Call) standin.Fault { return standin.Fault{Err: errNetwork} })
-		l.wait(2 * time.Hour)
-		z.Fail(nil)
-		l.wait(time.Hour)
-		const hook = "/usr/local/bin/dns-hook "
-		want := []string{
-			hook + `"ipv4 changed from none to ` + addr1 + `"`,
-			hook + `"example.com: @ A ` + addr2 + ` -> ` + addr1 + `; www A none -> ` + addr1 + `"`,
-			hook + `"example.com cannot be updated: reading records: network is unreachable"`,
-			hook + `"example.com can be updated again"`,
+		text, err := os.ReadFile(path)
+		switch {
+		case d.Name() == "Caddyfile", filepath.Ext(path) == ".caddyfile":
+			configs = append(configs, copied{place: path, text: text})
+		case d.Name() == "config.json", filepath.Ext(path) == ".json" && hasApps(text):
+			configs = append(configs, copied{place: path, json: true, text: text})
 		}
-		if !slices.Equal(commands.run, want) {
-			t.Errorf("ran\n%s\nwant\n%s", strings.Join(commands.run, "\n"), strings.Join(want, "\n"))
-		}
+		return err
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loadAll(t, configs)
 }
 
-func TestExampleMonitoring(t *testing.T) {
-	bubble(t, func(l *lab) {
-		z := standin.New(standin.Character{}, zoneName)
-		l.address(addr1)
-		l.loadExample("examples/monitoring/Caddyfile", z.Register())
-		l.wait(time.Minute)
-		served := l.scrape()
-		for _, file := range []string{"alerts.yml", "alerts_test.yml", "dashboard.json", "README.md"} {
-			text, err := os.ReadFile("examples/monitoring/" + file)
+// hasApps tells a configuration of Caddy from other JSON, such as dashboards.
+func hasApps(text []byte) bool {
+	var c struct {
+		Apps map[string]json.RawMessage `json:"apps"`
+	}
+	return json.Unmarshal(text, &c) == nil && c.Apps != nil
+}
+
+func TestREADMEConfigsLoad(t *testing.T) {
+	var configs []copied
+	fence := regexp.MustCompile("(?ms)^```(caddyfile|json)\n(.*?)^```$")
+	for _, file := range []string{"README.md", "nameserver/README.md"} {
+		readme := read(t, file)
+		for _, at := range fence.FindAllStringSubmatchIndex(readme, -1) {
+			configs = append(configs, copied{
+				place: fmt.Sprintf("%s:%d", file, 1+strings.Count(readme[:at[0]], "\n")),
+				json:  readme[at[2]:at[3]] == "json",
+				text:  []byte(readme[at[4]:at[5]]),
+			})
+		}
+	}
+	loadAll(t, configs)
+}
+
+// loadAll loads the configurations as far as `caddy validate` does, which
+// needs no network. There must be some of both forms.
+func loadAll(t *testing.T, configs []copied) {
+	t.Helper()
+	for _, form := range []bool{false, true} {
+		if !slices.ContainsFunc(configs, func(c copied) bool { return c.json == form }) {
+			t.Errorf("no configuration found with json=%t", form)
+		}
+	}
+	for _, c := range configs {
+		t.Run(c.place, func(t *testing.T) {
+			for _, match := range placeholder.FindAllSubmatch(c.text, -1) {
+				t.Setenv(string(match[1]), secret)
+			}
+			text := c.text
+			if !c.json {
+				var warnings []caddyconfig.Warning
+				var err error
+				text, warnings, err = caddyconfig.GetAdapter("caddyfile").Adapt(text, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, w := range warnings {
+					t.Error(w)
+				}
+			}
+			var config caddy.Config
+			if err := caddy.StrictUnmarshalJSON(text, &config); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			config.StorageRaw, err = json.Marshal(map[string]string{"module": "file_system", "root": t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
-			names := regexp.MustCompile(metricsPrefix+`\w+`).FindAllString(string(text), -1)
-			if len(names) == 0 {
-				t.Errorf("%s names no metric", file)
+			if err := caddy.Validate(&config); err != nil {
+				t.Error(err)
 			}
-			for _, name := range names {
-				if !strings.Contains(served, "\n"+name+"{") && !strings.Contains(served, "\n"+name+"_bucket{") {
-					t.Errorf("%s names %s, which is not served:\n%s", file, name, served)
-				}
-			}
-			if strings.HasSuffix(file, ".json") && !json.Valid(text) {
-				t.Errorf("%s is no JSON", file)
-			}
-		}
-	})
-	promtool := needPromtool(t)
-	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
-		cmd := exec.Command(promtool, args...)
-		cmd.Dir = "examples/monitoring"
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("promtool %v: %v\n%s", args, err, out)
+		})
+	}
+}
+
+func TestREADMEHasAllOptions(t *testing.T) {
+	readme := read(t, "README.md")
+	for _, heading := range []string{"Options", "Several providers"} {
+		got := firstColumn(section(t, readme, heading))
+		if !slices.Equal(got, dynamicdns.OptionNames) {
+			t.Errorf("the table of %q has the options\n%q, the Caddyfile has\n%q", heading, got, dynamicdns.OptionNames)
 		}
 	}
+}
+
+func TestREADMEHasAllDependencies(t *testing.T) {
+	text := section(t, read(t, "README.md"), "Built on")
+	var got []string
+	for _, match := range regexp.MustCompile("(?m)^- `(\\S+)` – .+$").FindAllStringSubmatch(text, -1) {
+		got = append(got, match[1])
+	}
+	var want []string
+	for _, match := range regexp.MustCompile(`(?m)^(?:\t|require )(\S+) v\S+$`).FindAllStringSubmatch(read(t, "go.mod"), -1) {
+		want = append(want, match[1])
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("the README has the dependencies\n%q, go.mod has\n%q", got, want)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// section returns what stands under the heading.
+func section(t *testing.T, readme, heading string) string {
+	t.Helper()
+	_, text, ok := strings.Cut(readme, "\n## "+heading+"\n")
+	if !ok {
+		t.Fatalf("the README has no section %q", heading)
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	return text
+}
+
+// firstColumn returns the words with which the code in the first column of
+// the section's tables begins, sorted.
+func firstColumn(section string) (words []string) {
+	row := regexp.MustCompile("(?m)^\\| ((?:`[^`]+`(?:, )?)+) \\|")
+	code := regexp.MustCompile("`(\\w+)[^`]*`")
+	for _, match := range row.FindAllStringSubmatch(section, -1) {
+		for _, span := range code.FindAllStringSubmatch(match[1], -1) {
+			words = append(words, span[1])
+		}
+	}
+	slices.Sort(words)
+	return words
 }
