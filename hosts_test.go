@@ -21,9 +21,15 @@ import (
 // as a member of `apps`. It listens nowhere, for real sockets stall fake time.
 func httpApp(t *testing.T, sites string) string {
 	t.Helper()
-	apps := adapted(t, "{\n\tauto_https off\n}\n"+sites)
+	return nowhere(t, adapted(t, "{\n\tauto_https off\n}\n"+sites)["http"])
+}
+
+// nowhere takes the listeners out of the http app, and makes a member of
+// `apps` of it.
+func nowhere(t *testing.T, http json.RawMessage) string {
+	t.Helper()
 	var app map[string]any
-	if err := json.Unmarshal(apps["http"], &app); err != nil {
+	if err := json.Unmarshal(http, &app); err != nil {
 		t.Fatal(err)
 	}
 	for _, server := range app["servers"].(map[string]any) {
@@ -34,6 +40,14 @@ func httpApp(t *testing.T, sites string) string {
 		t.Fatal(err)
 	}
 	return `"http": ` + string(b)
+}
+
+// realTime is for tests with real sockets, which cannot run in a bubble.
+func realTime(t *testing.T) *lab {
+	l := &lab{t: t, storage: t.TempDir()}
+	current = l
+	t.Cleanup(l.stop)
+	return l
 }
 
 // adapted returns the apps of a Caddyfile.
@@ -281,9 +295,7 @@ func TestSitesFollowReloads(t *testing.T) {
 // automatic HTTPS adds its server of redirects: its catch-all host matchers
 // must neither be read as sites nor hide any.
 func TestRedirectsAreNoSites(t *testing.T) {
-	l := &lab{t: t, storage: t.TempDir()}
-	current = l
-	defer l.stop()
+	l := realTime(t)
 	z := standin.New(standin.Character{}, zoneName)
 	l.address(addr1)
 	app := fmt.Sprintf(`{
