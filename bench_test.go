@@ -82,14 +82,15 @@ func steady(tb testing.TB) (*checker, []*keeper) {
 		k.zone.attach(k)
 		keepers = append(keepers, k)
 	}
-	c := &checker{detectors: []*detector{d}, interval: time.Minute, logger: a.logger}
-	c.tell = func(d *detector, f family) {
-		known, _ := d.known.get()
+	c := newChecker([]*detector{d}, time.Minute, func(d *detector, f family) {
+		known := d.known.get()
 		for _, k := range keepers {
 			k.wish(0, f, known[f].addrs, known[f].source)
 		}
+	}, a.logger)
+	for _, r := range c.rounds {
+		r.check(tb.Context())
 	}
-	c.check(tb.Context())
 	for _, k := range keepers {
 		k.round(tb.Context())
 		if next, ok := k.zone.due(k); !ok || time.Until(next) < time.Minute {
@@ -111,7 +112,9 @@ func BenchmarkSteadyRound(b *testing.B) {
 	c, keepers := steady(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		c.check(b.Context())
+		for _, r := range c.rounds {
+			r.check(b.Context())
+		}
 		for _, k := range keepers {
 			k.zone.mu.Lock()
 			next, ok := k.zone.due(k)

@@ -2,8 +2,6 @@ package dynamicdns
 
 import (
 	"context"
-	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,98 +16,160 @@ const (
 	maxRetry   = time.Minute
 )
 
-// checker finds out the addresses and tells the keepers. It knows when to
-// ask, and no provider.
+// checker decides when to ask for the addresses, and tells the keepers. It
+// knows no provider.
 type checker struct {
-	detectors []*detector
-	interval  time.Duration
+	rounds []*checkRound
 	// events has a value whenever the system's addresses may have changed.
 	events <-chan struct{}
-	// ask has a value whenever a person wants a check now.
-	ask chan chan<- struct{}
-	// tell hands the keepers what the detector knows of a family.
-	tell   func(*detector, family)
+	// ask has a value whenever a person wants a check now; what is sent is
+	// closed when it is done.
+	ask    chan chan<- struct{}
 	logger *zap.Logger
+}
 
+// checkRound asks for one family at one detector, at its own pace: where one
+// family is slow to fail, the other must not wait.
+type checkRound struct {
+	detector *detector
+	family   family
+	interval time.Duration
+	// tell hands the keepers what the detector knows of the family.
+	tell func(*detector, family)
+
+	// kick has a value when something may have changed.
+	kick chan struct{}
+	// asks are what to call when a check that begins from now on is done.
+	asks    chan func()
 	retries int
 
 	mu   sync.Mutex
 	next time.Time
 }
 
-// run checks until ctx ends. What was found before a reload is used as it
-// is, and asked for again when that is due.
-func (c *checker) run(ctx context.Context) {
-	delay := time.Duration(0)
-	known := true
-	for _, d := range c.detectors {
+func newChecker(detectors []*detector, interval time.Duration, tell func(*detector, family), logger *zap.Logger) *checker {
+	c := &checker{ask: make(chan chan<- struct{}), logger: logger}
+	for _, d := range detectors {
 		for f := v4; f < families; f++ {
-			c.tell(d, f)
-		}
-		_, checked := d.known.get()
-		known = known && !checked.IsZero() && d.known.any()
-		if due := c.interval - time.Since(checked); delay == 0 || due < delay {
-			delay = max(0, due)
+			if d.enabled(f) {
+				c.rounds = append(c.rounds, &checkRound{
+					detector: d, family: f, interval: interval, tell: tell,
+					kick: make(chan struct{}, 1), asks: make(chan func()),
+				})
+			}
 		}
 	}
-	if !known {
-		delay = 0
+	return c
+}
+
+// run checks until ctx ends.
+func (c *checker) run(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, r := range c.rounds {
+		running.Go(func() { r.run(ctx) })
 	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
 	for {
-		c.setNext(time.Now().Add(delay))
-		var answer []chan<- struct{}
 		select {
 		case <-ctx.Done():
 			return
-		case <-timer.C:
 		case _, ok := <-c.events:
 			if !ok {
 				c.events = nil
 				continue
 			}
 			c.logger.Debug("the system's addresses or routes changed")
-			c.retries = 0
+			for _, r := range c.rounds {
+				select {
+				case r.kick <- struct{}{}:
+				default:
+				}
+			}
 		case reply := <-c.ask:
-			answer = append(answer, reply)
-		}
-		delay = c.check(ctx)
-		timer.Reset(delay)
-		for _, reply := range answer {
-			close(reply)
+			running.Go(func() {
+				defer close(reply)
+				c.checkAll(ctx)
+			})
 		}
 	}
 }
 
-// check asks all detectors at once and returns when to come again.
-func (c *checker) check(ctx context.Context) time.Duration {
-	soon := make([]time.Duration, len(c.detectors))
-	var wg sync.WaitGroup
-	for i, d := range c.detectors {
-		wg.Go(func() {
-			soon[i] = d.detect(ctx, func(f family) { c.tell(d, f) })
+// checkAll has every family checked from now on, and waits for that.
+func (c *checker) checkAll(ctx context.Context) {
+	var checked sync.WaitGroup
+	defer checked.Wait()
+	for _, r := range c.rounds {
+		checked.Go(func() {
+			done := make(chan struct{})
+			select {
+			case r.asks <- func() { close(done) }:
+				select {
+				case <-done:
+				case <-ctx.Done():
+				}
+			case <-ctx.Done():
+			}
 		})
 	}
-	wg.Wait()
-
-	delay := c.interval - rand.N(c.interval/20+1)
-	for _, s := range soon {
-		if s > 0 {
-			delay = min(delay, s)
-		}
-	}
-	if slices.ContainsFunc(c.detectors, func(d *detector) bool { return !d.known.any() }) {
-		delay = min(delay, firstRetry<<min(c.retries, 5), maxRetry)
-		c.retries++
-	} else {
-		c.retries = 0
-	}
-	return delay
 }
 
-func (c *checker) setNext(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.next = t
+// nextCheck returns when the sources are asked next.
+func (c *checker) nextCheck() time.Time {
+	var first time.Time
+	for _, r := range c.rounds {
+		r.mu.Lock()
+		if first.IsZero() || r.next.Before(first) {
+			first = r.next
+		}
+		r.mu.Unlock()
+	}
+	return first
+}
+
+// run checks until ctx ends. What was found before a reload is used as it
+// is, and asked for again when that is due.
+func (r *checkRound) run(ctx context.Context) {
+	r.tell(r.detector, r.family)
+	delay := time.Duration(0)
+	if checked := r.detector.known.checked(r.family); !checked.IsZero() && r.detector.known.any() {
+		delay = max(0, r.interval-time.Since(checked))
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	for {
+		r.mu.Lock()
+		r.next = time.Now().Add(delay)
+		r.mu.Unlock()
+		done := func() {}
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-r.kick:
+			r.retries = 0
+		case done = <-r.asks:
+		}
+		delay = r.check(ctx)
+		timer.Reset(delay)
+		done()
+	}
+}
+
+// check asks the sources and returns when to come again.
+func (r *checkRound) check(ctx context.Context) time.Duration {
+	soon := r.detector.detect(ctx, r.family)
+	if ctx.Err() == nil {
+		r.tell(r.detector, r.family)
+	}
+	delay := r.interval - time.Duration(random()*float64(r.interval)/20)
+	if soon > 0 {
+		delay = min(delay, soon)
+	}
+	if r.detector.known.any() {
+		r.retries = 0
+		return delay
+	}
+	delay = min(delay, firstRetry<<min(r.retries, 5), maxRetry)
+	r.retries++
+	return delay
 }

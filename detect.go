@@ -56,7 +56,6 @@ func newSource(name string, module IPSource) *source {
 type detection struct {
 	mu       sync.Mutex
 	families [families]found
-	checked  time.Time
 }
 
 // found is what is known of the addresses of one family.
@@ -65,6 +64,7 @@ type found struct {
 	source      string
 	confirmedBy []string
 	since       time.Time
+	checked     time.Time
 	lastErr     string
 	failedAt    time.Time
 }
@@ -72,10 +72,17 @@ type found struct {
 // Destruct implements caddy.Destructor.
 func (d *detection) Destruct() error { return nil }
 
-func (d *detection) get() ([families]found, time.Time) {
+func (d *detection) get() [families]found {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.families, d.checked
+	return d.families
+}
+
+// checked returns when the sources were last asked for the family.
+func (d *detection) checked(f family) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.families[f].checked
 }
 
 // any reports whether an address of any family is known.
@@ -87,80 +94,43 @@ func (d *detection) any() bool {
 
 func (d *detector) enabled(f family) bool { return d.versions.enabled(f) }
 
-// detect finds the addresses of all enabled families at once, so that one
-// that hangs holds no other up, and calls tell for each that is settled. It
-// returns how soon a source wants to be asked again, or 0.
-func (d *detector) detect(ctx context.Context, tell func(family)) (soon time.Duration) {
-	var outcomes [families]outcome
-	var wg sync.WaitGroup
-	for f := v4; f < families; f++ {
-		if d.enabled(f) {
-			wg.Go(func() {
-				outcomes[f] = d.find(ctx, f)
-				if outcomes[f].found {
-					tell(f)
-				}
-			})
-		}
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return 0
-	}
-	d.conclude(outcomes)
-	for _, o := range outcomes {
-		if o.soon > 0 && (soon == 0 || o.soon < soon) {
-			soon = o.soon
-		}
-	}
-	return soon
-}
-
-// outcome is what came of asking for one family.
-type outcome struct {
-	found bool
-	soon  time.Duration
-	err   error
-	// reported means that the sources have said themselves what was wrong.
-	reported bool
-}
-
-// find asks the sources in order until one has an acceptable address of the
-// family. If none has, what was known stays.
-func (d *detector) find(ctx context.Context, f family) (o outcome) {
+// detect asks the sources in order until one has an acceptable address of the
+// family. If none has, what was known stays. It returns how soon a source
+// wants to be asked again, or 0.
+func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 	var problems []error
 	refused := make(map[string]bool)
-	o.reported = true
+	reported := true
 	for _, src := range d.sources {
 		addrs, err := d.ask(ctx, src, f)
 		if ctx.Err() != nil {
-			return outcome{}
+			return 0
 		}
 		if good := d.acceptable(src, f, addrs, refused); len(good) > 0 {
 			d.remember(src, f, good)
-			o.found = true
-			break
+			d.refused[f] = refused
+			return soon
 		}
 		if err == nil {
 			err = errors.New("knows no address that may be published")
 		}
 		var again *SoonError
-		if errors.As(err, &again) && (o.soon == 0 || again.After < o.soon) {
-			o.soon = again.After
+		if errors.As(err, &again) && (soon == 0 || again.After < soon) {
+			soon = again.After
 		}
 		_, reports := src.IPSource.(*SimpleHTTP)
-		o.reported = o.reported && reports
+		reported = reported && reports
 		problems = append(problems, fmt.Errorf("%s: %w", src.name, err))
 	}
 	d.refused[f] = refused
-	o.err = errors.Join(problems...)
-	return o
+	d.unknown(f, errors.Join(problems...), reported)
+	return soon
 }
 
 // ask puts the question to one source, with a panic or a source that ignores
 // its context turned into an error.
 func (d *detector) ask(ctx context.Context, src *source, f family) ([]netip.Addr, error) {
-	known, _ := d.known.get()
+	known := d.known.get()
 	want4, want6 := f == v4, f == v6
 	settings := IPSettings{
 		IPVersions: IPVersions{IPv4: &want4, IPv6: &want6},
@@ -243,7 +213,7 @@ func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 	d.known.mu.Lock()
 	defer d.known.mu.Unlock()
 	was := d.known.families[f]
-	now := found{addrs: addrs, source: src.name, confirmedBy: by, since: was.since}
+	now := found{addrs: addrs, source: src.name, confirmedBy: by, since: was.since, checked: time.Now()}
 	if slices.Equal(was.addrs, addrs) {
 		// The same slice stands in every wish and view.
 		now.addrs = was.addrs
@@ -256,26 +226,27 @@ func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 	d.known.families[f] = now
 }
 
-// conclude notes the families that no source knew. That is worth a warning
-// only when none is known at all, or when it was known before: a machine
-// without IPv6 is no fault.
-func (d *detector) conclude(outcomes [families]outcome) {
-	none := !outcomes[v4].found && !outcomes[v6].found
+// unknown notes that no source knew the family. That is worth a warning only
+// when no family is known at all, or when this one was known before: a
+// machine without IPv6 is no fault. What the sources have reported themselves
+// is not said again.
+func (d *detector) unknown(f family, err error, reported bool) {
 	d.known.mu.Lock()
 	defer d.known.mu.Unlock()
-	d.known.checked = time.Now()
-	for f := v4; f < families; f++ {
-		if !d.enabled(f) || outcomes[f].found {
-			continue
+	was := &d.known.families[f]
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	same := withoutDigits(was.lastErr) == withoutDigits(text)
+	was.checked, was.lastErr, was.failedAt = time.Now(), text, time.Now()
+	none := true
+	for other := v4; other < families; other++ {
+		// One that is being looked for still may be found.
+		if found := d.known.families[other]; d.enabled(other) && (found.addrs != nil || found.checked.IsZero()) {
+			none = false
 		}
-		text := strings.ReplaceAll(outcomes[f].err.Error(), "\n", "; ")
-		was := &d.known.families[f]
-		same := withoutDigits(was.lastErr) == withoutDigits(text)
-		was.lastErr, was.failedAt = text, time.Now()
-		log := d.logger.Debug
-		if !same && !outcomes[f].reported && (none || was.addrs != nil) {
-			log = d.logger.Warn
-		}
-		log("address unknown; leaving DNS as it is", zap.Stringer("family", f), zap.String("error", text))
 	}
+	log := d.logger.Debug
+	if !same && !reported && (none || was.addrs != nil) {
+		log = d.logger.Warn
+	}
+	log("address unknown; leaving DNS as it is", zap.Stringer("family", f), zap.String("error", text))
 }

@@ -328,14 +328,10 @@ func (a *App) newChecker(ctx context.Context) *checker {
 	}
 	readers := make(map[*detector][]reader)
 	keepers := make(map[poolKey]*keeper)
-	c := &checker{
-		interval: time.Duration(a.CheckInterval),
-		ask:      make(chan chan<- struct{}),
-		logger:   a.logger,
-	}
+	var detectors []*detector
 	for _, g := range a.groups {
-		if !slices.Contains(c.detectors, g.detector) {
-			c.detectors = append(c.detectors, g.detector)
+		if !slices.Contains(detectors, g.detector) {
+			detectors = append(detectors, g.detector)
 		}
 		for _, zoneName := range slices.Sorted(maps.Keys(g.zones)) {
 			names := slices.Clone(g.zones[zoneName])
@@ -360,8 +356,8 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			})
 		}
 	}
-	c.tell = func(d *detector, f family) {
-		known, _ := d.known.get()
+	tell := func(d *detector, f family) {
+		known := d.known.get()
 		if len(known[f].addrs) == 0 || !d.enabled(f) {
 			return
 		}
@@ -369,6 +365,7 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			r.keeper.wish(r.claim, f, known[f].addrs, known[f].source)
 		}
 	}
+	c := newChecker(detectors, time.Duration(a.CheckInterval), tell, a.logger)
 	if a.Watch == nil || *a.Watch {
 		c.events = watchAddresses(ctx, a.logger)
 	}

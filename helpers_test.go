@@ -33,6 +33,7 @@ type lab struct {
 	addrs  []netip.Addr
 	err    error
 	asked  int
+	slow   map[family]time.Duration
 	log    bytes.Buffer
 	loaded bool
 }
@@ -164,8 +165,16 @@ func (*fakeSource) CaddyModule() caddy.ModuleInfo {
 
 func (*fakeSource) GetIPs(_ context.Context, settings IPSettings) ([]netip.Addr, error) {
 	current.mu.Lock()
-	defer current.mu.Unlock()
 	current.asked++
+	f := v4
+	if !settings.IPVersions.V4Enabled() {
+		f = v6
+	}
+	slow := current.slow[f]
+	current.mu.Unlock()
+	time.Sleep(slow)
+	current.mu.Lock()
+	defer current.mu.Unlock()
 	if current.err != nil {
 		return nil, current.err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/libdns/libdns"
+	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
@@ -77,8 +78,8 @@ func TestBootsBeforeTheNetwork(t *testing.T) {
 		if n := z.Count("", ""); n != 0 {
 			t.Errorf("%d provider calls without an address", n)
 		}
-		if warnings := l.logged("warn", ""); len(warnings) != 2 {
-			t.Errorf("want one warning for each family, got %v", warnings)
+		if warnings := l.logged("warn", ""); len(warnings) != 1 {
+			t.Errorf("want one warning that no address is known, got %v", warnings)
 		}
 		l.address(addr1)
 		l.wait(time.Minute)
@@ -641,4 +642,96 @@ func TestZoneHint(t *testing.T) {
 			})
 		})
 	}
+}
+
+// watched makes the app see the events that the test sends.
+func watched(t *testing.T) chan<- struct{} {
+	events := make(chan struct{})
+	real := watchAddresses
+	watchAddresses = func(context.Context, *zap.Logger) <-chan struct{} { return events }
+	t.Cleanup(func() { watchAddresses = real })
+	return events
+}
+
+func TestAddressEvent(t *testing.T) {
+	for name, test := range map[string]struct {
+		watch string
+		want  string
+	}{"watching": {"true", addr2}, "not watching": {"false", addr1}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(l *lab) {
+				events := watched(t)
+				z := standin.New(standin.Character{}, zoneName)
+				l.address(addr1)
+				l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": `+test.watch, 1))
+				l.wait(time.Minute)
+				l.address(addr2)
+				select {
+				case events <- struct{}{}:
+				case <-time.After(time.Second):
+				}
+				l.wait(0)
+				if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{test.want}) {
+					t.Errorf("got %v right after the event, want %s", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// TestNetworkComes: at boot an event ends the wait for the next try.
+func TestNetworkComes(t *testing.T) {
+	bubble(t, func(l *lab) {
+		events := watched(t)
+		z := standin.New(standin.Character{}, zoneName)
+		l.fail(errNetwork)
+		l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": true`, 1))
+		l.wait(time.Hour)
+		l.address(addr1)
+		events <- struct{}{}
+		l.wait(0)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr1}) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// TestSlowFamily: where one family takes long to fail, the other does not
+// wait for it, nor does what comes in meanwhile.
+func TestSlowFamily(t *testing.T) {
+	bubble(t, func(l *lab) {
+		events := watched(t)
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		l.slow = map[family]time.Duration{v6: 40 * time.Second}
+		l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": true`, 1))
+		l.wait(time.Second)
+		for _, addr := range []string{addr1, addr2, addr3} {
+			l.address(addr)
+			events <- struct{}{}
+			l.wait(time.Second)
+			if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr}) {
+				t.Errorf("got %v, want %s", got, addr)
+			}
+		}
+	})
+}
+
+// TestHangingSource: a source that ignores its context is not asked again
+// while it hangs, and the next source is.
+func TestHangingSource(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		l.slow = map[family]time.Duration{v4: 50 * time.Minute, v6: 50 * time.Minute}
+		l.load(fmt.Sprintf(`{"ip_sources": [{"source": "fake"}, {"source": "static", "ips": [%q]}], "dns_provider": {"name": %q}, "domains": {"example.com": ["www"]}, "watch": false}`, addr2, z.Register()))
+		l.wait(2 * time.Minute)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr2}) {
+			t.Errorf("got %v", got)
+		}
+		l.wait(40 * time.Minute)
+		if n := l.timesAsked(); n != 2 {
+			t.Errorf("asked %d times while it hangs, want once for each family", n)
+		}
+	})
 }

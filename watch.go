@@ -14,6 +14,10 @@ const (
 	// two signals.
 	quietTime = 250 * time.Millisecond
 
+	// settleTime is waited before the first signal: who replaces an address
+	// removes the old one first, and nobody should see the moment between.
+	settleTime = 5 * time.Millisecond
+
 	clockInterval = 10 * time.Second
 	clockJump     = 30 * time.Second
 
@@ -33,7 +37,7 @@ var watchAddresses = func(ctx context.Context, logger *zap.Logger) <-chan struct
 		snapshot:  snapshotAddresses,
 		wallClock: func() time.Time { return time.Now().Round(0) },
 	}
-	return debounce(quietTime, w.start(ctx))
+	return debounce(settleTime, quietTime, w.start(ctx))
 }
 
 // addressWatch turns what the system says into events that matter.
@@ -133,10 +137,10 @@ func (w *addressWatch) keepSubscribed(ctx context.Context, changed func()) {
 	}
 }
 
-// debounce passes an event on at once, and once more when there has been none
-// for the quiet time. Events in between are passed on no more often than once
-// in the quiet time. The result is closed after events is.
-func debounce(quiet time.Duration, events <-chan struct{}) <-chan struct{} {
+// debounce passes an event on after the settle time, and once more when there
+// has been none for the quiet time. Events in between are passed on no more
+// often than once in the quiet time. The result is closed after events is.
+func debounce(settle, quiet time.Duration, events <-chan struct{}) <-chan struct{} {
 	out := make(chan struct{}, 1)
 	go func() {
 		defer close(out)
@@ -150,11 +154,12 @@ func debounce(quiet time.Duration, events <-chan struct{}) <-chan struct{} {
 				if !ok {
 					return
 				}
+				settled.Reset(quiet)
 				if time.Since(passed) >= quiet {
+					time.Sleep(settle)
 					passed = time.Now()
 					signal(out)
 				}
-				settled.Reset(quiet)
 			case <-settled.C:
 				passed = time.Now()
 				signal(out)

@@ -25,11 +25,11 @@ func TestDebounce(t *testing.T) {
 		name         string
 		events, want []time.Duration
 	}{
-		{"one", []time.Duration{0}, []time.Duration{0, 250 * ms}},
-		{"a burst", []time.Duration{0, 1 * ms, 2 * ms, 100 * ms}, []time.Duration{0, 350 * ms}},
-		{"two apart", []time.Duration{0, 10 * time.Second}, []time.Duration{0, 250 * ms, 10 * time.Second, 10*time.Second + 250*ms}},
-		{"without end", every(10*ms, 101), []time.Duration{0, 250 * ms, 500 * ms, 750 * ms, 1000 * ms, 1250 * ms}},
-		{"just after it was quiet", []time.Duration{0, 251 * ms}, []time.Duration{0, 250 * ms, 501 * ms}},
+		{"one", []time.Duration{0}, []time.Duration{5 * ms, 250 * ms}},
+		{"a burst", []time.Duration{0, 1 * ms, 2 * ms, 100 * ms}, []time.Duration{5 * ms, 350 * ms}},
+		{"two apart", []time.Duration{0, 10 * time.Second}, []time.Duration{5 * ms, 250 * ms, 10*time.Second + 5*ms, 10*time.Second + 250*ms}},
+		{"without end", every(10*ms, 101), []time.Duration{5 * ms, 265 * ms, 525 * ms, 785 * ms, 1250 * ms}},
+		{"just after it was quiet", []time.Duration{0, 251 * ms}, []time.Duration{5 * ms, 250 * ms, 501 * ms}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestDebounce(t *testing.T) {
 					close(events)
 				}()
 				var got []time.Duration
-				for range debounce(250*ms, events) {
+				for range debounce(5*ms, 250*ms, events) {
 					got = append(got, time.Since(began))
 				}
 				if !slices.Equal(got, tc.want) {

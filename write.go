@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -253,7 +252,10 @@ func (w *writing) call(ctx context.Context, doing string, fn func(context.Contex
 // not the RRsets that are at fault. It reports false when a call hangs.
 func (w *writing) oneByOne(ctx context.Context, changes []change, works bool, general error) bool {
 	// In another order each time, so that the same few cannot hide the rest.
-	rand.Shuffle(len(changes), func(i, j int) { changes[i], changes[j] = changes[j], changes[i] })
+	for i := range changes {
+		j := int(random() * float64(i+1))
+		changes[i], changes[j] = changes[j], changes[i]
+	}
 	refused := make(map[rrKey]bool)
 	for i, c := range changes {
 		put := w.put

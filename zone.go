@@ -21,6 +21,9 @@ const (
 	rewriteAfter = time.Hour
 )
 
+// random gives numbers in [0,1). Tests put in a source that can be repeated.
+var random = rand.Float64
+
 // zone is what is known of one zone at one provider configuration, and the
 // place where its keepers take turns. It outlives a configuration, so that a
 // reload forgets neither a failed write nor what was read.
@@ -269,7 +272,7 @@ func (z *zone) sawAll(view zoneView, now time.Time) (appeared []rrKey) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.view, z.stale, z.verified = view, false, now
-	z.spread = 0.9 + 0.2*rand.Float64()
+	z.spread = 0.9 + 0.2*random()
 	for key, accepted := range z.unverified {
 		if slices.Equal(view.sets[key].addrs, accepted.to) {
 			delete(z.unverified, key)
@@ -292,7 +295,7 @@ func backoff(failures int) time.Duration {
 	if shift := failures - 1; shift < 7 {
 		d = min(maxBackoff, firstBackoff<<shift)
 	}
-	return time.Second + rand.N(d-time.Second)
+	return time.Second + time.Duration(random()*float64(d-time.Second))
 }
 
 // lookPause returns the pause before an unverified write is looked at again.

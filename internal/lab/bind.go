@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,9 @@ type BIND struct {
 	Key     string // base64
 
 	host, port, zone string
+
+	mu   sync.Mutex
+	conn net.Conn
 }
 
 // StartBIND starts named on a free port of 127.0.0.1, in the namespace, with
@@ -129,13 +133,16 @@ func (b *BIND) Lookup(name string, rrtype uint16) ([]string, error) {
 }
 
 func (b *BIND) query(name string, rrtype uint16) (ttl uint32, answer []dns.RR, err error) {
-	conn, err := b.ns.Dial("udp", b.Addr)
-	if err != nil {
-		return 0, nil, err
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.conn == nil {
+		if b.conn, err = b.ns.Dial("udp", b.Addr); err != nil {
+			return 0, nil, err
+		}
+		b.t.Cleanup(func() { _ = b.conn.Close() })
 	}
-	defer conn.Close()
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), rrtype)
-	resp, _, err := (&dns.Client{Timeout: time.Second}).ExchangeWithConn(m, &dns.Conn{Conn: conn})
+	resp, _, err := (&dns.Client{Timeout: time.Second}).ExchangeWithConn(m, &dns.Conn{Conn: b.conn})
 	if err != nil {
 		return 0, nil, err
 	}

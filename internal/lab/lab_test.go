@@ -33,7 +33,7 @@ func TestBINDTakesUpdatesAndKeepsThem(t *testing.T) {
 	}
 
 	b.Kill()
-	if got := www(); got != nil {
+	if got := www(); len(got) != 0 {
 		t.Errorf("dead, and yet it answers %q", got)
 	}
 	b.Start()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/url"
 	"slices"
 	"time"
 
@@ -155,5 +156,5 @@ func (z *Zones) explain(err error) error {
 	if z.character.Token == "" {
 		return err
 	}
-	return fmt.Errorf("Get \"https://dns.test/update?token=%s\": %w", z.character.Token, err)
+	return &url.Error{Op: "Get", URL: "https://dns.test/update?token=" + z.character.Token, Err: err}
 }

@@ -1,0 +1,100 @@
+package nameserver
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/libdns/libdns"
+)
+
+const killDir = "NAMESERVER_TEST_KILL_DIR"
+
+// TestMain is also the process that TestKilledInTheMiddle kills: it sets one
+// record after the other and says which of them are confirmed.
+func TestMain(m *testing.M) {
+	dir := os.Getenv(killDir)
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	p := providerAt(dir)
+	from, _ := strconv.Atoi(os.Getenv(killDir + "_FROM"))
+	for i := from; ; i++ {
+		rec := address(fmt.Sprintf("host%d", i), fmt.Sprintf("10.0.%d.%d", i/256, i%256))
+		if _, err := p.SetRecords(context.Background(), "example.test", []libdns.Record{rec}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println(i)
+	}
+}
+
+func TestKilledInTheMiddle(t *testing.T) {
+	const kills, updates = 50, 1000
+	dir := t.TempDir()
+	z := newTestZone(t, dir, new(Zone))
+	z.syncNow(t)
+	confirmed := -1
+	for kill := range kills {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), killDir+"="+dir, fmt.Sprintf("%s_FROM=%d", killDir, confirmed+1))
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for until := confirmed + updates/kills; confirmed < until && lines.Scan(); {
+			if confirmed, err = strconv.Atoi(lines.Text()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Duration(rand.IntN(4000)) * time.Microsecond)
+		_ = cmd.Process.Kill()
+		for lines.Scan() { // confirmed before the kill, read after it
+			confirmed, _ = strconv.Atoi(lines.Text())
+		}
+		_ = cmd.Wait()
+
+		data, err := os.ReadFile(z.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := parseZone("example.test.", "example.test.zone", data)
+		if err != nil {
+			t.Fatalf("after kill %d: %v", kill, err)
+		}
+		for i := range confirmed + 1 {
+			if _, ok := s.nodes[fmt.Sprintf("host%d.example.test.", i)]; !ok {
+				t.Fatalf("after kill %d: host%d was confirmed and is lost", kill, i)
+			}
+		}
+		// The storage takes the dead process's lock for stale after 10 s. Once is enough to wait for that.
+		if kill < kills-1 {
+			locks, _ := filepath.Glob(filepath.Join(dir, "locks", "*"))
+			for _, l := range locks {
+				_ = os.Remove(l)
+			}
+		}
+	}
+	if confirmed < updates-1 {
+		t.Fatalf("only %d updates", confirmed+1)
+	}
+	if testing.Short() {
+		return
+	}
+	z.add(t, "after", "192.0.2.1")
+	if !z.holds("after", "192.0.2.1") || !z.holds(fmt.Sprintf("host%d", confirmed), fmt.Sprintf("10.0.%d.%d", confirmed/256, confirmed%256)) {
+		t.Error("after the last kill, the zone cannot be changed")
+	}
+}

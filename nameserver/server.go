@@ -1,0 +1,230 @@
+package nameserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/miekg/dns"
+	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
+)
+
+// sockets is the open sockets, by network and address. They outlive
+// configurations, so that a reload loses no packet.
+var sockets = caddy.NewUsagePool()
+
+// maxConns bounds the TCP connections of one socket, so that they take no file
+// descriptors from the web server (RFC 7766, section 6.2.2).
+const maxConns = 1000
+
+// shutdownTimeout bounds how long queries under way are waited for.
+const shutdownTimeout = 2 * time.Second
+
+// socket serves one address with the handler that was put on it last.
+type socket struct {
+	server  *dns.Server
+	outer   func() error // closes what Caddy counts as its listener
+	current atomic.Pointer[handler]
+
+	mu       sync.Mutex
+	handlers []*handler
+}
+
+func useSocket(ctx context.Context, addr caddy.NetworkAddress) (*socket, string, error) {
+	key := addr.Network + "/" + addr.JoinHostPort(0)
+	if !holdsPort(addr) {
+		if err := probe(ctx, addr); err != nil {
+			return nil, "", explainListen(addr, err)
+		}
+	}
+	val, _, err := sockets.LoadOrNew(key, func() (caddy.Destructor, error) { return listen(ctx, addr) })
+	if err != nil {
+		return nil, "", explainListen(addr, err)
+	}
+	return val.(*socket), key, nil
+}
+
+// holdsPort reports whether this process has a socket on the port already.
+func holdsPort(addr caddy.NetworkAddress) bool {
+	held := false
+	sockets.Range(func(key, _ any) bool {
+		network, hostPort, _ := strings.Cut(key.(string), "/")
+		held = network == addr.Network && strings.HasSuffix(hostPort, fmt.Sprintf(":%d", addr.StartPort))
+		return !held
+	})
+	return held
+}
+
+// probe fails if another program holds the address. Listening would not fail if
+// that program shares its port too (SO_REUSEPORT): each would get some of the
+// queries. Other errors are left to listening, which has more means.
+func probe(ctx context.Context, addr caddy.NetworkAddress) error {
+	var probed io.Closer
+	var err error
+	switch {
+	case strings.HasPrefix(addr.Network, "udp"):
+		probed, err = new(net.ListenConfig).ListenPacket(ctx, addr.Network, addr.JoinHostPort(0))
+	case strings.HasPrefix(addr.Network, "tcp"):
+		probed, err = new(net.ListenConfig).Listen(ctx, addr.Network, addr.JoinHostPort(0))
+	default:
+		return nil
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	if err == nil {
+		_ = probed.Close()
+	}
+	return nil
+}
+
+func listen(ctx context.Context, addr caddy.NetworkAddress) (*socket, error) {
+	ln, err := addr.Listen(ctx, 0, net.ListenConfig{})
+	if err != nil {
+		return nil, err
+	}
+	s := new(socket)
+	s.server = &dns.Server{
+		Handler:       s,
+		TsigProvider:  s,
+		UDPSize:       udpSize,
+		MaxTCPQueries: -1,
+	}
+	switch ln := ln.(type) {
+	case net.Listener:
+		s.server.Listener, s.outer = netutil.LimitListener(ln, maxConns), ln.Close
+	case net.PacketConn:
+		s.server.PacketConn, s.outer = unwrap(ln), ln.Close
+	default:
+		return nil, fmt.Errorf("%s: not a socket that DNS can use: %T", addr, ln)
+	}
+	started := make(chan struct{})
+	s.server.NotifyStartedFunc = func() { close(started) }
+	failed := make(chan error, 1)
+	go func() {
+		err := s.server.ActivateAndServe()
+		if err != nil {
+			caddy.Log().Named("nameserver").Error("socket ended", zap.Stringer("address", addr), zap.Error(err))
+		}
+		failed <- err
+	}()
+	select {
+	case <-started:
+		return s, nil
+	case err := <-failed:
+		_ = s.outer()
+		return nil, err
+	}
+}
+
+// unwrap returns the UDP connection that Caddy has wrapped: only with that can
+// an answer leave from the address that the query was sent to.
+func unwrap(conn net.PacketConn) net.PacketConn {
+	for {
+		if _, ok := conn.(*net.UDPConn); ok {
+			return conn
+		}
+		w, ok := conn.(interface{ Unwrap() net.PacketConn })
+		if !ok {
+			return conn
+		}
+		conn = w.Unwrap()
+	}
+}
+
+// push lets a handler serve from now on.
+func (s *socket) push(h *handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handlers = append(s.handlers, h)
+	s.current.Store(h)
+}
+
+// remove takes a handler away. If it was serving, the one before it, whose
+// configuration then goes on running, serves again.
+func (s *socket) remove(h *handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handlers = slices.DeleteFunc(s.handlers, func(o *handler) bool { return o == h })
+	if n := len(s.handlers); n > 0 {
+		s.current.Store(s.handlers[n-1])
+	}
+}
+
+// ServeDNS hands a query to the handler of the running configuration. A panic
+// is that query's end, not the web server's.
+func (s *socket) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	h := s.current.Load()
+	if h == nil {
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			h.logger.Error("panic", zap.Any("value", r), zap.Stringer("query", q), zap.ByteString("stack", debug.Stack()))
+			_ = w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeServerFailure))
+		}
+	}()
+	h.ServeDNS(w, q)
+}
+
+// Generate signs with the keys of the running configuration.
+func (s *socket) Generate(msg []byte, t *dns.TSIG) ([]byte, error) {
+	return s.tsigKeys().Generate(msg, t)
+}
+
+// Verify checks a signature by the keys of the running configuration.
+func (s *socket) Verify(msg []byte, t *dns.TSIG) error { return s.tsigKeys().Verify(msg, t) }
+
+func (s *socket) tsigKeys() tsigKeys {
+	if h := s.current.Load(); h != nil {
+		return h.keys
+	}
+	return nil
+}
+
+// Destruct closes the socket when no configuration uses it any longer.
+func (s *socket) Destruct() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	err := s.server.ShutdownContext(ctx)
+	_ = s.outer() // already closed, but now Caddy knows it too
+	return err
+}
+
+// explainListen says what is usually in the way, and what to write instead.
+func explainListen(addr caddy.NetworkAddress, err error) error {
+	where := addr.Network + " " + addr.JoinHostPort(0)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE) && addr.StartPort == 53:
+		return fmt.Errorf("listening on %s: %w: port 53 is usually held by systemd-resolved (`resolvectl status` shows it) "+
+			"or by another name server (`ss -lnptu sport = :53` names it): set DNSStubListener=no in /etc/systemd/resolved.conf "+
+			"and restart systemd-resolved, or listen on the address that is delegated to only, like `nameserver 203.0.113.1:53`", where, err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listening on %s: %w: another program holds this port (`ss -lnptu sport = :%d` names it): "+
+			"stop it or write another port", where, err, addr.StartPort)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("listening on %s: %w: ports below 1024 need a privilege: `setcap cap_net_bind_service=+ep` on the caddy binary, "+
+			"or AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit", where, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listening on %s: %w: no interface of this machine has this address (behind NAT, write the private one)", where, err)
+	}
+	return fmt.Errorf("listening on %s: %w", where, err)
+}
+
+var (
+	_ caddy.Destructor = (*socket)(nil)
+	_ dns.Handler      = (*socket)(nil)
+	_ dns.TsigProvider = (*socket)(nil)
+)
