@@ -92,8 +92,14 @@ func running(t *testing.T, config json.RawMessage) string {
 	}
 	off := false
 	app.Watch = &off
-	c := app.newChecker(ctx)
-	for i, d := range c.detectors {
+	app.newChecker(ctx)
+	var detectors []*detector
+	for _, g := range app.groups {
+		if !slices.Contains(detectors, g.detector) {
+			detectors = append(detectors, g.detector)
+		}
+	}
+	for i, d := range detectors {
 		fmt.Fprintf(&b, "\nsources %d:", i)
 		for _, s := range d.sources {
 			options, err := json.Marshal(s.IPSource)
@@ -130,10 +136,10 @@ func running(t *testing.T, config json.RawMessage) string {
 	for _, g := range app.groups {
 		if g.dynamicDomains() {
 			fmt.Fprintf(&b, "\nhosts in %s at %s from sources %d, but %v", strings.Join(slices.Sorted(maps.Keys(g.zones)), " "),
-				describeAccount(t, g.provider), slices.Index(c.detectors, g.detector), slices.Sorted(maps.Keys(g.except)))
+				describeAccount(t, g.provider), slices.Index(detectors, g.detector), slices.Sorted(maps.Keys(g.except)))
 		} else {
 			fmt.Fprintf(&b, "\n%s at %s from sources %d", strings.Join(slices.Sorted(maps.Keys(g.zones)), " "),
-				describeAccount(t, g.provider), slices.Index(c.detectors, g.detector))
+				describeAccount(t, g.provider), slices.Index(detectors, g.detector))
 		}
 	}
 	return b.String()
