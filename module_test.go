@@ -31,11 +31,11 @@ func TestRefusedAtLoad(t *testing.T) {
 		"no zones for sites":  {`{` + provider(full) + `, "dynamic_domains": true}`, "no zones to take hosts for; write them in `domains`"},
 		"short check":         {`{` + provider(full) + `,` + domains + `, "check_interval": "500ms"}`, "check_interval 500ms is too short; write 1s or more"},
 		"short verify":        {`{` + provider(full) + `,` + domains + `, "verify_interval": "59s"}`, "verify_interval 59s is too short; write 1m0s or more"},
-		"short ttl":           {`{` + provider(full) + `,` + domains + `, "ttl": "10ms"}`, "ttl 10ms is too short; write 1s or more"},
-		"negative ttl":        {`{` + provider(full) + `,` + domains + `, "ttl": "-1s"}`, "ttl -1s is too short"},
+		"short ttl":           {`{` + provider(full) + `,` + domains + `, "ttl": "10ms"}`, "ttl: 10ms is too short; write 1s or more"},
+		"negative ttl":        {`{` + provider(full) + `,` + domains + `, "ttl": "-1s"}`, "ttl: -1s is too short"},
 		"unknown version":     {`{` + provider(full) + `,` + domains + `, "versions": {"ipv5": true}}`, "ipv5"},
 		"no version":          {`{` + provider(full) + `,` + domains + `, "versions": {"ipv4": false, "ipv6": false}}`, "both IPv4 and IPv6 are disabled"},
-		"blind update_only":   {`{` + provider(noReads) + `,` + domains + `, "update_only": true}`, "update_only needs to know which records exist"},
+		"blind update_only":   {`{` + provider(noReads) + `,` + domains + `, "update_only": true}`, "update_only: this needs to know which records exist"},
 		"unknown source":      {`{` + provider(full) + `,` + domains + `, "ip_sources": [{"source": "tea_leaves"}]}`, "tea_leaves"},
 		"no source":           {`{` + provider(full) + `,` + domains + `, "ip_sources": [{}]}`, "source"},
 		"bad range":           {`{` + provider(full) + `,` + domains + `, "include": ["10.0.0.1"]}`, "10.0.0.1"},
@@ -49,7 +49,7 @@ func TestRefusedAtLoad(t *testing.T) {
 			`"www.example.com" is managed twice: in domains under zone "example.com" and in providers[0].domains under zone "example.com"`},
 		"name in two zones":      {`{` + provider(full) + `, "domains": {"example.com": ["a.b"], "b.example.com": ["a"]}}`, `"a.b.example.com" is managed twice`},
 		"null entry":             {`{"providers": [null]}`, "providers[0] is null"},
-		"entry without provider": {`{"providers": [{` + domains + `}]}`, "providers[0]: no DNS provider"},
+		"entry without provider": {`{"providers": [{` + domains + `}]}`, "providers[0].dns_provider: no DNS provider"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(l *lab) {

@@ -198,8 +198,10 @@ func (z *zone) forgiveFailures() {
 // more.
 func (z *zone) forgetOthers(claims []claim) {
 	gone := func(key rrKey) bool {
-		_, ok := claimed(claims, key.name)
-		return !ok
+		return !slices.ContainsFunc(claims, func(c claim) bool {
+			_, ok := slices.BinarySearch(c.names, key.name)
+			return ok && c.enabled[key.family]
+		})
 	}
 	deleteKeys(z.asked, gone)
 	deleteKeys(z.unverified, gone)
