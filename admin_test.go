@@ -96,7 +96,7 @@ func (l *lab) check(z *standin.Zones, want string) {
 	l.t.Helper()
 	_, body := l.ask(http.MethodPost, "check")
 	var status Status
-	decode(l.t, body, &status)
+	decodeJSON(l.t, body, &status)
 	if !isTrue(status.InSync) || !isTrue(status.CheckDone) {
 		l.t.Errorf("after a check: %s", body)
 	}

@@ -125,7 +125,7 @@ func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 			soon = again.After
 		}
 		_, reports := src.IPSource.(*SimpleHTTP)
-		reported = reported && reports
+		reported = reported && reports && !errors.Is(err, errEchoNoRoute)
 		problems = append(problems, fmt.Errorf("%s: %w", src.name, err))
 	}
 	d.refused[f] = refused

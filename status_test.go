@@ -166,7 +166,7 @@ func TestStatus(t *testing.T) {
 
 				_, body := l.ask(http.MethodGet, "status")
 				var status Status
-				decode(t, strings.ReplaceAll(body, name, "standin"), &status)
+				decodeJSON(t, strings.ReplaceAll(body, name, "standin"), &status)
 				if got := status.Zones[0].State; got != s.state {
 					t.Errorf("the zone is %s, want %s", got, s.state)
 				}
@@ -180,7 +180,7 @@ func TestStatus(t *testing.T) {
 
 				code, body := l.ask(http.MethodGet, "health")
 				var health Health
-				decode(t, body, &health)
+				decodeJSON(t, body, &health)
 				if health.Healthy != s.healthy || (code == http.StatusOK) != s.healthy || (len(health.Reasons) == 0) != s.healthy {
 					t.Errorf("health: %d %s", code, body)
 				}
@@ -244,7 +244,7 @@ func TestDryRun(t *testing.T) {
 
 				_, body := l.ask(http.MethodGet, "plan")
 				var plan Plan
-				decode(t, strings.ReplaceAll(body, name, "standin"), &plan)
+				decodeJSON(t, strings.ReplaceAll(body, name, "standin"), &plan)
 				settleGroups(plan.Time, plan.Groups)
 				if code := golden(t, "plan/"+test.name, func(c *console) int {
 					code, _ := c.showPlan(&plan)
@@ -335,7 +335,7 @@ func golden(t *testing.T, name string, show func(*console) int) int {
 	return code
 }
 
-func decode(t *testing.T, body string, into any) {
+func decodeJSON(t *testing.T, body string, into any) {
 	t.Helper()
 	dec := json.NewDecoder(strings.NewReader(body))
 	dec.DisallowUnknownFields()
