@@ -73,36 +73,30 @@ func (e *emitter) run(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	for {
-		select {
-		case ev := <-e.queue:
-			e.emit(ctx, ev)
-		case <-ctx.Done():
-			e.emitRest()
-			return
-		}
-	}
-}
-
-// emitRest emits what is left at the end.
-func (e *emitter) emitRest() {
-	ctx, cancel := context.WithTimeout(context.Background(), lastPatience)
+	// At the end, a handler that is busy is left alone, and what still waits
+	// is emitted and waited for a little.
+	rest, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastPatience, cancel) })()
 	for {
 		select {
 		case ev := <-e.queue:
-			e.emit(ctx, ev)
-		default:
-			return
+			if ctx.Err() == nil {
+				e.emit(ctx, ev)
+			} else {
+				e.emit(rest, ev)
+			}
+		case <-ctx.Done():
+			if len(e.queue) == 0 {
+				return
+			}
 		}
 	}
 }
 
 // emit emits one event and waits for its handlers, though not for ever.
 func (e *emitter) emit(ctx context.Context, ev event) {
-	select {
-	case e.emitting <- struct{}{}:
-	case <-ctx.Done():
+	if !e.takeSlot(ctx) {
 		e.logger.Error("losing an event, for handlers of others are still busy", zap.String("event", ev.name))
 		return
 	}
@@ -125,6 +119,21 @@ func (e *emitter) emit(ctx context.Context, ev event) {
 		e.logger.Warn("an event's handlers take long; not waiting for them any longer",
 			zap.String("event", ev.name), zap.Duration("waited", handlerPatience))
 	case <-ctx.Done():
+	}
+}
+
+// takeSlot waits until handlers of not too many events are busy.
+func (e *emitter) takeSlot(ctx context.Context) bool {
+	select {
+	case e.emitting <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case e.emitting <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
