@@ -21,15 +21,14 @@ const sourceTimeout = time.Minute
 // detector learns the addresses for the groups that share its sources,
 // families and filter.
 type detector struct {
+	// key stands for the sources, the families and the filter.
+	key      string
 	sources  []*source
 	versions IPVersions
 	filter   *addrFilter
 	known    *detection
 	witness  *witness
 	logger   *zap.Logger
-
-	// refused are the last refusals, so that each is said once.
-	refused [families]map[string]bool
 }
 
 // source is one IP source of a detector.
@@ -57,6 +56,8 @@ func newSource(name string, module IPSource) *source {
 type detection struct {
 	mu       sync.Mutex
 	families [families]found
+	// refused are the last refusals, so that each is said once.
+	refused [families]map[string]bool
 }
 
 // found is what is known of the addresses of one family.
@@ -89,6 +90,13 @@ func (d *detection) checked(f family) time.Time {
 	return d.families[f].checked
 }
 
+// refuse stores what was refused in the last check.
+func (d *detection) refuse(f family, refused map[string]bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused[f] = refused
+}
+
 // any reports whether an address of any family is known.
 func (d *detection) any() bool {
 	d.mu.Lock()
@@ -114,7 +122,7 @@ func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 		d.witness.checked(src.name, f, checkResult(f, addrs, good, err))
 		if len(good) > 0 {
 			d.remember(src, f, good)
-			d.refused[f] = refused
+			d.known.refuse(f, refused)
 			return soon
 		}
 		if err == nil {
@@ -128,7 +136,7 @@ func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 		reported = reported && reports && !errors.Is(err, errEchoNoRoute)
 		problems = append(problems, fmt.Errorf("%s: %w", src.name, err))
 	}
-	d.refused[f] = refused
+	d.known.refuse(f, refused)
 	d.unknown(f, errors.Join(problems...), reported)
 	return soon
 }
@@ -178,6 +186,9 @@ func (d *detector) ask(ctx context.Context, src *source, f family) ([]netip.Addr
 // acceptable returns the addresses of the family that may be published. Those
 // that may not are said once, with the reason.
 func (d *detector) acceptable(src *source, f family, addrs []netip.Addr, refused map[string]bool) []netip.Addr {
+	d.known.mu.Lock()
+	before := d.known.refused[f]
+	d.known.mu.Unlock()
 	var good []netip.Addr
 	for _, addr := range addrs {
 		if familyOf(addr) != f {
@@ -193,7 +204,7 @@ func (d *detector) acceptable(src *source, f family, addrs []netip.Addr, refused
 			continue
 		}
 		refused[key] = true
-		if d.refused[f][key] {
+		if before[key] {
 			continue
 		}
 		fields := []zap.Field{
@@ -255,7 +266,7 @@ func (d *detector) unknown(f family, err error, reported bool) {
 	defer d.known.mu.Unlock()
 	was := &d.known.families[f]
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	same := withoutDigits(was.lastErr) == withoutDigits(text)
+	same := withoutNumbers(was.lastErr) == withoutNumbers(text)
 	was.checked, was.lastErr, was.failure, was.failedAt = time.Now(), text, text, time.Now()
 	none := true
 	for other := v4; other < families; other++ {

@@ -202,7 +202,7 @@ func (l *loader) loadProvider(g *group) error {
 		return nil
 	}
 	name := inlineKey(g.DNSProviderRaw, "name")
-	redact := redactor(config)
+	redact := redactor(g.DNSProviderRaw)
 	module, err := l.app.ctx.LoadModule(g.Group, "DNSProviderRaw")
 	if err != nil {
 		return g.at("dns_provider", errors.New(redact(err.Error())))
@@ -242,7 +242,7 @@ func (l *loader) loadDetector(g *group) error {
 	if err != nil {
 		return errors.New(g.entry(err.Error()))
 	}
-	d := &detector{filter: filter, witness: l.app.witness, logger: l.app.logger}
+	d := &detector{key: key, filter: filter, witness: l.app.witness, logger: l.app.logger}
 	if g.Versions != nil {
 		d.versions = *g.Versions
 	}
@@ -331,20 +331,20 @@ func (a *App) newChecker() *checker {
 	var detectors []*detector
 	for _, g := range a.groups {
 		a.witness.counts.expect(g)
-		if !slices.Contains(detectors, g.detector) {
-			detectors = append(detectors, g.detector)
-		}
 		for _, zoneName := range slices.Sorted(maps.Keys(g.zones)) {
 			names := slices.Clone(g.zones[zoneName])
 			if len(names) == 0 {
 				continue
 			}
 			slices.Sort(names)
+			if !slices.Contains(detectors, g.detector) {
+				detectors = append(detectors, g.detector)
+			}
 			key := poolKey{kind: "zone", config: g.providerKey, zone: zoneName}
 			k, ok := keepers[key]
 			if !ok {
 				shared, _ := a.hold(key, func() caddy.Destructor { return newZone(zoneName) })
-				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage()}, time.Duration(a.VerifyInterval), nil, a.logger)
+				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage(), g.providerKey[:8]}, time.Duration(a.VerifyInterval), nil, a.logger)
 				k.witness = a.witness
 				keepers[key] = k
 				a.keepers = append(a.keepers, k)
@@ -352,6 +352,7 @@ func (a *App) newChecker() *checker {
 			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims)})
 			k.claims = append(k.claims, claim{
 				names:      slices.Clip(names),
+				detection:  g.detector.key,
 				enabled:    [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)},
 				ttl:        time.Duration(g.TTL),
 				updateOnly: g.updateOnly(),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,9 +15,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// freshFor is how old what was read may be when it is written upon. Others
-// may have put a CNAME there since, or deleted what update_only must not
-// create.
+// freshFor is how old what was read may be when it is written upon, for
+// others may have put a CNAME there since. With update_only it is always read
+// anew: what was deleted meanwhile must not be created.
 const freshFor = time.Minute
 
 // keeper keeps one zone as the configuration that it belongs to wishes. It
@@ -142,7 +143,7 @@ func (k *keeper) round(ctx context.Context) {
 		defer close(verified)
 	}
 	mustRead := k.provider.getter != nil && (z.stale || verified != nil || z.failures > 0 ||
-		z.todo && now.Sub(z.verified) > freshFor ||
+		z.todo && (now.Sub(z.verified) > freshFor || updatesOnly(claims)) ||
 		!now.Before(z.verifyAt(k.verifyInterval)) ||
 		len(z.unverified) > 0 && !now.Before(z.nextLook))
 	mustLoad := k.provider.getter == nil && z.stale
@@ -154,7 +155,7 @@ func (k *keeper) round(ctx context.Context) {
 	case mustRead:
 		readErr = k.read(ctx, claims)
 	case mustLoad:
-		k.recall(ctx)
+		k.recall(ctx, claims)
 	}
 	if ctx.Err() != nil {
 		k.again()
@@ -266,11 +267,19 @@ func share(view zoneView, claims []claim) {
 	}
 }
 
-// recall loads what a provider that cannot be read last accepted.
-func (k *keeper) recall(ctx context.Context) {
+// recall loads what a provider that cannot be read last accepted of what is
+// claimed. The rest is forgotten: nobody knows what becomes of it.
+func (k *keeper) recall(ctx context.Context, claims []claim) {
 	view, err := k.memory.load(ctx, k.provider.name, k.zone.name)
 	if err != nil {
 		k.logger.Warn("cannot tell what was written before; writing once more", zap.Error(err))
+	}
+	all := len(view.sets)
+	deleteKeys(view.sets, func(key rrKey) bool { return !isClaimed(claims, key) })
+	if len(view.sets) < all {
+		if err := k.memory.store(ctx, k.provider.name, k.zone.name, view); err != nil {
+			k.logger.Warn("cannot forget records that are no longer managed", zap.Error(err))
+		}
 	}
 	k.zone.mu.Lock()
 	k.zone.view, k.zone.stale = view, false
@@ -290,7 +299,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 		message := "updated DNS record"
 		switch {
 		case slices.Equal(before.sets[c.key].addrs, c.to):
-			message = "repaired drift: somebody else had changed the DNS record"
+			message = "repaired drift: the DNS record had been changed"
 		case len(c.from) == 0:
 			message = "created DNS record"
 		}
@@ -307,11 +316,14 @@ func (k *keeper) report(before zoneView, w *writing) {
 
 	z := k.zone
 	z.mu.Lock()
-	known := z.left
+	known := make(map[leftAlone]bool, len(z.left))
+	for _, l := range z.left {
+		known[l] = true
+	}
 	z.left = w.left
 	z.mu.Unlock()
 	for _, l := range w.left {
-		if slices.Contains(known, l) {
+		if known[l] {
 			continue
 		}
 		log := k.logger.Info
@@ -358,7 +370,7 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 	if z.lastErr == "" {
 		z.failedAt = time.Now()
 	}
-	same := withoutDigits(err.Error()) == withoutDigits(z.lastErr)
+	same := withoutNumbers(err.Error()) == withoutNumbers(z.lastErr)
 	z.lastErr = err.Error()
 	z.failure, z.failureAt = z.lastErr, time.Now()
 	if !same {
@@ -390,12 +402,9 @@ func distinct(errs map[rrKey]error, changes []change) error {
 	return errors.Join(out...)
 }
 
-// withoutDigits makes errors comparable that differ by a port or request ID.
-func withoutDigits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return -1
-		}
-		return r
-	}, s)
-}
+// numbers are what differs between errors that are the same: ports, times,
+// and the IDs of requests.
+var numbers = regexp.MustCompile(`[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*`)
+
+// withoutNumbers makes errors comparable.
+func withoutNumbers(s string) string { return numbers.ReplaceAllString(s, "") }

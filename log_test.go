@@ -60,7 +60,7 @@ func TestLog(t *testing.T) {
 		z.Put(zoneName, record("www", "A", "192.0.2.66"))
 		l.wait(3 * time.Hour)
 		expect("after drift",
-			change("repaired drift: somebody else had changed the DNS record", "www", "192.0.2.66", addr2))
+			change("repaired drift: the DNS record had been changed", "www", "192.0.2.66", addr2))
 	})
 }
 

@@ -183,13 +183,7 @@ func (a *App) Start() error {
 // Stop ends what Start began. A write that is under way is left to finish,
 // for the next configuration's keeper waits for it and then reads the zone.
 func (a *App) Stop() error {
-	if a.cancel == nil {
-		return nil
-	}
-	a.cancel()
-	for _, k := range a.keepers {
-		k.zone.detach(k)
-	}
+	a.leave()
 	done := make(chan struct{})
 	go func() {
 		a.running.Wait()
@@ -203,8 +197,23 @@ func (a *App) Stop() error {
 	return nil
 }
 
-// Cleanup gives back the state that outlives a configuration.
+// leave ends the goroutines, and gives the zones back to the configuration
+// that had them before, if that goes on running.
+func (a *App) leave() {
+	if a.cancel == nil {
+		return
+	}
+	a.cancel()
+	a.cancel = nil
+	for _, k := range a.keepers {
+		k.zone.detach(k)
+	}
+}
+
+// Cleanup gives back the state that outlives a configuration. Where Caddy
+// gave a configuration up after its apps had started, Stop was not called.
 func (a *App) Cleanup() error {
+	a.leave()
 	for _, key := range a.held {
 		_, _ = pool.Delete(key)
 	}

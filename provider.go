@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/libdns/libdns"
@@ -106,7 +107,8 @@ func (p *provider) read(ctx context.Context, zone string, wanted func(name strin
 	}
 	for key, set := range view.sets {
 		if len(set.addrs) > 1 {
-			set.addrs = sortAddrs(set.addrs)
+			sorted := sortAddrs(set.addrs)
+			set.addrs, set.twice = sorted, len(sorted) < len(set.addrs)
 			view.sets[key] = set
 		}
 	}
@@ -206,9 +208,12 @@ func (p *provider) call(ctx context.Context, write bool, fn func(context.Context
 		timeout, base = writeTimeout, context.WithoutCancel(ctx)
 	}
 	callCtx, cancel := context.WithTimeout(base, timeout)
+	// Given up, a call gives its place to others: its own zone waits for it
+	// to return, so that there is never more than one such call a zone.
+	release := sync.OnceFunc(func() { <-p.slots })
 	go func() {
 		defer close(done)
-		defer func() { <-p.slots }()
+		defer release()
 		defer cancel()
 		result <- p.guard(callCtx, fn)
 	}()
@@ -219,6 +224,7 @@ func (p *provider) call(ctx context.Context, write bool, fn func(context.Context
 		<-done
 		return done, err
 	case <-timer.C:
+		release()
 		return done, fmt.Errorf("%w (%s)", errAbandoned, timeout)
 	case <-ctx.Done():
 		return done, fmt.Errorf("%w: %w", errAbandoned, ctx.Err())

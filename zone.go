@@ -81,7 +81,7 @@ type zone struct {
 
 // acceptance is a write that the provider accepted and does not show yet.
 type acceptance struct {
-	// from is what was there before; nothing where that could not be read.
+	// from is what was there before, as far as is known.
 	from []netip.Addr
 	to   []netip.Addr
 	// source is the IP source of the addresses.
@@ -198,10 +198,7 @@ func (z *zone) forgiveFailures() {
 // more.
 func (z *zone) forgetOthers(claims []claim) {
 	gone := func(key rrKey) bool {
-		return !slices.ContainsFunc(claims, func(c claim) bool {
-			_, ok := slices.BinarySearch(c.names, key.name)
-			return ok && c.enabled[key.family]
-		})
+		return !isClaimed(claims, key)
 	}
 	deleteKeys(z.asked, gone)
 	deleteKeys(z.unverified, gone)
