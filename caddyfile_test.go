@@ -1,7 +1,6 @@
 package dynamicdns
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -129,22 +128,6 @@ func TestAdaptErrorsHavePosition(t *testing.T) {
 		}
 		if _, want, _ := strings.Cut(string(data), "\n----------\n"); !place.MatchString(want) {
 			t.Errorf("%s: no position in: %s", file, want)
-		}
-	}
-}
-
-func TestExamplesAreFormatted(t *testing.T) {
-	files, err := filepath.Glob("examples/*/Caddyfile")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no examples: %v", err)
-	}
-	for _, file := range files {
-		input, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(input, caddyfile.Format(input)) {
-			t.Errorf("`caddy fmt` would change %s", file)
 		}
 	}
 }

@@ -25,6 +25,7 @@ type detector struct {
 	versions IPVersions
 	filter   *addrFilter
 	known    *detection
+	witness  *witness
 	logger   *zap.Logger
 
 	// refused are the last refusals, so that each is said once.
@@ -65,8 +66,11 @@ type found struct {
 	confirmedBy []string
 	since       time.Time
 	checked     time.Time
-	lastErr     string
-	failedAt    time.Time
+	// lastErr is why the last check did not find the family, failure why the
+	// last one did that did not.
+	lastErr  string
+	failure  string
+	failedAt time.Time
 }
 
 // Destruct implements caddy.Destructor.
@@ -106,7 +110,9 @@ func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 		if ctx.Err() != nil {
 			return 0
 		}
-		if good := d.acceptable(src, f, addrs, refused); len(good) > 0 {
+		good := d.acceptable(src, f, addrs, refused)
+		d.witness.checked(src.name, f, checkResult(f, addrs, good, err))
+		if len(good) > 0 {
 			d.remember(src, f, good)
 			d.refused[f] = refused
 			return soon
@@ -119,7 +125,7 @@ func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 			soon = again.After
 		}
 		_, reports := src.IPSource.(*SimpleHTTP)
-		reported = reported && reports
+		reported = reported && reports && !errors.Is(err, errEchoNoRoute)
 		problems = append(problems, fmt.Errorf("%s: %w", src.name, err))
 	}
 	d.refused[f] = refused
@@ -203,6 +209,19 @@ func (d *detector) acceptable(src *source, f family, addrs []netip.Addr, refused
 	return sortAddrs(good)
 }
 
+// checkResult sums up what a source said of a family.
+func checkResult(f family, addrs, good []netip.Addr, err error) string {
+	switch {
+	case len(good) > 0:
+		return resultOK
+	case slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return familyOf(addr) == f }):
+		return resultRefused
+	case err != nil:
+		return resultError
+	}
+	return resultNone
+}
+
 func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 	var by []string
 	if c, ok := src.IPSource.(Confirmer); ok {
@@ -213,7 +232,7 @@ func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 	d.known.mu.Lock()
 	defer d.known.mu.Unlock()
 	was := d.known.families[f]
-	now := found{addrs: addrs, source: src.name, confirmedBy: by, since: was.since, checked: time.Now()}
+	now := found{addrs: addrs, source: src.name, confirmedBy: by, since: was.since, checked: time.Now(), failure: was.failure, failedAt: was.failedAt}
 	if slices.Equal(was.addrs, addrs) {
 		// The same slice stands in every wish and view.
 		now.addrs = was.addrs
@@ -222,6 +241,7 @@ func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 		d.logger.Info("address changed", zap.Stringer("family", f),
 			zap.Stringers("from", was.addrs), zap.Stringers("to", addrs),
 			zap.String("source", src.name))
+		d.witness.addressChanged(f, was.addrs, addrs, src.name)
 	}
 	d.known.families[f] = now
 }
@@ -236,7 +256,7 @@ func (d *detector) unknown(f family, err error, reported bool) {
 	was := &d.known.families[f]
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
 	same := withoutDigits(was.lastErr) == withoutDigits(text)
-	was.checked, was.lastErr, was.failedAt = time.Now(), text, time.Now()
+	was.checked, was.lastErr, was.failure, was.failedAt = time.Now(), text, text, time.Now()
 	none := true
 	for other := v4; other < families; other++ {
 		// One that is being looked for still may be found.

@@ -2,7 +2,6 @@ package dynamicdns
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -218,6 +217,7 @@ func (l *loader) loadProvider(g *group) error {
 	if err != nil {
 		return g.at("dns_provider", err)
 	}
+	g.provider.witness = l.app.witness
 	l.providers[g.providerKey] = g.provider
 	return nil
 }
@@ -242,7 +242,7 @@ func (l *loader) loadDetector(g *group) error {
 	if err != nil {
 		return errors.New(g.entry(err.Error()))
 	}
-	d := &detector{filter: filter, logger: l.app.logger}
+	d := &detector{filter: filter, witness: l.app.witness, logger: l.app.logger}
 	if g.Versions != nil {
 		d.versions = *g.Versions
 	}
@@ -273,7 +273,7 @@ func (l *loader) loadDetector(g *group) error {
 }
 
 // newChecker makes the keepers and the checker that feeds them.
-func (a *App) newChecker(ctx context.Context) *checker {
+func (a *App) newChecker() *checker {
 	type reader struct {
 		keeper *keeper
 		claim  int
@@ -282,6 +282,7 @@ func (a *App) newChecker(ctx context.Context) *checker {
 	keepers := make(map[poolKey]*keeper)
 	var detectors []*detector
 	for _, g := range a.groups {
+		a.witness.counts.expect(g)
 		if !slices.Contains(detectors, g.detector) {
 			detectors = append(detectors, g.detector)
 		}
@@ -296,6 +297,7 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			if !ok {
 				shared, _ := a.hold(key, func() caddy.Destructor { return newZone(zoneName) })
 				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage()}, time.Duration(a.VerifyInterval), nil, a.logger)
+				k.witness = a.witness
 				keepers[key] = k
 				a.keepers = append(a.keepers, k)
 			}
@@ -317,12 +319,7 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			r.keeper.wish(r.claim, f, known[f].addrs, known[f].source)
 		}
 	}
-	c := newChecker(detectors, time.Duration(a.CheckInterval), tell, a.logger)
-	if a.Watch == nil || *a.Watch {
-		c.events = watchAddresses(ctx, a.logger)
-	}
-	a.logManaged()
-	return c
+	return newChecker(detectors, time.Duration(a.CheckInterval), tell, a.logger)
 }
 
 // logManaged says once per start what is managed.

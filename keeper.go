@@ -28,6 +28,7 @@ type keeper struct {
 	provider       *provider
 	memory         memory
 	verifyInterval time.Duration
+	witness        *witness
 	logger         *zap.Logger
 	wake           chan struct{}
 
@@ -67,6 +68,23 @@ func (k *keeper) nudge() {
 	case k.wake <- struct{}{}:
 	default:
 	}
+}
+
+// verify has the zone verified now, also where it would wait after a failure.
+// The channel is closed at the end of a round that began after this call.
+func (k *keeper) verify() <-chan struct{} {
+	k.zone.mu.Lock()
+	defer k.zone.mu.Unlock()
+	if k.zone.owner() != k || !anyAddrs(k.zone.claims) {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	if k.zone.asker == nil {
+		k.zone.asker = make(chan struct{})
+		k.nudge()
+	}
+	return k.zone.asker
 }
 
 // run keeps the zone until ctx ends.
@@ -118,7 +136,12 @@ func (k *keeper) round(ctx context.Context) {
 	claims := slices.Clone(z.claims)
 	before := z.view
 	now := time.Now()
-	mustRead := k.provider.getter != nil && (z.stale || z.failures > 0 ||
+	verified := z.asker
+	z.asker = nil
+	if verified != nil {
+		defer close(verified)
+	}
+	mustRead := k.provider.getter != nil && (z.stale || verified != nil || z.failures > 0 ||
 		z.todo && now.Sub(z.verified) > freshFor ||
 		!now.Before(z.verifyAt(k.verifyInterval)) ||
 		len(z.unverified) > 0 && !now.Before(z.nextLook))
@@ -194,8 +217,8 @@ func (k *keeper) outlive(done <-chan struct{}) {
 	}()
 }
 
-// read stores what the provider holds of the claimed names.
-func (k *keeper) read(ctx context.Context, claims []claim) error {
+// fetch returns what the provider holds of the claimed names.
+func (k *keeper) fetch(ctx context.Context, claims []claim) (zoneView, error) {
 	var view zoneView
 	err := k.call(ctx, false, func(ctx context.Context) error {
 		seen, err := k.provider.read(ctx, k.zone.name, func(name string) (string, bool) {
@@ -205,14 +228,26 @@ func (k *keeper) read(ctx context.Context, claims []claim) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("reading records: %w", err)
+		return zoneView{}, fmt.Errorf("reading records: %w", err)
+	}
+	return view, nil
+}
+
+// read stores what the provider holds of the claimed names.
+func (k *keeper) read(ctx context.Context, claims []claim) error {
+	view, err := k.fetch(ctx, claims)
+	if err != nil {
+		return err
 	}
 	share(view, claims)
-	for _, key := range k.zone.sawAll(view, time.Now()) {
+	appeared := k.zone.sawAll(view, time.Now())
+	for _, c := range appeared {
 		k.logger.Info("DNS record shows the change that was accepted before",
-			zap.String("name", key.name), zap.String("type", key.family.rrType()),
-			zap.Stringers("to", view.sets[key].addrs))
+			zap.String("name", c.key.name), zap.String("type", c.key.family.rrType()),
+			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
+			zap.String("source", c.source))
 	}
+	k.witness.recordsChanged(k.zone.name, k.provider.name, appeared)
 	return nil
 }
 
@@ -264,6 +299,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
 			zap.String("source", c.source))
 	}
+	k.witness.recordsChanged(k.zone.name, k.provider.name, w.confirmed)
 	if len(w.waiting) > 0 {
 		k.logger.Warn("the provider accepted changes but does not show them yet; looking again",
 			zap.Strings("records", describe(w.waiting)), zap.Duration("in", firstLook))
@@ -306,9 +342,14 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 	}
 	if err == nil {
 		if z.lastErr != "" {
-			k.logger.Info("working again", zap.Duration("after", time.Since(z.failedAt).Round(time.Second)))
+			after := time.Since(z.failedAt).Round(time.Second)
+			k.logger.Info("working again", zap.Duration("after", after))
+			k.witness.recovered(z.name, k.provider.name, after)
 		}
 		z.failures, z.lastErr, z.hint = 0, "", ""
+		if z.inSync() {
+			z.synced = time.Now()
+		}
 		return
 	}
 	z.failures++
@@ -319,6 +360,10 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 	}
 	same := withoutDigits(err.Error()) == withoutDigits(z.lastErr)
 	z.lastErr = err.Error()
+	z.failure, z.failureAt = z.lastErr, time.Now()
+	if !same {
+		k.witness.failed(z.name, k.provider.name, err, z.failures)
+	}
 	log := k.logger.Error
 	if same && bits.OnesCount(uint(z.failures)) > 1 {
 		log = k.logger.Debug

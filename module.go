@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -58,7 +59,13 @@ type App struct {
 	groups  []*group
 	held    []poolKey
 	keepers []*keeper
+	checker *checker
+	witness *witness
 	cancel  context.CancelFunc
+	// runCtx lasts from Start to Stop.
+	runCtx context.Context
+	// runs are those that people asked for; all who ask at a time share one.
+	runs    singleflight.Group
 	running sync.WaitGroup
 }
 
@@ -145,6 +152,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if d := time.Duration(a.VerifyInterval); d < minVerifyInterval {
 		return fmt.Errorf("verify_interval %s is too short; write %s or more", d, minVerifyInterval)
 	}
+	if err := a.observe(ctx); err != nil {
+		return err
+	}
 	return a.provisionGroups()
 }
 
@@ -155,13 +165,19 @@ func (a *App) Start() error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	a.cancel = cancel
-	c := a.newChecker(ctx)
+	a.cancel, a.runCtx = cancel, ctx
+	c := a.newChecker()
+	a.checker = c
+	if a.Watch == nil || *a.Watch {
+		c.events = watchAddresses(ctx, a.logger)
+	}
+	a.logManaged()
 	for _, k := range a.keepers {
 		k.zone.attach(k)
 		a.running.Go(func() { k.run(ctx) })
 	}
 	a.running.Go(func() { c.run(ctx) })
+	a.running.Go(func() { a.witness.events.run(ctx) })
 	return nil
 }
 

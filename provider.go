@@ -38,6 +38,7 @@ type provider struct {
 	lister   libdns.ZoneLister
 	slots    chan struct{}
 	redact   func(string) string
+	witness  *witness
 	logger   *zap.Logger
 }
 
@@ -69,7 +70,9 @@ func newProvider(name string, module any, slots chan struct{}, redact func(strin
 // zone. wanted gives back the caller's copy of a name, for the provider's may
 // be a piece of a whole answer that it would keep in memory.
 func (p *provider) read(ctx context.Context, zone string, wanted func(name string) (string, bool)) (zoneView, error) {
-	recs, err := p.getter.GetRecords(ctx, zone)
+	recs, err := p.measure("GetRecords", func() ([]libdns.Record, error) {
+		return p.getter.GetRecords(ctx, zone)
+	})
 	if err != nil {
 		return zoneView{}, err
 	}
@@ -116,7 +119,9 @@ func (p *provider) set(ctx context.Context, zone string, changes []change) error
 	for _, c := range changes {
 		recs = appendRecords(recs, c, c.to)
 	}
-	_, err := p.setter.SetRecords(ctx, zone, recs)
+	_, err := p.measure("SetRecords", func() ([]libdns.Record, error) {
+		return p.setter.SetRecords(ctx, zone, recs)
+	})
 	return err
 }
 
@@ -129,7 +134,9 @@ func (p *provider) append(ctx context.Context, zone string, changes []change, pi
 	if len(recs) == 0 {
 		return nil
 	}
-	_, err := p.appender.AppendRecords(ctx, zone, recs)
+	_, err := p.measure("AppendRecords", func() ([]libdns.Record, error) {
+		return p.appender.AppendRecords(ctx, zone, recs)
+	})
 	return err
 }
 
@@ -144,8 +151,21 @@ func (p *provider) delete(ctx context.Context, zone string, changes []change, pi
 	if len(recs) == 0 {
 		return nil
 	}
-	_, err := p.deleter.DeleteRecords(ctx, zone, recs)
+	_, err := p.measure("DeleteRecords", func() ([]libdns.Record, error) {
+		return p.deleter.DeleteRecords(ctx, zone, recs)
+	})
 	return err
+}
+
+// measure counts a call, also one that panics.
+func (p *provider) measure(method string, call func() ([]libdns.Record, error)) (recs []libdns.Record, err error) {
+	began, result := time.Now(), resultError
+	defer func() { p.witness.called(p.name, method, result, time.Since(began)) }()
+	recs, err = call()
+	if err == nil {
+		result = resultOK
+	}
+	return recs, err
 }
 
 func appendRecords(recs []libdns.Record, c change, addrs []netip.Addr) []libdns.Record {

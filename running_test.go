@@ -92,7 +92,7 @@ func running(t *testing.T, config json.RawMessage) string {
 	}
 	off := false
 	app.Watch = &off
-	app.newChecker(ctx)
+	app.newChecker()
 	var detectors []*detector
 	for _, g := range app.groups {
 		if !slices.Contains(detectors, g.detector) {

@@ -397,7 +397,7 @@ func (w *writing) await(c change) {
 	if len(w.zone.unverified) == 0 || w.zone.looks == 0 {
 		w.zone.looks, w.zone.nextLook = 1, time.Now().Add(firstLook)
 	}
-	accepted := acceptance{from: c.from, to: c.to, at: time.Now()}
+	accepted := acceptance{from: c.from, to: c.to, source: c.source, at: time.Now()}
 	if w.blind {
 		accepted.from = nil
 	}

@@ -130,11 +130,10 @@ func (c *Caddy) Admin(method, path string, body any) (status int, answer string)
 // the build cache serves both. Test packages that run at the same time take
 // turns, and the later ones find it built.
 var buildCaddy = sync.OnceValues(func() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok || !filepath.IsAbs(file) {
-		return "", errors.New("the path of the sources is not known: do not test with -trimpath")
+	root, err := repository()
+	if err != nil {
+		return "", err
 	}
-	root := filepath.Join(filepath.Dir(file), "..", "..")
 	if err := noteSources(root); err != nil {
 		return "", err
 	}
@@ -163,6 +162,15 @@ var buildCaddy = sync.OnceValues(func() (string, error) {
 	}
 	return bin, nil
 })
+
+// repository returns the root of the sources.
+func repository() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	if !ok || !filepath.IsAbs(file) {
+		return "", errors.New("the path of the sources is not known: do not test with -trimpath")
+	}
+	return filepath.Join(filepath.Dir(file), "..", ".."), nil
+}
 
 // noteSources looks at every file that the build may take in. go test notes
 // what a test looks at, and would otherwise take a result from its cache
