@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -119,12 +120,13 @@ func TestAdaptErrorsHavePosition(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no fixtures: %v", err)
 	}
+	place := regexp.MustCompile(`(, at Caddyfile|/account\.caddyfile):\d`)
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, want, _ := strings.Cut(string(data), "\n----------\n"); !strings.Contains(want, ", at Caddyfile:") {
+		if _, want, _ := strings.Cut(string(data), "\n----------\n"); !place.MatchString(want) {
 			t.Errorf("%s: no position in: %s", file, want)
 		}
 	}
@@ -168,6 +170,8 @@ func FuzzParseApp(f *testing.F) {
 			if err := caddy.StrictUnmarshalJSON(app.Value, new(App)); err != nil {
 				t.Fatalf("%v in %s", err, app.Value)
 			}
+			// What is refused only now is refused by an error.
+			_ = validate(string(app.Value))
 			first = app
 		}
 	})

@@ -120,8 +120,6 @@ func wrongKind(data json.RawMessage, path, wanted string) error {
 		is = "a string"
 	case 't', 'f':
 		is = "a boolean"
-	case 'n':
-		is = "null"
 	}
 	if path == "" {
 		return fmt.Errorf("the configuration is %s; write %s", is, wanted)

@@ -84,6 +84,10 @@ func TestValidateNamesThePlace(t *testing.T) {
 	if err := validate(apart); err != nil {
 		t.Error(err)
 	}
+	pool.Range(func(key, _ any) bool {
+		t.Errorf("%v outlives all of these configurations", key)
+		return true
+	})
 }
 
 func validate(app string) error {

@@ -92,7 +92,8 @@ type Group struct {
 	UpdateOnly *bool `json:"update_only,omitempty"`
 
 	// Also manage every host of the http app's sites that lies in one of the
-	// zones of `domains`; the longest zone wins.
+	// zones of `domains`, unless a longer zone is listed in any other entry.
+	// Names that are written in `domains` come first.
 	DynamicDomains *bool `json:"dynamic_domains,omitempty"`
 
 	// Hosts that `dynamic_domains` leaves out.
