@@ -134,6 +134,9 @@ func (r *checkRound) run(ctx context.Context) {
 	if checked := r.detector.known.checked(r.family); !checked.IsZero() && r.detector.known.any() {
 		delay = max(0, r.interval-time.Since(checked))
 	}
+	if delay == 0 {
+		delay = r.check(ctx)
+	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	for {

@@ -90,15 +90,20 @@ func (k *keeper) verify() <-chan struct{} {
 
 // run keeps the zone until ctx ends.
 func (k *keeper) run(ctx context.Context) {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for {
+	for ctx.Err() == nil {
 		k.zone.mu.Lock()
 		next, ok := k.zone.due(k)
 		k.zone.mu.Unlock()
 		timer.Stop()
 		if ok {
-			timer.Reset(max(0, time.Until(next)))
+			pause := time.Until(next)
+			if pause <= 0 {
+				k.takeTurn(ctx)
+				continue
+			}
+			timer.Reset(pause)
 		}
 		select {
 		case <-ctx.Done():
