@@ -61,7 +61,7 @@ func TestWildcardCertificate(t *testing.T) {
 				"nameserver": &App{Listen: []string{dns}, Zones: map[string]*Zone{"example.test": {
 					Records: []Record{{"@", "TXT", `"v=spf1 -all"`}},
 				}}},
-				"dynamic_dns": dynamicFor(map[string]any{"source": "restless"}, "@", "*"),
+				"dynamic_dns": dynamicFor("example.test", map[string]any{"source": "restless"}, "@", "*"),
 				"pki":         m{"certificate_authorities": m{"local": m{"install_trust": false}}},
 				"http":        m{"servers": servers},
 				"tls":         m{"automation": m{"policies": policies}, "certificates": m{"automate": automate}},

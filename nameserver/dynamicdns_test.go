@@ -47,12 +47,18 @@ func restlessCount(ip string) uint32 {
 	return uint32(b[2])<<8 | uint32(b[3])
 }
 
+// newZoneName returns a name that no test had before: for a moment after it
+// stopped, dynamic_dns may remember what it published in a zone.
+func newZoneName() string { return fmt.Sprintf("zone%d.test", zoneNames.Add(1)) }
+
+var zoneNames atomic.Uint32
+
 // dynamicFor returns the configuration of a dynamic_dns app that keeps names
-// of example.test here.
-func dynamicFor(source map[string]any, names ...string) map[string]any {
+// of the zone here.
+func dynamicFor(zone string, source map[string]any, names ...string) map[string]any {
 	return map[string]any{
 		"dns_provider":   map[string]any{"name": "nameserver"},
-		"domains":        map[string]any{"example.test": names},
+		"domains":        map[string]any{zone: names},
 		"ip_sources":     []any{source},
 		"versions":       map[string]any{"ipv6": false},
 		"check_interval": "1s",
@@ -108,13 +114,18 @@ func awaitAddress(t testing.TB, server, name, want string) {
 func TestAppsStartInAnyOrder(t *testing.T) {
 	seen := make(map[bool]bool)
 	for range 50 {
-		dir := t.TempDir()
+		dir, zone := t.TempDir(), newZoneName()
 		log := filepath.Join(dir, "caddy.log")
 		server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-		config := configFor(t, dir, &App{Listen: []string{server}, Zones: map[string]*Zone{"example.test": {}}})
-		load(t, withDynamicDNS(t, config, dynamicFor(staticSource("192.0.2.1"), "@", "*"), log))
-		awaitAddress(t, server, "any.example.test.", "192.0.2.1")
-		awaitAddress(t, server, "example.test.", "192.0.2.1")
+		config := configFor(t, dir, &App{Listen: []string{server}, Zones: map[string]*Zone{zone: {}}})
+		t.Cleanup(func() {
+			if b, _ := os.ReadFile(log); t.Failed() {
+				t.Logf("Caddy's log:\n%s", b)
+			}
+		})
+		load(t, withDynamicDNS(t, config, dynamicFor(zone, staticSource("192.0.2.1"), "@", "*"), log))
+		awaitAddress(t, server, "any."+zone+".", "192.0.2.1")
+		awaitAddress(t, server, zone+".", "192.0.2.1")
 		if err := caddy.Stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -145,13 +156,14 @@ func TestAppsStartInAnyOrder(t *testing.T) {
 // What another consumer of the provider has in the zone stays as the
 // addresses change, and the addresses stay as it comes and goes.
 func TestConsumersShareAZone(t *testing.T) {
-	dir := t.TempDir()
+	dir, zone := t.TempDir(), newZoneName()
+	apex := zone + "."
 	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	config := func(ip string) []byte {
-		app := &App{Listen: []string{server}, Zones: map[string]*Zone{"example.test": {}}}
-		return withDynamicDNS(t, configFor(t, dir, app), dynamicFor(staticSource(ip), "@", "www", "*"), filepath.Join(dir, "caddy.log"))
+		app := &App{Listen: []string{server}, Zones: map[string]*Zone{zone: {}}}
+		return withDynamicDNS(t, configFor(t, dir, app), dynamicFor(zone, staticSource(ip), "@", "www", "*"), filepath.Join(dir, "caddy.log"))
 	}
-	names := []string{"example.test.", "www.example.test.", "any.example.test."}
+	names := []string{apex, "www." + apex, "any." + apex}
 	texts := []libdns.Record{
 		libdns.TXT{Name: "@", Text: "v=spf1 -all"},
 		libdns.TXT{Name: "_acme-challenge", Text: "one"},
@@ -166,7 +178,7 @@ func TestConsumersShareAZone(t *testing.T) {
 	for _, name := range names {
 		awaitAddress(t, server, name, "192.0.2.1")
 	}
-	if _, err := p.AppendRecords(t.Context(), "example.test", texts); err != nil {
+	if _, err := p.AppendRecords(t.Context(), zone, texts); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
@@ -181,14 +193,14 @@ func TestConsumersShareAZone(t *testing.T) {
 		awaitAddress(t, server, name, "192.0.2.2")
 	}
 	for name, want := range map[string]int{
-		"example.test.": 1, "www.example.test.": 1, "any.example.test.": 0,
-		"_acme-challenge.example.test.": 2, "_acme-challenge.www.example.test.": 1,
+		apex: 1, "www." + apex: 1, "any." + apex: 0,
+		"_acme-challenge." + apex: 2, "_acme-challenge.www." + apex: 1,
 	} {
 		if got := count(name); got != want {
 			t.Errorf("after the change of address there are %d texts at %s, want %d", got, name, want)
 		}
 	}
-	if _, err := p.DeleteRecords(t.Context(), "example.test", texts); err != nil {
+	if _, err := p.DeleteRecords(t.Context(), zone, texts); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
