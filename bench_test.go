@@ -22,7 +22,7 @@ func inSync(names int) ([]claim, zoneView) {
 		name := fmt.Sprintf("host-%06d", i)
 		c.names = append(c.names, name)
 		for f := v4; f < families; f++ {
-			view.sets[rrKey{name, f}] = rrset{c.addrs[f], time.Minute}
+			view.sets[rrKey{name, f}] = rrset{addrs: c.addrs[f], ttl: time.Minute}
 		}
 	}
 	return []claim{c}, view

@@ -1,6 +1,7 @@
 package dynamicdns
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -300,6 +301,9 @@ func (b *block) finish() error {
 	if len(b.group.Except) > 0 && !n.dynamic {
 		return errorAt(b.start, "except (at %s) leaves hosts out of dynamic_domains, which is not on; write dynamic_domains too, or leave except out", b.seen["except"])
 	}
+	if b.further {
+		b.noteEarlier(&n)
+	}
 	shared, err := n.domains(b.domains)
 	if err != nil {
 		return err
@@ -335,6 +339,21 @@ func (b *block) finish() error {
 		b.app.Providers = append(b.app.Providers, &g)
 	}
 	return nil
+}
+
+// noteEarlier tells the namer of the names that earlier blocks keep for a
+// family that this block keeps too.
+func (b *block) noteEarlier(n *namer) {
+	versions := cmp.Or(b.group.Versions, b.app.Versions)
+	for _, entry := range append([]*Group{&b.app.Group}, b.app.Providers...) {
+		g := *entry
+		g.inherit(&b.app.Group)
+		for f := v4; f < families; f++ {
+			if versions.enabled(f) && g.Versions.enabled(f) {
+				n.earlier(&g)
+			}
+		}
+	}
 }
 
 // entries makes an entry of each provider, or none where the only provider

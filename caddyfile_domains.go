@@ -38,8 +38,27 @@ func parseZones(d *caddyfile.Dispenser) ([]zoneOption, error) {
 // is possible before placeholders are replaced.
 type namer struct {
 	dynamic bool
-	// places tells where each name was written.
+	// places tells where each name was written, and under the empty name
+	// where the zone was whose hosts are taken from the sites.
 	places map[string]string
+}
+
+// earlier notes the names of a group of an earlier block.
+func (n *namer) earlier(g *Group) {
+	const place = "in an earlier dynamic_dns block"
+	for zone, names := range g.Domains {
+		if canonical, err := canonicalZone(zone); err == nil {
+			zone = canonical
+		}
+		for _, name := range names {
+			if canonical, err := canonicalName(name, zone); err == nil {
+				n.places[canonical+" "+zone] = place
+			}
+		}
+		if g.DynamicDomains != nil && *g.DynamicDomains {
+			n.places[" "+zone] = place
+		}
+	}
 }
 
 func (n *namer) domains(zones []zoneOption) (map[string][]string, error) {
@@ -50,16 +69,19 @@ func (n *namer) domains(zones []zoneOption) (map[string][]string, error) {
 	spelling := make(map[string]string)
 	for _, z := range zones {
 		zone := z.zone.Text
-		canonical := zone
-		if !strings.ContainsAny(zone, "{}") {
-			var err error
-			if canonical, err = normalizeZone(zone); err != nil {
-				return nil, errorAt(z.zone, "%w", err)
-			}
+		canonical, err := canonicalZone(zone)
+		if err != nil {
+			return nil, errorAt(z.zone, "%w", err)
 		}
 		if first, ok := spelling[canonical]; ok {
 			zone = first
 		} else {
+			if n.dynamic {
+				if place, ok := n.places[" "+canonical]; ok {
+					return nil, errorAt(z.zone, "the hosts of the zone %q are taken from the sites already, %s; write it in one place", strings.TrimSuffix(canonical, "."), place)
+				}
+				n.places[" "+canonical] = "at " + position(z.zone)
+			}
 			spelling[canonical] = zone
 			domains[zone] = []string{}
 		}
@@ -81,19 +103,32 @@ func (n *namer) domains(zones []zoneOption) (map[string][]string, error) {
 
 // check refuses a name that is none, or that was there before.
 func (n *namer) check(name caddyfile.Token, zone string) error {
-	canonical := name.Text
-	if !strings.ContainsAny(name.Text+zone, "{}") {
-		var err error
-		if canonical, err = normalizeName(name.Text, zone); err != nil {
-			return errorAt(name, "%w", err)
-		}
+	canonical, err := canonicalName(name.Text, zone)
+	if err != nil {
+		return errorAt(name, "%w", err)
 	}
 	key := canonical + " " + zone
 	if place, ok := n.places[key]; ok {
-		return errorAt(name, "the name %q of the zone %q is managed already, at %s; write it in one place", canonical, strings.TrimSuffix(zone, "."), place)
+		return errorAt(name, "the name %q of the zone %q is managed already, %s; write it in one place", canonical, strings.TrimSuffix(zone, "."), place)
 	}
-	n.places[key] = position(name)
+	n.places[key] = "at " + position(name)
 	return nil
+}
+
+// canonicalZone is normalizeZone for what may have placeholders.
+func canonicalZone(zone string) (string, error) {
+	if strings.ContainsAny(zone, "{}") {
+		return zone, nil
+	}
+	return normalizeZone(zone)
+}
+
+// canonicalName is normalizeName for what may have placeholders.
+func canonicalName(name, zone string) (string, error) {
+	if strings.ContainsAny(name+zone, "{}") {
+		return name, nil
+	}
+	return normalizeName(name, zone)
 }
 
 // cutDomains takes the blocks of the option `domains` out of the segment of a

@@ -21,14 +21,14 @@ const sourceTimeout = time.Minute
 // detector learns the addresses for the groups that share its sources,
 // families and filter.
 type detector struct {
+	// key stands for the sources, the families and the filter.
+	key      string
 	sources  []*source
 	versions IPVersions
 	filter   *addrFilter
 	known    *detection
+	witness  *witness
 	logger   *zap.Logger
-
-	// refused are the last refusals, so that each is said once.
-	refused [families]map[string]bool
 }
 
 // source is one IP source of a detector.
@@ -56,6 +56,8 @@ func newSource(name string, module IPSource) *source {
 type detection struct {
 	mu       sync.Mutex
 	families [families]found
+	// refused are the last refusals, so that each is said once.
+	refused [families]map[string]bool
 }
 
 // found is what is known of the addresses of one family.
@@ -65,8 +67,11 @@ type found struct {
 	confirmedBy []string
 	since       time.Time
 	checked     time.Time
-	lastErr     string
-	failedAt    time.Time
+	// lastErr is why the last check did not find the family, failure why the
+	// last one did that did not.
+	lastErr  string
+	failure  string
+	failedAt time.Time
 }
 
 // Destruct implements caddy.Destructor.
@@ -83,6 +88,13 @@ func (d *detection) checked(f family) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.families[f].checked
+}
+
+// refuse stores what was refused in the last check.
+func (d *detection) refuse(f family, refused map[string]bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused[f] = refused
 }
 
 // any reports whether an address of any family is known.
@@ -106,9 +118,11 @@ func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 		if ctx.Err() != nil {
 			return 0
 		}
-		if good := d.acceptable(src, f, addrs, refused); len(good) > 0 {
+		good := d.acceptable(src, f, addrs, refused)
+		d.witness.checked(src.name, f, checkResult(f, addrs, good, err))
+		if len(good) > 0 {
 			d.remember(src, f, good)
-			d.refused[f] = refused
+			d.known.refuse(f, refused)
 			return soon
 		}
 		if err == nil {
@@ -119,10 +133,10 @@ func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 			soon = again.After
 		}
 		_, reports := src.IPSource.(*SimpleHTTP)
-		reported = reported && reports
+		reported = reported && reports && !errors.Is(err, errEchoNoRoute)
 		problems = append(problems, fmt.Errorf("%s: %w", src.name, err))
 	}
-	d.refused[f] = refused
+	d.known.refuse(f, refused)
 	d.unknown(f, errors.Join(problems...), reported)
 	return soon
 }
@@ -172,6 +186,9 @@ func (d *detector) ask(ctx context.Context, src *source, f family) ([]netip.Addr
 // acceptable returns the addresses of the family that may be published. Those
 // that may not are said once, with the reason.
 func (d *detector) acceptable(src *source, f family, addrs []netip.Addr, refused map[string]bool) []netip.Addr {
+	d.known.mu.Lock()
+	before := d.known.refused[f]
+	d.known.mu.Unlock()
 	var good []netip.Addr
 	for _, addr := range addrs {
 		if familyOf(addr) != f {
@@ -187,7 +204,7 @@ func (d *detector) acceptable(src *source, f family, addrs []netip.Addr, refused
 			continue
 		}
 		refused[key] = true
-		if d.refused[f][key] {
+		if before[key] {
 			continue
 		}
 		fields := []zap.Field{
@@ -203,6 +220,19 @@ func (d *detector) acceptable(src *source, f family, addrs []netip.Addr, refused
 	return sortAddrs(good)
 }
 
+// checkResult sums up what a source said of a family.
+func checkResult(f family, addrs, good []netip.Addr, err error) string {
+	switch {
+	case len(good) > 0:
+		return resultOK
+	case slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return familyOf(addr) == f }):
+		return resultRefused
+	case err != nil:
+		return resultError
+	}
+	return resultNone
+}
+
 func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 	var by []string
 	if c, ok := src.IPSource.(Confirmer); ok {
@@ -213,7 +243,7 @@ func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 	d.known.mu.Lock()
 	defer d.known.mu.Unlock()
 	was := d.known.families[f]
-	now := found{addrs: addrs, source: src.name, confirmedBy: by, since: was.since, checked: time.Now()}
+	now := found{addrs: addrs, source: src.name, confirmedBy: by, since: was.since, checked: time.Now(), failure: was.failure, failedAt: was.failedAt}
 	if slices.Equal(was.addrs, addrs) {
 		// The same slice stands in every wish and view.
 		now.addrs = was.addrs
@@ -222,6 +252,7 @@ func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 		d.logger.Info("address changed", zap.Stringer("family", f),
 			zap.Stringers("from", was.addrs), zap.Stringers("to", addrs),
 			zap.String("source", src.name))
+		d.witness.addressChanged(f, was.addrs, addrs, src.name)
 	}
 	d.known.families[f] = now
 }
@@ -235,8 +266,8 @@ func (d *detector) unknown(f family, err error, reported bool) {
 	defer d.known.mu.Unlock()
 	was := &d.known.families[f]
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
-	same := withoutDigits(was.lastErr) == withoutDigits(text)
-	was.checked, was.lastErr, was.failedAt = time.Now(), text, time.Now()
+	same := withoutNumbers(was.lastErr) == withoutNumbers(text)
+	was.checked, was.lastErr, was.failure, was.failedAt = time.Now(), text, text, time.Now()
 	none := true
 	for other := v4; other < families; other++ {
 		// One that is being looked for still may be found.

@@ -14,6 +14,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 const (
@@ -80,12 +82,24 @@ func (c *echoClient) httpClient(ctx context.Context, network string) *http.Clien
 			switch {
 			case req.URL.Scheme != "https":
 				return errors.New("redirected away from HTTPS")
+			case site(req.URL) != site(via[0].URL):
+				// Two services that lead to the same one are not two.
+				return fmt.Errorf("redirected to another host: write %q instead", req.URL.Hostname())
 			case len(via) > echoMaxRedirects:
 				return fmt.Errorf("redirected more than %d times", echoMaxRedirects)
 			}
 			return nil
 		},
 	}
+}
+
+// site returns the part of the host that one owner has.
+func site(u *url.URL) string {
+	host := strings.ToLower(u.Hostname())
+	if domain, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
+		return domain
+	}
+	return host
 }
 
 // parseEcho parses an answer: the bare address, the lines of Cloudflare's

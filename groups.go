@@ -2,7 +2,6 @@ package dynamicdns
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -64,6 +63,9 @@ func (g *group) entry(name string) string {
 	return g.where + "." + name
 }
 
+// at adds the place to an error.
+func (g *group) at(field string, err error) error { return fmt.Errorf("%s: %w", g.entry(field), err) }
+
 // inherit fills in what the entry leaves out from the settings of the first
 // block. Domains are never inherited: each name has one place.
 func (g *Group) inherit(from *Group) {
@@ -99,12 +101,12 @@ func (a *App) provisionGroups() error {
 		entry.inherit(&a.Group)
 		groups = append(groups, &group{Group: entry, where: fmt.Sprintf("providers[%d]", i)})
 	}
+	if len(a.Except) > 0 && groups[0].Group != &a.Group {
+		return errors.New("except: entries of providers do not take these hosts; write except in the entries that have dynamic_domains")
+	}
 	l := loader{app: a, providers: make(map[string]*provider), detectors: make(map[string]*detector)}
 	for _, g := range groups {
 		if err := l.load(g); err != nil {
-			if g.where != "" {
-				return fmt.Errorf("%s: %w", g.where, err)
-			}
 			return err
 		}
 	}
@@ -120,17 +122,17 @@ type loader struct {
 }
 
 func (l *loader) load(g *group) error {
-	if len(g.DNSProviderRaw) == 0 {
-		return errors.New("no DNS provider is configured; write `provider <name> ...` (JSON: dns_provider) with a dns.providers module")
-	}
-	if len(g.Domains) == 0 {
-		if g.dynamicDomains() {
-			return errors.New("dynamic_domains has no zones to take hosts for; write them in `domains`, such as `domains { example.com }`")
-		}
-		return errors.New("no domains are configured; write `domains { example.com @ www }`, or use dynamic_domains to take hosts from the sites")
-	}
-	if ttl := time.Duration(g.TTL); ttl != 0 && ttl < time.Second {
-		return fmt.Errorf("ttl %s is too short; write 1s or more", ttl)
+	switch ttl := time.Duration(g.TTL); {
+	case len(g.DNSProviderRaw) == 0:
+		return g.at("dns_provider", errors.New("no DNS provider is configured; write `provider <name> ...` (JSON: dns_provider) with a dns.providers module"))
+	case len(g.Domains) == 0 && g.dynamicDomains():
+		return g.at("domains", errors.New("dynamic_domains has no zones to take hosts for; write them in `domains`, such as `domains { example.com }`"))
+	case len(g.Domains) == 0:
+		return g.at("domains", errors.New("no domains are configured; write `domains { example.com @ www }`, or use dynamic_domains to take hosts from the sites"))
+	case len(g.Except) > 0 && !g.dynamicDomains():
+		return g.at("except", errors.New("these hosts are left out of dynamic_domains, which is not on; write dynamic_domains too, or leave except out"))
+	case ttl != 0 && ttl < time.Second:
+		return g.at("ttl", fmt.Errorf("%s is too short; write 1s or more", ttl))
 	}
 	if err := l.loadZones(g); err != nil {
 		return err
@@ -139,7 +141,7 @@ func (l *loader) load(g *group) error {
 		return err
 	}
 	if g.updateOnly() && g.provider.getter == nil {
-		return fmt.Errorf("update_only needs to know which records exist, and the DNS provider %q cannot read records (it does not implement libdns.RecordGetter); leave update_only out", g.provider.name)
+		return g.at("update_only", fmt.Errorf("this needs to know which records exist, and the DNS provider %q cannot read records (it does not implement libdns.RecordGetter); leave update_only out", g.provider.name))
 	}
 	return l.loadDetector(g)
 }
@@ -154,7 +156,7 @@ func (l *loader) loadZones(g *group) error {
 			host, err = normalizeHost(host)
 		}
 		if err != nil {
-			return fmt.Errorf("except: %q: %w", raw, err)
+			return g.at("except", fmt.Errorf("%q: %w", raw, err))
 		}
 		g.except[host] = true
 	}
@@ -162,14 +164,14 @@ func (l *loader) loadZones(g *group) error {
 	for _, rawZone := range slices.Sorted(maps.Keys(g.Domains)) {
 		resolved, err := repl.ReplaceOrErr(rawZone, true, true)
 		if err != nil {
-			return fmt.Errorf("domains: zone %q: %w", rawZone, err)
+			return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
 		}
 		zone, err := normalizeZone(resolved)
 		if err != nil {
-			return fmt.Errorf("domains: %w", err)
+			return g.at("domains", err)
 		}
 		if _, ok := g.zones[zone]; ok {
-			return fmt.Errorf("domains: zone %q is listed twice; put all its names in one entry", strings.TrimSuffix(zone, "."))
+			return g.at("domains", fmt.Errorf("zone %q is listed twice; put all its names in one entry", strings.TrimSuffix(zone, ".")))
 		}
 		rawNames := g.Domains[rawZone]
 		if len(rawNames) == 0 && !g.dynamicDomains() {
@@ -179,11 +181,11 @@ func (l *loader) loadZones(g *group) error {
 		for _, rawName := range rawNames {
 			resolved, err := repl.ReplaceOrErr(rawName, true, true)
 			if err != nil {
-				return fmt.Errorf("domains: zone %q: name %q: %w", rawZone, rawName, err)
+				return g.at("domains", fmt.Errorf("zone %q: name %q: %w", rawZone, rawName, err))
 			}
 			name, err := normalizeName(resolved, zone)
 			if err != nil {
-				return fmt.Errorf("domains: zone %q: %w", rawZone, err)
+				return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
 			}
 			names = append(names, name)
 		}
@@ -200,10 +202,10 @@ func (l *loader) loadProvider(g *group) error {
 		return nil
 	}
 	name := inlineKey(g.DNSProviderRaw, "name")
-	redact := redactor(config)
+	redact := redactor(g.DNSProviderRaw)
 	module, err := l.app.ctx.LoadModule(g.Group, "DNSProviderRaw")
 	if err != nil {
-		return errors.New(redact(fmt.Sprintf("dns_provider: %v", err)))
+		return g.at("dns_provider", errors.New(redact(err.Error())))
 	}
 	shared, err := l.app.hold(poolKey{kind: "account", config: g.providerKey}, func() caddy.Destructor {
 		return &account{slots: make(chan struct{}, maxCalls)}
@@ -213,15 +215,16 @@ func (l *loader) loadProvider(g *group) error {
 	}
 	g.provider, err = newProvider(name, module, shared.(*account).slots, redact, l.app.logger)
 	if err != nil {
-		return err
+		return g.at("dns_provider", err)
 	}
+	g.provider.witness = l.app.witness
 	l.providers[g.providerKey] = g.provider
 	return nil
 }
 
 func (l *loader) loadDetector(g *group) error {
 	if !g.Versions.V4Enabled() && !g.Versions.V6Enabled() {
-		return errors.New("versions: both IPv4 and IPv6 are disabled, so there is nothing to publish; enable one")
+		return g.at("versions", errors.New("both IPv4 and IPv6 are disabled, so there is nothing to publish; enable one"))
 	}
 	if len(g.IPSourcesRaw) == 0 {
 		g.IPSourcesRaw = []json.RawMessage{[]byte(`{"source":"simple_http"}`)}
@@ -237,26 +240,27 @@ func (l *loader) loadDetector(g *group) error {
 	}
 	filter, err := newAddrFilter(g.Include, g.Exclude)
 	if err != nil {
-		return err
+		return errors.New(g.entry(err.Error()))
 	}
-	d := &detector{filter: filter, logger: l.app.logger}
+	d := &detector{key: key, filter: filter, witness: l.app.witness, logger: l.app.logger}
 	if g.Versions != nil {
 		d.versions = *g.Versions
 	}
-	names := make([]string, len(g.IPSourcesRaw))
 	for i, raw := range g.IPSourcesRaw {
-		names[i] = inlineKey(raw, "source")
-	}
-	modules, err := l.app.ctx.LoadModule(g.Group, "IPSourcesRaw")
-	if err != nil {
-		return fmt.Errorf("ip_sources: %w", err)
-	}
-	for i, module := range modules.([]any) {
+		place := fmt.Sprintf("ip_sources[%d]", i)
+		one := struct {
+			Raw json.RawMessage `caddy:"namespace=dynamic_dns.ip_sources inline_key=source"`
+		}{raw}
+		module, err := l.app.ctx.LoadModule(&one, "Raw")
+		if err != nil {
+			return g.at(place, err)
+		}
+		name := inlineKey(raw, "source")
 		src, ok := module.(IPSource)
 		if !ok {
-			return fmt.Errorf("ip_sources[%d]: the module %q is no IP source: it does not implement dynamicdns.IPSource", i, names[i])
+			return g.at(place, fmt.Errorf("the module %q is no IP source: it does not implement dynamicdns.IPSource", name))
 		}
-		d.sources = append(d.sources, newSource(names[i], src))
+		d.sources = append(d.sources, newSource(name, src))
 	}
 	known, err := l.app.hold(poolKey{kind: "detection", config: key}, func() caddy.Destructor { return new(detection) })
 	if err != nil {
@@ -268,36 +272,8 @@ func (l *loader) loadDetector(g *group) error {
 	return nil
 }
 
-// checkOverlap refuses an RRset that two places of the configuration would
-// fight over.
-func (a *App) checkOverlap() error {
-	type owner struct {
-		fqdn string
-		f    family
-	}
-	places := make(map[owner]string)
-	for _, g := range a.groups {
-		for zone, names := range g.zones {
-			for _, name := range names {
-				place := fmt.Sprintf("%s under zone %q", g.entry("domains"), strings.TrimSuffix(zone, "."))
-				for f := v4; f < families; f++ {
-					if !g.enabled(f) {
-						continue
-					}
-					key := owner{absoluteName(name, zone), f}
-					if other, ok := places[key]; ok {
-						return fmt.Errorf("the name %q is managed twice: in %s and in %s; leave it in one of them", strings.TrimSuffix(key.fqdn, "."), other, place)
-					}
-					places[key] = place
-				}
-			}
-		}
-	}
-	return nil
-}
-
 // newChecker makes the keepers and the checker that feeds them.
-func (a *App) newChecker(ctx context.Context) *checker {
+func (a *App) newChecker() *checker {
 	type reader struct {
 		keeper *keeper
 		claim  int
@@ -306,26 +282,29 @@ func (a *App) newChecker(ctx context.Context) *checker {
 	keepers := make(map[poolKey]*keeper)
 	var detectors []*detector
 	for _, g := range a.groups {
-		if !slices.Contains(detectors, g.detector) {
-			detectors = append(detectors, g.detector)
-		}
+		a.witness.counts.expect(g)
 		for _, zoneName := range slices.Sorted(maps.Keys(g.zones)) {
 			names := slices.Clone(g.zones[zoneName])
 			if len(names) == 0 {
 				continue
 			}
 			slices.Sort(names)
+			if !slices.Contains(detectors, g.detector) {
+				detectors = append(detectors, g.detector)
+			}
 			key := poolKey{kind: "zone", config: g.providerKey, zone: zoneName}
 			k, ok := keepers[key]
 			if !ok {
 				shared, _ := a.hold(key, func() caddy.Destructor { return newZone(zoneName) })
-				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage()}, time.Duration(a.VerifyInterval), nil, a.logger)
+				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage(), g.providerKey[:8]}, time.Duration(a.VerifyInterval), nil, a.logger)
+				k.witness = a.witness
 				keepers[key] = k
 				a.keepers = append(a.keepers, k)
 			}
 			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims)})
 			k.claims = append(k.claims, claim{
 				names:      slices.Clip(names),
+				detection:  g.detector.key,
 				enabled:    [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)},
 				ttl:        time.Duration(g.TTL),
 				updateOnly: g.updateOnly(),
@@ -341,12 +320,7 @@ func (a *App) newChecker(ctx context.Context) *checker {
 			r.keeper.wish(r.claim, f, known[f].addrs, known[f].source)
 		}
 	}
-	c := newChecker(detectors, time.Duration(a.CheckInterval), tell, a.logger)
-	if a.Watch == nil || *a.Watch {
-		c.events = watchAddresses(ctx, a.logger)
-	}
-	a.logManaged()
-	return c
+	return newChecker(detectors, time.Duration(a.CheckInterval), tell, a.logger)
 }
 
 // logManaged says once per start what is managed.

@@ -29,11 +29,13 @@ type lab struct {
 	t       *testing.T
 	storage string
 
-	mu     sync.Mutex
-	addrs  []netip.Addr
-	err    error
-	asked  int
-	slow   map[family]time.Duration
+	mu    sync.Mutex
+	addrs []netip.Addr
+	err   error
+	asked int
+	slow  map[family]time.Duration
+	// admin is more of the admin configuration.
+	admin  string
 	log    bytes.Buffer
 	loaded bool
 }
@@ -92,8 +94,12 @@ func (l *lab) tryLoad(app string, otherApps ...string) error {
 	for _, other := range otherApps {
 		apps += ", " + other
 	}
+	admin := `"persist": false`
+	if l.admin != "" {
+		admin += ", " + l.admin
+	}
 	config := fmt.Sprintf(`{
-		"admin": {"disabled": true, "config": {"persist": false}},
+		"admin": {"disabled": true, "config": {%s}},
 		"storage": {"module": "file_system", "root": %q},
 		"logging": {"logs": {"default": {
 			"writer": {"output": "dynamic_dns_test"},
@@ -101,7 +107,7 @@ func (l *lab) tryLoad(app string, otherApps ...string) error {
 			"level": "DEBUG"
 		}}},
 		"apps": {%s}
-	}`, l.storage, apps)
+	}`, admin, l.storage, apps)
 	err := caddy.Load([]byte(config), true)
 	l.loaded = l.loaded || err == nil
 	return err

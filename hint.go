@@ -6,28 +6,40 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
-// noSuchZone matches what libdns providers say when they do not have a zone:
-// libdns knows no error for it.
-var noSuchZone = regexp.MustCompile(`(?i)zone.*(not found|not exist|no such|unknown|invalid|got 0)|(no such|unknown|invalid|not find|no|expected 1) (hosted |dns )?(zone|domain)|(domain|zone)[ _]?not[ _]?(found|exist)|NOTAUTH|NOTZONE|\b404\b`)
+// noSuchZone matches what libdns providers say when they do not have a zone,
+// otherAilment what they say of other things in the same words: libdns knows
+// no error for either.
+var (
+	noSuchZone   = regexp.MustCompile(`(?i)(no such|unknown|could not find|cannot find|expected 1) (hosted |dns )?(zone|domain)|(zone|domain)\S* .*(not found|not exist|no such)|(zone|domain)[ _]?(not[ _]?found|doesnotexist)|nosuchhostedzone|got 0 for|NOTAUTH|NOTZONE`)
+	otherAilment = regexp.MustCompile(`(?i)token|permission|credential|forbidden|unauthori[sz]ed|access ?denied|\b40[13]\b`)
+)
 
 // explain adds to an error that says that there is no such zone what to write
 // instead, for what confuses people most is which part of a name is the zone.
 // If the provider can list its zones the advice is certain.
 func (k *keeper) explain(ctx context.Context, err error) error {
 	zone := strings.TrimSuffix(k.zone.name, ".")
-	if strings.Count(zone, ".") < 2 || !noSuchZone.MatchString(err.Error()) {
+	if strings.Count(zone, ".") < 2 || !noSuchZone.MatchString(err.Error()) || otherAilment.MatchString(err.Error()) {
 		return err
 	}
 	k.zone.mu.Lock()
-	hint, claims := k.zone.hint, k.zone.claims
+	hint, claims, hung := k.zone.hint, k.zone.claims, k.zone.hung
 	k.zone.mu.Unlock()
+	if hung != nil {
+		return err
+	}
 	if hint == "" {
 		hint = k.hint(ctx, zone, claims)
 		k.zone.mu.Lock()
 		k.zone.hint = hint
 		k.zone.mu.Unlock()
+	}
+	if hint == "" {
+		return err
 	}
 	return fmt.Errorf("%w (%s)", err, hint)
 }
@@ -43,6 +55,9 @@ func (k *keeper) hint(ctx context.Context, zone string, claims []claim) string {
 		}
 	}
 	_, parent, _ := strings.Cut(zone, ".")
+	if suffix, _ := publicsuffix.PublicSuffix(parent); suffix == parent {
+		return ""
+	}
 	_, rel, _ := matchZone(absoluteName(name, k.zone.name), []string{parent + "."})
 	return fmt.Sprintf("is %q a zone at the provider, or a name in one? If the zone is %q, write `%s %s`", zone, parent, parent, rel)
 }

@@ -29,53 +29,62 @@ func (*siteHosts) Destruct() error { return nil }
 // dynamic_domains. It must not run before Start: the http app may provision
 // this one, and would get it half done.
 func (a *App) addDynamicDomains() error {
-	var zones []string
-	managed := make(map[string]bool)
-	for _, g := range a.groups {
-		for zone, names := range g.zones {
-			for _, name := range names {
-				managed[absoluteName(name, zone)] = true
-			}
-			if g.dynamicDomains() {
-				zones = append(zones, zone)
-			}
-		}
-	}
-	if len(zones) == 0 {
+	if !slices.ContainsFunc(a.groups, (*group).dynamicDomains) {
 		return nil
 	}
 	hosts, err := a.siteHosts()
 	if err != nil {
 		return err
 	}
+	var zones []string
+	explicit := make(map[absoluteKey]bool)
+	kept := make(map[string]bool)
+	for _, g := range a.groups {
+		for zone, names := range g.zones {
+			// Where there is a zone, records of its names in a parent are
+			// not seen by anybody: so all zones count.
+			zones = append(zones, zone)
+			for _, name := range names {
+				kept[absoluteName(name, zone)] = true
+				for _, key := range g.rrsets(name, zone) {
+					explicit[key] = true
+				}
+			}
+		}
+	}
 	taken := make(map[string]bool)
 	var outside []string
 	for _, host := range hosts {
-		zone, name, ok := matchZone(host, zones)
-		if !ok {
-			outside = append(outside, host)
-			continue
-		}
+		zone, name, _ := matchZone(host, zones)
 		fqdn := absoluteName(name, zone)
+		inside := false
 		for _, g := range a.groups {
 			names, listed := g.zones[zone]
-			if !listed || !g.dynamicDomains() || g.except[host] {
+			if !listed || !g.dynamicDomains() {
 				continue
 			}
-			taken[fqdn] = true
-			if !managed[fqdn] {
+			inside = true
+			if g.except[host] {
+				continue
+			}
+			taken[fqdn], kept[fqdn] = true, true
+			if !slices.ContainsFunc(g.rrsets(name, zone), func(key absoluteKey) bool { return explicit[key] }) {
 				g.zones[zone] = append(names, name)
 			}
+		}
+		if !inside {
+			outside = append(outside, host)
 		}
 	}
 	if len(outside) > 0 {
 		a.logger.Debug("hosts in no zone of dynamic_domains", zap.Strings("hosts", outside))
 	}
-	return a.sayGone(taken, managed)
+	return a.sayGone(taken, kept)
 }
 
-// sayGone says which hosts were managed before a reload and no longer are.
-func (a *App) sayGone(taken, managed map[string]bool) error {
+// sayGone says which hosts were taken from the sites before a reload and are
+// not kept any more.
+func (a *App) sayGone(taken, kept map[string]bool) error {
 	value, err := a.hold(poolKey{kind: "hosts"}, func() caddy.Destructor { return new(siteHosts) })
 	if err != nil {
 		return err
@@ -83,14 +92,14 @@ func (a *App) sayGone(taken, managed map[string]bool) error {
 	before := value.(*siteHosts)
 	var gone []string
 	for fqdn := range before.fqdns {
-		if !taken[fqdn] && !managed[fqdn] {
+		if !kept[fqdn] {
 			gone = append(gone, strings.TrimSuffix(fqdn, "."))
 		}
 	}
 	before.fqdns = taken
 	if len(gone) > 0 {
 		slices.Sort(gone)
-		a.logger.Info("hosts are no longer among the sites; their DNS records stay as they are", zap.Strings("hosts", gone))
+		a.logger.Info("hosts are no longer taken from the sites; their DNS records stay as they are", zap.Strings("hosts", gone))
 	}
 	return nil
 }
@@ -125,6 +134,9 @@ func (a *App) siteHosts() ([]string, error) {
 	for name, server := range httpApp.Servers {
 		if name != autoHTTPSServer {
 			eachHost(server.Routes, add)
+			for _, route := range server.NamedRoutes {
+				eachHost(caddyhttp.RouteList{*route}, add)
+			}
 		}
 	}
 	return slices.Sorted(maps.Keys(hosts)), nil

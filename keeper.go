@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -14,9 +15,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// freshFor is how old what was read may be when it is written upon. Others
-// may have put a CNAME there since, or deleted what update_only must not
-// create.
+// freshFor is how old what was read may be when it is written upon, for
+// others may have put a CNAME there since. With update_only it is always read
+// anew: what was deleted meanwhile must not be created.
 const freshFor = time.Minute
 
 // keeper keeps one zone as the configuration that it belongs to wishes. It
@@ -28,6 +29,7 @@ type keeper struct {
 	provider       *provider
 	memory         memory
 	verifyInterval time.Duration
+	witness        *witness
 	logger         *zap.Logger
 	wake           chan struct{}
 
@@ -67,6 +69,23 @@ func (k *keeper) nudge() {
 	case k.wake <- struct{}{}:
 	default:
 	}
+}
+
+// verify has the zone verified now, also where it would wait after a failure.
+// The channel is closed at the end of a round that began after this call.
+func (k *keeper) verify() <-chan struct{} {
+	k.zone.mu.Lock()
+	defer k.zone.mu.Unlock()
+	if k.zone.owner() != k || !anyAddrs(k.zone.claims) {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	if k.zone.asker == nil {
+		k.zone.asker = make(chan struct{})
+		k.nudge()
+	}
+	return k.zone.asker
 }
 
 // run keeps the zone until ctx ends.
@@ -118,8 +137,13 @@ func (k *keeper) round(ctx context.Context) {
 	claims := slices.Clone(z.claims)
 	before := z.view
 	now := time.Now()
-	mustRead := k.provider.getter != nil && (z.stale || z.failures > 0 ||
-		z.todo && now.Sub(z.verified) > freshFor ||
+	verified := z.asker
+	z.asker = nil
+	if verified != nil {
+		defer close(verified)
+	}
+	mustRead := k.provider.getter != nil && (z.stale || verified != nil || z.failures > 0 ||
+		z.todo && (now.Sub(z.verified) > freshFor || updatesOnly(claims)) ||
 		!now.Before(z.verifyAt(k.verifyInterval)) ||
 		len(z.unverified) > 0 && !now.Before(z.nextLook))
 	mustLoad := k.provider.getter == nil && z.stale
@@ -131,7 +155,7 @@ func (k *keeper) round(ctx context.Context) {
 	case mustRead:
 		readErr = k.read(ctx, claims)
 	case mustLoad:
-		k.recall(ctx)
+		k.recall(ctx, claims)
 	}
 	if ctx.Err() != nil {
 		k.again()
@@ -194,8 +218,8 @@ func (k *keeper) outlive(done <-chan struct{}) {
 	}()
 }
 
-// read stores what the provider holds of the claimed names.
-func (k *keeper) read(ctx context.Context, claims []claim) error {
+// fetch returns what the provider holds of the claimed names.
+func (k *keeper) fetch(ctx context.Context, claims []claim) (zoneView, error) {
 	var view zoneView
 	err := k.call(ctx, false, func(ctx context.Context) error {
 		seen, err := k.provider.read(ctx, k.zone.name, func(name string) (string, bool) {
@@ -205,14 +229,26 @@ func (k *keeper) read(ctx context.Context, claims []claim) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("reading records: %w", err)
+		return zoneView{}, fmt.Errorf("reading records: %w", err)
+	}
+	return view, nil
+}
+
+// read stores what the provider holds of the claimed names.
+func (k *keeper) read(ctx context.Context, claims []claim) error {
+	view, err := k.fetch(ctx, claims)
+	if err != nil {
+		return err
 	}
 	share(view, claims)
-	for _, key := range k.zone.sawAll(view, time.Now()) {
+	appeared := k.zone.sawAll(view, time.Now())
+	for _, c := range appeared {
 		k.logger.Info("DNS record shows the change that was accepted before",
-			zap.String("name", key.name), zap.String("type", key.family.rrType()),
-			zap.Stringers("to", view.sets[key].addrs))
+			zap.String("name", c.key.name), zap.String("type", c.key.family.rrType()),
+			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
+			zap.String("source", c.source))
 	}
+	k.witness.recordsChanged(k.zone.name, k.provider.name, appeared)
 	return nil
 }
 
@@ -231,11 +267,19 @@ func share(view zoneView, claims []claim) {
 	}
 }
 
-// recall loads what a provider that cannot be read last accepted.
-func (k *keeper) recall(ctx context.Context) {
+// recall loads what a provider that cannot be read last accepted of what is
+// claimed. The rest is forgotten: nobody knows what becomes of it.
+func (k *keeper) recall(ctx context.Context, claims []claim) {
 	view, err := k.memory.load(ctx, k.provider.name, k.zone.name)
 	if err != nil {
 		k.logger.Warn("cannot tell what was written before; writing once more", zap.Error(err))
+	}
+	all := len(view.sets)
+	deleteKeys(view.sets, func(key rrKey) bool { return !isClaimed(claims, key) })
+	if len(view.sets) < all {
+		if err := k.memory.store(ctx, k.provider.name, k.zone.name, view); err != nil {
+			k.logger.Warn("cannot forget records that are no longer managed", zap.Error(err))
+		}
 	}
 	k.zone.mu.Lock()
 	k.zone.view, k.zone.stale = view, false
@@ -255,7 +299,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 		message := "updated DNS record"
 		switch {
 		case slices.Equal(before.sets[c.key].addrs, c.to):
-			message = "repaired drift: somebody else had changed the DNS record"
+			message = "repaired drift: the DNS record had been changed"
 		case len(c.from) == 0:
 			message = "created DNS record"
 		}
@@ -264,6 +308,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
 			zap.String("source", c.source))
 	}
+	k.witness.recordsChanged(k.zone.name, k.provider.name, w.confirmed)
 	if len(w.waiting) > 0 {
 		k.logger.Warn("the provider accepted changes but does not show them yet; looking again",
 			zap.Strings("records", describe(w.waiting)), zap.Duration("in", firstLook))
@@ -271,11 +316,14 @@ func (k *keeper) report(before zoneView, w *writing) {
 
 	z := k.zone
 	z.mu.Lock()
-	known := z.left
+	known := make(map[leftAlone]bool, len(z.left))
+	for _, l := range z.left {
+		known[l] = true
+	}
 	z.left = w.left
 	z.mu.Unlock()
 	for _, l := range w.left {
-		if slices.Contains(known, l) {
+		if known[l] {
 			continue
 		}
 		log := k.logger.Info
@@ -306,9 +354,14 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 	}
 	if err == nil {
 		if z.lastErr != "" {
-			k.logger.Info("working again", zap.Duration("after", time.Since(z.failedAt).Round(time.Second)))
+			after := time.Since(z.failedAt).Round(time.Second)
+			k.logger.Info("working again", zap.Duration("after", after))
+			k.witness.recovered(z.name, k.provider.name, after)
 		}
 		z.failures, z.lastErr, z.hint = 0, "", ""
+		if z.inSync() {
+			z.synced = time.Now()
+		}
 		return
 	}
 	z.failures++
@@ -317,8 +370,12 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 	if z.lastErr == "" {
 		z.failedAt = time.Now()
 	}
-	same := withoutDigits(err.Error()) == withoutDigits(z.lastErr)
+	same := withoutNumbers(err.Error()) == withoutNumbers(z.lastErr)
 	z.lastErr = err.Error()
+	z.failure, z.failureAt = z.lastErr, time.Now()
+	if !same {
+		k.witness.failed(z.name, k.provider.name, err, z.failures)
+	}
 	log := k.logger.Error
 	if same && bits.OnesCount(uint(z.failures)) > 1 {
 		log = k.logger.Debug
@@ -345,12 +402,9 @@ func distinct(errs map[rrKey]error, changes []change) error {
 	return errors.Join(out...)
 }
 
-// withoutDigits makes errors comparable that differ by a port or request ID.
-func withoutDigits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return -1
-		}
-		return r
-	}, s)
-}
+// numbers are what differs between errors that are the same: ports, times,
+// and the IDs of requests.
+var numbers = regexp.MustCompile(`[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*`)
+
+// withoutNumbers makes errors comparable.
+func withoutNumbers(s string) string { return numbers.ReplaceAllString(s, "") }

@@ -17,6 +17,9 @@ import (
 // accepted, so that a restart does not write it again.
 type memory struct {
 	storage certmagic.Storage
+	// config is the start of the provider configuration's fingerprint: short,
+	// for it is in a file name and must not help to guess a password.
+	config string
 }
 
 // remembered is one RRset as it is stored.
@@ -28,7 +31,7 @@ type remembered struct {
 }
 
 func (m memory) key(provider, zone string) string {
-	return "dynamic_dns/" + certmagic.StorageKeys.Safe(provider) + "/" + certmagic.StorageKeys.Safe(strings.TrimSuffix(zone, ".")) + ".json"
+	return "dynamic_dns/" + certmagic.StorageKeys.Safe(provider+"-"+m.config) + "/" + certmagic.StorageKeys.Safe(strings.TrimSuffix(zone, ".")) + ".json"
 }
 
 func (m memory) load(ctx context.Context, provider, zone string) (zoneView, error) {

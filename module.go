@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -58,7 +59,13 @@ type App struct {
 	groups  []*group
 	held    []poolKey
 	keepers []*keeper
+	checker *checker
+	witness *witness
 	cancel  context.CancelFunc
+	// runCtx lasts from Start to Stop.
+	runCtx context.Context
+	// runs are those that people asked for; all who ask at a time share one.
+	runs    singleflight.Group
 	running sync.WaitGroup
 }
 
@@ -85,7 +92,8 @@ type Group struct {
 	UpdateOnly *bool `json:"update_only,omitempty"`
 
 	// Also manage every host of the http app's sites that lies in one of the
-	// zones of `domains`; the longest zone wins.
+	// zones of `domains`, unless a longer zone is listed in any other entry.
+	// Names that are written in `domains` come first.
 	DynamicDomains *bool `json:"dynamic_domains,omitempty"`
 
 	// Hosts that `dynamic_domains` leaves out.
@@ -144,6 +152,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if d := time.Duration(a.VerifyInterval); d < minVerifyInterval {
 		return fmt.Errorf("verify_interval %s is too short; write %s or more", d, minVerifyInterval)
 	}
+	if err := a.observe(ctx); err != nil {
+		return err
+	}
 	return a.provisionGroups()
 }
 
@@ -154,26 +165,26 @@ func (a *App) Start() error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
-	a.cancel = cancel
-	c := a.newChecker(ctx)
+	a.cancel, a.runCtx = cancel, ctx
+	c := a.newChecker()
+	a.checker = c
+	if a.Watch == nil || *a.Watch {
+		c.events = watchAddresses(ctx, a.logger)
+	}
+	a.logManaged()
 	for _, k := range a.keepers {
 		k.zone.attach(k)
 		a.running.Go(func() { k.run(ctx) })
 	}
 	a.running.Go(func() { c.run(ctx) })
+	a.running.Go(func() { a.witness.events.run(ctx) })
 	return nil
 }
 
 // Stop ends what Start began. A write that is under way is left to finish,
 // for the next configuration's keeper waits for it and then reads the zone.
 func (a *App) Stop() error {
-	if a.cancel == nil {
-		return nil
-	}
-	a.cancel()
-	for _, k := range a.keepers {
-		k.zone.detach(k)
-	}
+	a.leave()
 	done := make(chan struct{})
 	go func() {
 		a.running.Wait()
@@ -187,8 +198,23 @@ func (a *App) Stop() error {
 	return nil
 }
 
-// Cleanup gives back the state that outlives a configuration.
+// leave ends the goroutines, and gives the zones back to the configuration
+// that had them before, if that goes on running.
+func (a *App) leave() {
+	if a.cancel == nil {
+		return
+	}
+	a.cancel()
+	a.cancel = nil
+	for _, k := range a.keepers {
+		k.zone.detach(k)
+	}
+}
+
+// Cleanup gives back the state that outlives a configuration. Where Caddy
+// gave a configuration up after its apps had started, Stop was not called.
 func (a *App) Cleanup() error {
+	a.leave()
 	for _, key := range a.held {
 		_, _ = pool.Delete(key)
 	}

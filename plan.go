@@ -35,6 +35,8 @@ func compareKeys(a, b rrKey) int {
 type rrset struct {
 	addrs []netip.Addr
 	ttl   time.Duration
+	// twice is set where an address is there more than once.
+	twice bool
 }
 
 // zoneView is what is known of the names of a zone that are wished for.
@@ -49,6 +51,9 @@ type claim struct {
 	// names are relative to the zone, canonical and sorted. No other claim on
 	// the zone has the same name and family.
 	names []string
+	// detection names the sources and the filter that the addresses come
+	// from: those of others are no longer to be published.
+	detection string
 	// enabled are the families that are managed.
 	enabled [families]bool
 	// addrs are sorted. No address of a family means that the RRsets of that
@@ -66,6 +71,10 @@ type change struct {
 	to     []netip.Addr
 	ttl    time.Duration
 	source string
+	// twice is set where several records have the same address.
+	twice bool
+	// before is what an earlier write was accepted for, if it does not show.
+	before []netip.Addr
 	// onlyTTL is set where the addresses are right already.
 	onlyTTL bool
 }
@@ -152,15 +161,16 @@ func (p *plan) add(c *claim, key rrKey, view zoneView, asked map[rrKey]time.Dura
 		to:      wanted,
 		ttl:     ttl,
 		source:  c.source[key.family],
+		twice:   there.twice,
 		onlyTTL: same,
 	})
 }
 
 // sameNames reports whether two lists of claims are about the same RRsets
-// with the same settings, whatever their addresses.
+// with the same settings and sources, whatever the addresses now.
 func sameNames(a, b []claim) bool {
 	return slices.EqualFunc(a, b, func(a, b claim) bool {
-		return a.ttl == b.ttl && a.updateOnly == b.updateOnly && a.enabled == b.enabled && slices.Equal(a.names, b.names)
+		return a.detection == b.detection && a.ttl == b.ttl && a.updateOnly == b.updateOnly && a.enabled == b.enabled && slices.Equal(a.names, b.names)
 	})
 }
 
@@ -185,6 +195,19 @@ func claimed(claims []claim, name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// isClaimed reports whether an RRset is managed.
+func isClaimed(claims []claim, key rrKey) bool {
+	return slices.ContainsFunc(claims, func(c claim) bool {
+		_, ok := slices.BinarySearch(c.names, key.name)
+		return ok && c.enabled[key.family]
+	})
+}
+
+// updatesOnly reports whether some of the names must not be created.
+func updatesOnly(claims []claim) bool {
+	return slices.ContainsFunc(claims, func(c claim) bool { return c.updateOnly })
 }
 
 // without returns the addresses of a that are not in b.

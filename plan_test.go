@@ -30,7 +30,7 @@ func claimOf(names string, a ...string) claim {
 func TestPlan(t *testing.T) {
 	www := rrKey{"www", v4}
 	is := func(ttl time.Duration, a ...string) zoneView {
-		return zoneView{sets: map[rrKey]rrset{www: {addrs(a...), ttl}}}
+		return zoneView{sets: map[rrKey]rrset{www: {addrs: addrs(a...), ttl: ttl}}}
 	}
 	with := func(c claim, edit func(*claim)) claim { edit(&c); return c }
 	for name, test := range map[string]struct {
@@ -60,7 +60,7 @@ func TestPlan(t *testing.T) {
 			want: "www A [93.184.216.34]→[93.184.216.34] 1h0m0s ttl",
 		},
 		"family unknown": {claims: []claim{claimOf("www", addr1)},
-			view: zoneView{sets: map[rrKey]rrset{www: {addrs(addr1), 1}, {"www", v6}: {addrs(addr6), 1}}}},
+			view: zoneView{sets: map[rrKey]rrset{www: {addrs: addrs(addr1), ttl: 1}, {"www", v6}: {addrs: addrs(addr6), ttl: 1}}}},
 		"update_only, missing": {
 			claims: []claim{with(claimOf("www", addr1), func(c *claim) { c.updateOnly = true })},
 			want:   "www A left: no such record exists, and update_only creates none",
@@ -121,7 +121,7 @@ func TestPlanProperties(t *testing.T) {
 			if slices.Equal(c.from, c.to) != c.onlyTTL {
 				t.Fatalf("seed %d: %s: %v→%v, onlyTTL %t", seed, c.key, c.from, c.to, c.onlyTTL)
 			}
-			after.sets[c.key] = rrset{c.to, c.ttl}
+			after.sets[c.key] = rrset{addrs: c.to, ttl: c.ttl}
 		}
 		if again := makePlan(claims, after, nil); len(again.changes) > 0 {
 			t.Fatalf("seed %d: a plan on its own result: %s", seed, planText(again))
@@ -160,7 +160,7 @@ func randomPlanInput(r *rand.Rand) ([]claim, zoneView) {
 	for range r.IntN(12) {
 		name := fmt.Sprintf("n%d-%d", r.IntN(4), r.IntN(6))
 		if there := someAddrs(); len(there) > 0 {
-			view.sets[rrKey{name, v4}] = rrset{there, time.Duration(r.IntN(3)) * time.Minute}
+			view.sets[rrKey{name, v4}] = rrset{addrs: there, ttl: time.Duration(r.IntN(3)) * time.Minute}
 		}
 		if r.IntN(6) == 0 {
 			view.cnames[name] = "elsewhere.example.net."
@@ -187,9 +187,13 @@ func TestBackoff(t *testing.T) {
 }
 
 func TestRedact(t *testing.T) {
-	redact := redactor([]byte(`{"name": "fake", "token": "s3cr3t/t+ken", "server": "ns.example.net:53", "nested": {"list": ["hidden-1", {"pass": "hidden"}]}, "ttl": 5, "short": "ab"}`))
-	got := redact(`Get "https://x/?t=s3cr3t%2Ft%2Bken": dial ns.example.net:53: hidden-1 hidden s3cr3t/t+ken fake ab`)
-	want := `Get "https://x/?t=[redacted]": dial ns.example.net:53: [redacted] [redacted] [redacted] fake ab`
+	t.Setenv("DYNAMIC_DNS_TEST_PASS", `pa"ss&<w>\rd`)
+	redact := redactor([]byte(`{"name": "fake", "token": "s3cr3t/t+ken", "server": "ns.example.net:53", "profile": "default",
+		"nested": {"list": ["hidden-1", {"pass": "hidden"}]}, "auth": "user:{env.DYNAMIC_DNS_TEST_PASS}", "ttl": 5, "short": "ab"}`))
+	got := redact(`Get "https://x/?t=s3cr3t%2Ft%2Bken": dial ns.example.net:53: hidden-1 hidden s3cr3t/t+ken fake ab default ` +
+		`pa"ss&<w>\rd pa\"ss&<w>\\rd pa\"ss\u0026\u003cw\u003e\\rd pa&#34;ss&amp;&lt;w&gt;\rd user:pa"ss&<w>\rd`)
+	want := `Get "https://x/?t=[redacted]": dial ns.example.net:53: [redacted] [redacted] [redacted] fake ab default ` +
+		`[redacted] [redacted] [redacted] [redacted] [redacted]`
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/libdns/libdns"
@@ -38,6 +39,7 @@ type provider struct {
 	lister   libdns.ZoneLister
 	slots    chan struct{}
 	redact   func(string) string
+	witness  *witness
 	logger   *zap.Logger
 }
 
@@ -69,7 +71,9 @@ func newProvider(name string, module any, slots chan struct{}, redact func(strin
 // zone. wanted gives back the caller's copy of a name, for the provider's may
 // be a piece of a whole answer that it would keep in memory.
 func (p *provider) read(ctx context.Context, zone string, wanted func(name string) (string, bool)) (zoneView, error) {
-	recs, err := p.getter.GetRecords(ctx, zone)
+	recs, err := p.measure("GetRecords", func() ([]libdns.Record, error) {
+		return p.getter.GetRecords(ctx, zone)
+	})
 	if err != nil {
 		return zoneView{}, err
 	}
@@ -103,7 +107,8 @@ func (p *provider) read(ctx context.Context, zone string, wanted func(name strin
 	}
 	for key, set := range view.sets {
 		if len(set.addrs) > 1 {
-			set.addrs = sortAddrs(set.addrs)
+			sorted := sortAddrs(set.addrs)
+			set.addrs, set.twice = sorted, len(sorted) < len(set.addrs)
 			view.sets[key] = set
 		}
 	}
@@ -116,7 +121,9 @@ func (p *provider) set(ctx context.Context, zone string, changes []change) error
 	for _, c := range changes {
 		recs = appendRecords(recs, c, c.to)
 	}
-	_, err := p.setter.SetRecords(ctx, zone, recs)
+	_, err := p.measure("SetRecords", func() ([]libdns.Record, error) {
+		return p.setter.SetRecords(ctx, zone, recs)
+	})
 	return err
 }
 
@@ -129,7 +136,9 @@ func (p *provider) append(ctx context.Context, zone string, changes []change, pi
 	if len(recs) == 0 {
 		return nil
 	}
-	_, err := p.appender.AppendRecords(ctx, zone, recs)
+	_, err := p.measure("AppendRecords", func() ([]libdns.Record, error) {
+		return p.appender.AppendRecords(ctx, zone, recs)
+	})
 	return err
 }
 
@@ -144,8 +153,21 @@ func (p *provider) delete(ctx context.Context, zone string, changes []change, pi
 	if len(recs) == 0 {
 		return nil
 	}
-	_, err := p.deleter.DeleteRecords(ctx, zone, recs)
+	_, err := p.measure("DeleteRecords", func() ([]libdns.Record, error) {
+		return p.deleter.DeleteRecords(ctx, zone, recs)
+	})
 	return err
+}
+
+// measure counts a call, also one that panics.
+func (p *provider) measure(method string, call func() ([]libdns.Record, error)) (recs []libdns.Record, err error) {
+	began, result := time.Now(), resultError
+	defer func() { p.witness.called(p.name, method, result, time.Since(began)) }()
+	recs, err = call()
+	if err == nil {
+		result = resultOK
+	}
+	return recs, err
 }
 
 func appendRecords(recs []libdns.Record, c change, addrs []netip.Addr) []libdns.Record {
@@ -186,9 +208,12 @@ func (p *provider) call(ctx context.Context, write bool, fn func(context.Context
 		timeout, base = writeTimeout, context.WithoutCancel(ctx)
 	}
 	callCtx, cancel := context.WithTimeout(base, timeout)
+	// Given up, a call gives its place to others: its own zone waits for it
+	// to return, so that there is never more than one such call a zone.
+	release := sync.OnceFunc(func() { <-p.slots })
 	go func() {
 		defer close(done)
-		defer func() { <-p.slots }()
+		defer release()
 		defer cancel()
 		result <- p.guard(callCtx, fn)
 	}()
@@ -199,6 +224,7 @@ func (p *provider) call(ctx context.Context, write bool, fn func(context.Context
 		<-done
 		return done, err
 	case <-timer.C:
+		release()
 		return done, fmt.Errorf("%w (%s)", errAbandoned, timeout)
 	case <-ctx.Done():
 		return done, fmt.Errorf("%w: %w", errAbandoned, ctx.Err())

@@ -1,10 +1,17 @@
 package dynamicdns
 
 import (
+	"cmp"
 	"encoding/json"
+	"html"
+	"maps"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2"
 )
 
 // notSecret are the options of DNS providers whose values are worth seeing in
@@ -13,27 +20,48 @@ var notSecret = map[string]bool{
 	"name":           true,
 	"server":         true,
 	"region":         true,
+	"profile":        true,
+	"key_name":       true,
 	"key_alg":        true,
 	"hosted_zone_id": true,
 }
 
+var placeholder = regexp.MustCompile(`\{[^{}]+\}`)
+
 // redactor returns a function that cuts out of a text every string of the
-// provider's configuration that could be a secret, also as it looks in a URL.
+// provider's configuration that could be a secret, also as it looks in a URL,
+// in JSON and the like, and the value of each placeholder by itself.
 func redactor(config json.RawMessage) func(string) string {
 	var v any
 	if json.Unmarshal(config, &v) != nil {
 		return func(s string) string { return s }
 	}
+	repl := caddy.NewReplacer()
 	secrets := make(map[string]bool)
+	add := func(s string) {
+		// Shorter strings stand in every other text by chance.
+		if len(s) < 4 {
+			return
+		}
+		quoted := strconv.Quote(s)
+		asJSON, _ := json.Marshal(s)
+		for _, form := range []string{
+			s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s),
+			quoted[1 : len(quoted)-1], string(asJSON[1 : len(asJSON)-1]),
+		} {
+			secrets[form] = true
+		}
+	}
 	var walk func(key string, v any)
 	walk = func(key string, v any) {
 		switch v := v.(type) {
 		case string:
-			// Shorter strings stand in every other text by chance.
-			if len(v) >= 4 && !notSecret[key] {
-				secrets[v] = true
-				secrets[url.QueryEscape(v)] = true
-				secrets[url.PathEscape(v)] = true
+			if notSecret[key] {
+				return
+			}
+			add(repl.ReplaceAll(v, ""))
+			for _, p := range placeholder.FindAllString(v, -1) {
+				add(repl.ReplaceAll(p, ""))
 			}
 		case []any:
 			for _, e := range v {
@@ -46,14 +74,10 @@ func redactor(config json.RawMessage) func(string) string {
 		}
 	}
 	walk("", v)
-	var pairs []string
-	for s := range secrets {
-		pairs = append(pairs, s)
-	}
 	// A secret may hold a shorter one; the longer must go first.
-	slices.SortFunc(pairs, func(a, b string) int { return len(b) - len(a) })
-	oldnew := make([]string, 0, 2*len(pairs))
-	for _, s := range pairs {
+	sorted := slices.SortedFunc(maps.Keys(secrets), func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	oldnew := make([]string, 0, 2*len(sorted))
+	for _, s := range sorted {
 		oldnew = append(oldnew, s, "[redacted]")
 	}
 	return strings.NewReplacer(oldnew...).Replace

@@ -83,15 +83,18 @@ func (w *writing) run(ctx context.Context) {
 	// Until it is read back, nobody knows what a write has done.
 	w.zone.stale = true
 	var batch, alone, again []change
-	for _, c := range w.changes {
-		_, accepted := w.zone.unverified[c.key]
+	for i := range w.changes {
+		c := &w.changes[i]
+		accepted, ok := w.zone.unverified[c.key]
+		c.before = accepted.to
+		delete(w.zone.unverified, c.key)
 		switch {
 		case w.zone.refused[c.key]:
-			alone = append(alone, c)
-		case accepted && !w.blind && slices.Equal(w.zone.unverified[c.key].to, c.to):
-			again = append(again, c)
+			alone = append(alone, *c)
+		case ok && !w.blind && slices.Equal(accepted.to, c.to):
+			again = append(again, *c)
 		default:
-			batch = append(batch, c)
+			batch = append(batch, *c)
 		}
 	}
 	w.zone.mu.Unlock()
@@ -172,10 +175,11 @@ func (w *writing) put(ctx context.Context, changes []change) error {
 	return err
 }
 
-// canRepair reports whether repair would do something else than put did.
+// canRepair reports whether repair would do something else than put did, on
+// the ground of what was read.
 func (w *writing) canRepair(c change) bool {
 	p := w.k.provider
-	return p.setter != nil && (p.appender != nil || p.deleter != nil) && (len(c.to) > 1 || len(c.from) > 1)
+	return p.getter != nil && !w.blind && p.setter != nil && (p.appender != nil || p.deleter != nil) && (len(c.to) > 1 || len(c.from) > 1 || c.twice)
 }
 
 // repair writes changes that a provider did not carry out when it was told
@@ -212,17 +216,31 @@ func (w *writing) repair(ctx context.Context, changes []change) error {
 	return err
 }
 
-// swap adds what is missing, then deletes what is stale.
+// swap adds what is missing, then deletes what is stale. Where nothing of
+// what was there is to stay, it looks in between whether the new is there:
+// else the name could be left empty.
 func (w *writing) swap(ctx context.Context, changes []change) error {
-	if w.k.provider.appender != nil {
+	p := w.k.provider
+	if p.appender != nil {
 		if err := w.add(ctx, changes); err != nil {
 			return err
 		}
 	}
-	if w.k.provider.deleter != nil {
-		return w.remove(ctx, changes, change.stale)
+	if p.deleter == nil {
+		return nil
 	}
-	return nil
+	replacesAll := func(c change) bool { return len(c.from) > 0 && len(c.missing()) == len(c.to) }
+	if p.getter != nil && slices.ContainsFunc(changes, replacesAll) {
+		if !w.blind {
+			if err := w.k.read(ctx, w.claims); err != nil {
+				return err
+			}
+		}
+		changes = slices.DeleteFunc(slices.Clone(changes), func(c change) bool {
+			return replacesAll(c) && (w.blind || len(without(c.to, w.shown(c.key))) == len(c.to))
+		})
+	}
+	return w.remove(ctx, changes, change.stale)
 }
 
 func (w *writing) add(ctx context.Context, changes []change) error {
@@ -344,7 +362,7 @@ func (w *writing) noticePrompt(written []change) {
 	defer w.zone.mu.Unlock()
 	for _, c := range written {
 		shown := w.zone.view.sets[c.key].addrs
-		if !slices.Equal(shown, c.from) && !slices.Equal(shown, w.zone.unverified[c.key].to) {
+		if !slices.Equal(shown, c.from) && !slices.Equal(shown, c.before) {
 			w.zone.prompt = true
 			return
 		}
@@ -362,8 +380,7 @@ func (w *writing) lags(c change, shown []netip.Addr) bool {
 	if slices.Equal(shown, c.from) {
 		return !w.zone.prompt || len(c.from) <= 1 && len(c.to) <= 1
 	}
-	accepted, ok := w.zone.unverified[c.key]
-	return ok && slices.Equal(shown, accepted.to)
+	return len(c.before) > 0 && slices.Equal(shown, c.before)
 }
 
 // confirm notes that a change came true. Where the provider made another TTL
@@ -397,11 +414,7 @@ func (w *writing) await(c change) {
 	if len(w.zone.unverified) == 0 || w.zone.looks == 0 {
 		w.zone.looks, w.zone.nextLook = 1, time.Now().Add(firstLook)
 	}
-	accepted := acceptance{from: c.from, to: c.to, at: time.Now()}
-	if w.blind {
-		accepted.from = nil
-	}
-	w.zone.unverified[c.key] = accepted
+	w.zone.unverified[c.key] = acceptance{from: c.from, to: c.to, source: c.source, at: time.Now()}
 }
 
 // believe takes accepted writes as done where the provider cannot be read,

@@ -44,7 +44,9 @@ type zone struct {
 	// stale means that view must be read anew before it is trusted.
 	stale bool
 	// todo means that the wish changed since the last round.
-	todo     bool
+	todo bool
+	// asker is closed once the zone was verified for those who asked for it.
+	asker    chan struct{}
 	verified time.Time
 	// spread is this period's share of the verify interval, so that zones
 	// drift apart.
@@ -67,6 +69,11 @@ type zone struct {
 	hint     string
 	failedAt time.Time
 	nextTry  time.Time
+	// failure is the last failure, also once it is over.
+	failure   string
+	failureAt time.Time
+	// synced is when all was last found to be as wished.
+	synced time.Time
 	// hung is open while a call that was given up has not returned.
 	hung      <-chan struct{}
 	hungSince time.Time
@@ -74,10 +81,12 @@ type zone struct {
 
 // acceptance is a write that the provider accepted and does not show yet.
 type acceptance struct {
-	// from is what was there before; nothing where that could not be read.
+	// from is what was there before, as far as is known.
 	from []netip.Addr
 	to   []netip.Addr
-	at   time.Time
+	// source is the IP source of the addresses.
+	source string
+	at     time.Time
 }
 
 // lags reports whether what is shown may be older than the write. Once it
@@ -189,8 +198,7 @@ func (z *zone) forgiveFailures() {
 // more.
 func (z *zone) forgetOthers(claims []claim) {
 	gone := func(key rrKey) bool {
-		_, ok := claimed(claims, key.name)
-		return !ok
+		return !isClaimed(claims, key)
 	}
 	deleteKeys(z.asked, gone)
 	deleteKeys(z.unverified, gone)
@@ -212,6 +220,9 @@ func deleteKeys[V any](m map[rrKey]V, gone func(rrKey) bool) {
 func (z *zone) due(k *keeper) (time.Time, bool) {
 	if z.owner() != k || !anyAddrs(z.claims) {
 		return time.Time{}, false
+	}
+	if z.asker != nil {
+		return time.Time{}, true
 	}
 	if z.failures > 0 {
 		return z.nextTry, true
@@ -267,8 +278,8 @@ func (z *zone) shown(key rrKey) rrset {
 }
 
 // sawAll stores what the provider was just read to hold. It returns the
-// RRsets whose earlier write has become visible.
-func (z *zone) sawAll(view zoneView, now time.Time) (appeared []rrKey) {
+// earlier writes that have become visible.
+func (z *zone) sawAll(view zoneView, now time.Time) (appeared []change) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.view, z.stale, z.verified = view, false, now
@@ -278,13 +289,23 @@ func (z *zone) sawAll(view zoneView, now time.Time) (appeared []rrKey) {
 			delete(z.unverified, key)
 			z.changed[key] = now
 			z.prompt = false
-			appeared = append(appeared, key)
+			appeared = append(appeared, change{
+				key: key, from: accepted.from, to: accepted.to,
+				ttl: view.sets[key].ttl, source: accepted.source,
+			})
 		}
 	}
 	if len(z.unverified) == 0 {
 		z.looks = 0
 	}
 	return appeared
+}
+
+// inSync reports whether all addresses are as wished. The caller holds z.mu.
+func (z *zone) inSync() bool {
+	p := makePlan(z.claims, z.view, z.asked)
+	return !slices.ContainsFunc(p.changes, func(c change) bool { return !c.onlyTTL }) &&
+		!slices.ContainsFunc(p.leftAlone, func(l leftAlone) bool { return l.blocked })
 }
 
 // backoff returns the pause after the given number of failures in a row: a

@@ -45,6 +45,8 @@ type Fault struct {
 	// How many of the call's API calls take effect before the error. It
 	// counts records; with [Everything] only the answer is lost.
 	After int
+	// The call succeeds and has no effect.
+	Lost bool
 }
 
 // Everything is the Fault.After of a call whose answer alone is lost.
@@ -97,6 +99,9 @@ func (z *Zones) do(ctx context.Context, method, zoneName string, records []libdn
 	rrs, err := check(records)
 	if err != nil {
 		return nil, z.explain(err)
+	}
+	if fault.Lost {
+		return records, z.wait(ctx)
 	}
 	if fault.Err != nil && fault.After < len(rrs) {
 		rrs = rrs[:fault.After]

@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/libdns/libdns"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin/route53"
 )
 
 func init() {
@@ -33,12 +35,18 @@ type party struct {
 	// An address can be changed, and one of several be taken away, without
 	// the name ever being without one.
 	keepsNames bool
+	// How often the code tries a request that fails, where that is not once.
+	attempts int
 }
 
 var parties = []party{
 	{
 		name: "cloudflare", zone: "example.com.", config: map[string]string{"name": "cloudflare", "api_token": token}, api: serveCloudflare,
 		several: true, names: true, keepsNames: true,
+	},
+	{
+		name: "route53", zone: "example.com.", config: map[string]string{"name": "route53", "access_key_id": route53.AccessKeyID, "secret_access_key": token}, api: serveRoute53,
+		several: true, names: true, keepsNames: true, attempts: 5,
 	},
 	{
 		name: "gandi", zone: "example.com.", config: map[string]string{"name": "tp_gandi", "bearer_token": token}, api: serveGandi,

@@ -157,6 +157,17 @@ func (s *Server) Values(zone, name, typ string) []string {
 	return slices.Sorted(slices.Values(set.Values))
 }
 
+// Sets returns all record sets of a zone, in the API's order.
+func (s *Server) Sets(zone string) []RecordSet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var sets []RecordSet
+	for _, set := range s.mustZone(zone).sets {
+		sets = append(sets, *set)
+	}
+	return sets
+}
+
 // Calls returns how many requests there have been, failed ones included, by
 // the name of the API's action, such as "ChangeResourceRecordSets".
 func (s *Server) Calls() map[string]int {

@@ -1,0 +1,201 @@
+package dynamicdns
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+const (
+	adminBase = "/dynamic_dns/"
+	// answerTimeout is how long a check or a dry run may take.
+	answerTimeout = 30 * time.Second
+)
+
+func init() {
+	caddy.RegisterModule(new(adminAPI))
+}
+
+// adminAPI serves status, check, plan and health at Caddy's admin endpoint.
+// It may outlive the configuration that it came with, so it looks for the
+// app anew on every request.
+type adminAPI struct{}
+
+// CaddyModule returns the Caddy module information.
+func (*adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.dynamic_dns",
+		New: func() caddy.Module { return new(adminAPI) },
+	}
+}
+
+// Provision registers the metrics where no app does, as when its provisioning
+// failed.
+func (*adminAPI) Provision(ctx caddy.Context) error { return registerMetrics(ctx) }
+
+// Routes returns the routes of the admin endpoint.
+func (aa *adminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{{Pattern: adminBase, Handler: caddy.AdminHandlerFunc(aa.serve)}}
+}
+
+func (aa *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
+	handlers := map[string]struct {
+		method string
+		handle func(http.ResponseWriter, *http.Request) error
+	}{
+		"status": {http.MethodGet, aa.serveStatus},
+		"health": {http.MethodGet, aa.serveHealth},
+		"plan":   {http.MethodGet, aa.servePlan},
+		"check":  {http.MethodPost, aa.serveCheck},
+	}
+	h, ok := handlers[strings.TrimPrefix(r.URL.Path, adminBase)]
+	if !ok {
+		return caddy.APIError{
+			HTTPStatus: http.StatusNotFound,
+			Err:        fmt.Errorf("no such endpoint: %s; there are status, health, plan and check", r.URL.Path),
+		}
+	}
+	if r.Method != h.method && (r.Method != http.MethodHead || h.method != http.MethodGet) {
+		w.Header().Set("Allow", h.method)
+		return caddy.APIError{
+			HTTPStatus: http.StatusMethodNotAllowed,
+			Err:        fmt.Errorf("method %s is not allowed here; use %s", r.Method, h.method),
+		}
+	}
+	return h.handle(w, r)
+}
+
+func (*adminAPI) serveStatus(w http.ResponseWriter, _ *http.Request) error {
+	app, err := activeApp()
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, app.status(time.Now()))
+}
+
+func (*adminAPI) serveHealth(w http.ResponseWriter, _ *http.Request) error {
+	app, err := activeApp()
+	if err != nil {
+		return err
+	}
+	health := app.status(time.Now()).health()
+	if !health.Healthy {
+		return answer(w, http.StatusServiceUnavailable, health)
+	}
+	return answer(w, http.StatusOK, health)
+}
+
+// servePlan, and serveCheck too, go on when the request's context ends, as it
+// does after ten seconds: that long the admin server waits for a request, and
+// the Go library takes it for a lost connection.
+func (*adminAPI) servePlan(w http.ResponseWriter, _ *http.Request) error {
+	app, err := activeApp()
+	if err != nil {
+		return err
+	}
+	plan, _, _ := app.runs.Do("plan", func() (any, error) {
+		ctx, cancel := context.WithTimeout(app.runCtx, answerTimeout)
+		defer cancel()
+		return app.dryRun(ctx), nil
+	})
+	return answer(w, http.StatusOK, plan)
+}
+
+func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	for {
+		app, err := activeApp()
+		if err != nil {
+			return err
+		}
+		var done bool
+		select {
+		case run := <-app.runs.DoChan("check", func() (any, error) { return app.checkNow(), nil }):
+			done = run.Val.(bool)
+			// A reload ends the check of the old app; the new one's counts.
+			if app.runCtx.Err() != nil && ctx.Err() == nil {
+				continue
+			}
+		case <-ctx.Done():
+		}
+		status := app.status(time.Now())
+		status.CheckDone = &done
+		return answer(w, http.StatusOK, status)
+	}
+}
+
+// checkNow asks the IP sources and has all zones verified. It reports whether
+// that was done in time.
+func (a *App) checkNow() bool {
+	ctx, cancel := context.WithTimeout(a.runCtx, answerTimeout)
+	defer cancel()
+	asked := make(chan struct{})
+	select {
+	case a.checker.ask <- asked:
+	case <-ctx.Done():
+		return false
+	}
+	rounds := []<-chan struct{}{asked}
+	for i := 0; i < len(rounds); i++ {
+		select {
+		case <-rounds[i]:
+		case <-ctx.Done():
+			return false
+		}
+		if i == 0 {
+			for _, k := range a.keepers {
+				rounds = append(rounds, k.verify())
+			}
+		}
+	}
+	return true
+}
+
+// activeApp returns the app of the configuration that is running.
+func activeApp() (*App, error) {
+	app, err := caddy.ActiveContext().AppIfConfigured("dynamic_dns")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, caddy.APIError{
+			HTTPStatus: http.StatusNotFound,
+			Err:        errors.New("dynamic_dns is not configured; write a dynamic_dns block in the global options (JSON: apps.dynamic_dns)"),
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return app.(*App), nil
+}
+
+func answer(w http.ResponseWriter, code int, v any) error {
+	var body bytes.Buffer
+	if err := encode(&body, v); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = body.WriteTo(w)
+	return nil
+}
+
+// encode writes JSON for people and programs.
+func encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "\t")
+	return enc.Encode(v)
+}
+
+var (
+	_ caddy.Provisioner = (*adminAPI)(nil)
+	_ caddy.AdminRouter = (*adminAPI)(nil)
+)

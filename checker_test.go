@@ -1,0 +1,212 @@
+package dynamicdns
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+)
+
+func TestBootsBeforeTheNetwork(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.fail(errNetwork)
+		began := time.Now()
+		l.load(appConfig(z.Register(), `{"example.com": ["www"]}`))
+		if took := time.Since(began); took > 0 {
+			t.Errorf("loading took %s", took)
+		}
+		l.wait(10 * time.Minute)
+		if n := l.timesAsked(); n < 20 || n > 40 {
+			t.Errorf("asked %d times in 10 minutes without a network", n)
+		}
+		if n := z.Count("", ""); n != 0 {
+			t.Errorf("%d provider calls without an address", n)
+		}
+		if warnings := l.logged("warn", ""); len(warnings) != 1 {
+			t.Errorf("want one warning that no address is known, got %v", warnings)
+		}
+		l.address(addr1)
+		l.wait(time.Minute)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr1}) {
+			t.Errorf("got %v a minute after the network came", got)
+		}
+	})
+}
+
+func TestUnknownIsNotGone(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1, addr6)
+		l.load(appConfig(z.Register(), `{"example.com": ["www"]}`))
+		l.wait(time.Hour)
+		l.fail(errNetwork)
+		l.wait(24 * time.Hour)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr1}) {
+			t.Errorf("A: %v", got)
+		}
+		l.address(addr2)
+		l.wait(24 * time.Hour)
+		if got := z.Values(zoneName, "www", "AAAA"); !slices.Equal(got, []string{addr6}) {
+			t.Errorf("AAAA: %v", got)
+		}
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr2}) {
+			t.Errorf("A: %v", got)
+		}
+	})
+}
+
+func TestRefusedAddresses(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address("192.168.1.10", "fd00::1")
+		l.load(appConfig(z.Register(), `{"example.com": ["www"]}`))
+		l.wait(time.Hour)
+		if got := z.Snapshot(zoneName); len(got) != 0 {
+			t.Errorf("published %v", got)
+		}
+		if lines := l.logged("warn", "192.168.1.10"); len(lines) != 1 || lines[0]["source"] != "fake" {
+			t.Errorf("want one warning that names the source and the address, got %v", lines)
+		}
+		l.address("192.168.1.10", addr1)
+		l.wait(time.Hour)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr1}) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func TestIncludeOptsIn(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address("192.168.1.10", "192.168.2.10", addr1)
+		l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), "{", `{"include": ["192.168.0.0/16"], "exclude": ["192.168.2.0/24"],`, 1))
+		l.wait(time.Hour)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{"192.168.1.10"}) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// TestPanickingSource: what goes wrong in a source stays there.
+func TestPanickingSource(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		l.load(fmt.Sprintf(`{"ip_sources": [{"source": "panics"}, {"source": "fake"}], "dns_provider": {"name": %q}, "domains": {"example.com": ["www"]}, "watch": false}`, z.Register()))
+		l.wait(time.Minute)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr1}) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+type panicSource struct{ fakeSource }
+
+func (*panicSource) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "dynamic_dns.ip_sources.panics", New: func() caddy.Module { return new(panicSource) }}
+}
+
+func (*panicSource) GetIPs(context.Context, IPSettings) ([]netip.Addr, error) { panic("no idea") }
+
+func init() { caddy.RegisterModule(new(panicSource)) }
+
+// watched makes the app see the events that the test sends.
+func watched(t *testing.T) chan<- struct{} {
+	events := make(chan struct{})
+	real := watchAddresses
+	watchAddresses = func(context.Context, *zap.Logger) <-chan struct{} { return events }
+	t.Cleanup(func() { watchAddresses = real })
+	return events
+}
+
+func TestAddressEvent(t *testing.T) {
+	for name, test := range map[string]struct {
+		watch string
+		want  string
+	}{"watching": {"true", addr2}, "not watching": {"false", addr1}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(l *lab) {
+				events := watched(t)
+				z := standin.New(standin.Character{}, zoneName)
+				l.address(addr1)
+				l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": `+test.watch, 1))
+				l.wait(time.Minute)
+				l.address(addr2)
+				select {
+				case events <- struct{}{}:
+				case <-time.After(time.Second):
+				}
+				l.wait(0)
+				if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{test.want}) {
+					t.Errorf("got %v right after the event, want %s", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// TestNetworkComes: at boot an event ends the wait for the next try.
+func TestNetworkComes(t *testing.T) {
+	bubble(t, func(l *lab) {
+		events := watched(t)
+		z := standin.New(standin.Character{}, zoneName)
+		l.fail(errNetwork)
+		l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": true`, 1))
+		l.wait(time.Hour)
+		l.address(addr1)
+		events <- struct{}{}
+		l.wait(0)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr1}) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// TestSlowFamily: where one family takes long to fail, the other does not
+// wait for it, nor does what comes in meanwhile.
+func TestSlowFamily(t *testing.T) {
+	bubble(t, func(l *lab) {
+		events := watched(t)
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		l.slow = map[family]time.Duration{v6: 40 * time.Second}
+		l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": true`, 1))
+		l.wait(time.Second)
+		for _, addr := range []string{addr1, addr2, addr3} {
+			l.address(addr)
+			events <- struct{}{}
+			l.wait(time.Second)
+			if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr}) {
+				t.Errorf("got %v, want %s", got, addr)
+			}
+		}
+	})
+}
+
+// TestHangingSource: a source that ignores its context is not asked again
+// while it hangs, and the next source is.
+func TestHangingSource(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		l.slow = map[family]time.Duration{v4: 50 * time.Minute, v6: 50 * time.Minute}
+		l.load(fmt.Sprintf(`{"ip_sources": [{"source": "fake"}, {"source": "static", "ips": [%q]}], "dns_provider": {"name": %q}, "domains": {"example.com": ["www"]}, "watch": false}`, addr2, z.Register()))
+		l.wait(2 * time.Minute)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr2}) {
+			t.Errorf("got %v", got)
+		}
+		l.wait(40 * time.Minute)
+		if n := l.timesAsked(); n != 2 {
+			t.Errorf("asked %d times while it hangs, want once for each family", n)
+		}
+	})
+}

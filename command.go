@@ -1,0 +1,256 @@
+package dynamicdns
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// The exit statuses of the command.
+const (
+	exitInSync    = 0
+	exitUnknown   = 1
+	exitNotInSync = 2
+)
+
+// requestTimeout is a little longer than the server takes for its longest
+// answer.
+const requestTimeout = answerTimeout + 5*time.Second
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "dynamic-dns",
+		Usage: "status|check|plan [--address <listen>] [--config <path> [--adapter <name>]] [--json]",
+		Short: "Shows whether DNS records are as they should be",
+		Long: `
+Shows what the dynamic_dns app of a running Caddy does: whether the records are
+in sync with this machine's addresses, since when, and if not, why.
+
+The exit status is 0 if all records are in sync, 2 if any is not, and 1 if that
+cannot be told.`,
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.AddCommand(
+				subcommand("status", "Shows addresses, zones and records as last seen", `
+Shows the addresses, zones and records as they were last seen. It is answered
+at once, from what the running Caddy knows.`, runStatus),
+				subcommand("check", "Asks for the addresses and verifies all zones now", `
+Asks the IP sources and reads all zones now, repairs what differs, and shows
+the status when that is done, or after 30 seconds.`, runCheck),
+				subcommand("plan", "Shows what would change, and writes nothing", `
+Reads all zones now and shows which records would be written and which would be
+left alone, and why. Nothing is written.
+
+With --config, that configuration is loaded but not started, and need not be
+the one that is running, nor need any be.
+
+The exit status is 0 if nothing would change, 2 if something would or is in the
+way, and 1 if that cannot be told.`, runPlan),
+			)
+		},
+	})
+}
+
+func subcommand(name, short, long string, run func(*console, caddycmd.Flags) (int, error)) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   name,
+		Short: short,
+		Long:  long,
+		Args:  cobra.NoArgs,
+	}
+	cmd.Flags().String("address", "", "The address of the admin endpoint")
+	cmd.Flags().StringP("config", "c", "", "A configuration file, for the address of the admin endpoint or to plan from")
+	cmd.Flags().StringP("adapter", "a", "", "The adapter of the configuration file")
+	cmd.Flags().Bool("json", false, "Print the server's JSON")
+	cmd.RunE = caddycmd.WrapCommandFuncForCobra(func(fl caddycmd.Flags) (int, error) {
+		// From here on, the exit status and the log say it all.
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		c := &console{out: os.Stdout, progress: io.Discard, json: fl.Bool("json")}
+		c.color = term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
+		if term.IsTerminal(int(os.Stderr.Fd())) {
+			c.progress = os.Stderr
+		}
+		return run(c, fl)
+	})
+	return cmd
+}
+
+// console is where a command shows things.
+type console struct {
+	out io.Writer
+	// progress is shown while something takes long.
+	progress    io.Writer
+	json, color bool
+}
+
+func runStatus(c *console, fl caddycmd.Flags) (int, error) {
+	var status Status
+	if err := c.request(fl, http.MethodGet, "status", &status); err != nil {
+		return exitUnknown, err
+	}
+	return c.showStatus(&status)
+}
+
+func runCheck(c *console, fl caddycmd.Flags) (int, error) {
+	var status Status
+	if err := c.request(fl, http.MethodPost, "check", &status); err != nil {
+		return exitUnknown, err
+	}
+	return c.showStatus(&status)
+}
+
+func runPlan(c *console, fl caddycmd.Flags) (int, error) {
+	var plan Plan
+	if fl.String("config") != "" && fl.String("address") == "" {
+		err := c.wait("reading zones", func() error {
+			p, err := planFromConfig(fl.String("config"), fl.String("adapter"))
+			if err == nil {
+				plan = *p
+			}
+			return err
+		})
+		if err != nil {
+			return exitUnknown, err
+		}
+	} else if err := c.request(fl, http.MethodGet, "plan", &plan); err != nil {
+		return exitUnknown, err
+	}
+	return c.showPlan(&plan)
+}
+
+func (c *console) showStatus(s *Status) (int, error) {
+	if err := c.show(s, func(p *printer) { p.status(s) }); err != nil {
+		return exitUnknown, err
+	}
+	switch {
+	case s.InSync == nil:
+		return exitUnknown, errors.New("cannot tell whether all records are in sync")
+	case !*s.InSync:
+		return exitNotInSync, nil
+	}
+	return exitInSync, nil
+}
+
+func (c *console) showPlan(plan *Plan) (int, error) {
+	if err := c.show(plan, func(p *printer) { p.plan(plan) }); err != nil {
+		return exitUnknown, err
+	}
+	code := exitInSync
+	var err error
+	for _, z := range plan.Zones {
+		if z.Error != "" {
+			code, err = max(code, exitUnknown), errors.New("cannot tell for all zones what would change")
+		}
+		if len(z.Changes) > 0 || z.blocked() {
+			code = exitNotInSync
+		}
+	}
+	return code, err
+}
+
+func (c *console) show(v any, print func(*printer)) error {
+	if !c.json {
+		p := &printer{color: c.color}
+		print(p)
+		_, err := io.WriteString(c.out, p.text.String())
+		return err
+	}
+	return encode(c.out, v)
+}
+
+// request asks the admin endpoint of the running Caddy.
+func (c *console) request(fl caddycmd.Flags, method, what string, into any) error {
+	address, err := caddycmd.DetermineAdminAPIAddress(fl.String("address"), nil, fl.String("config"), fl.String("adapter"))
+	if err != nil {
+		return fmt.Errorf("finding the admin endpoint: %w", err)
+	}
+	return c.wait("waiting for Caddy", func() error {
+		resp, err := caddycmd.AdminAPIRequest(address, method, adminBase+what, http.Header{}, nil)
+		if err != nil {
+			return fmt.Errorf("asking Caddy at %s: %w", address, err)
+		}
+		defer resp.Body.Close()
+		if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+			return fmt.Errorf("reading the answer of Caddy at %s: %w", address, err)
+		}
+		return nil
+	})
+}
+
+// wait runs fn, not for ever, and shows that time passes.
+func (c *console) wait(doing string, fn func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- fn() }()
+	began := time.Now()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-done:
+			if time.Since(began) >= time.Second {
+				fmt.Fprint(c.progress, "\r\033[K")
+			}
+			return err
+		case <-ticker.C:
+			waited := time.Since(began).Round(time.Second)
+			fmt.Fprintf(c.progress, "\r\033[K%s: %s", doing, waited)
+			if waited >= requestTimeout {
+				fmt.Fprintln(c.progress)
+				return fmt.Errorf("%s: no answer within %s", doing, requestTimeout)
+			}
+		}
+	}
+}
+
+// planFromConfig loads a configuration without starting it, asks the IP
+// sources and reads the zones.
+func planFromConfig(file, adapter string) (*Plan, error) {
+	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
+	if err != nil {
+		return nil, err
+	}
+	var config caddy.Config
+	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &config); err != nil {
+		return nil, fmt.Errorf("decoding config: %w", err)
+	}
+	// Its log files are the running Caddy's.
+	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
+		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "WARN", EncoderRaw: json.RawMessage(`{"format":"console"}`)}},
+	}}
+	ctx, err := caddy.ProvisionContext(&config)
+	if err != nil {
+		return nil, err
+	}
+	value, err := ctx.AppIfConfigured("dynamic_dns")
+	if err != nil {
+		return nil, err
+	}
+	app := value.(*App)
+	defer func() { _ = app.Cleanup() }()
+	return app.planOnce()
+}
+
+// planOnce makes a plan for an app that is not started.
+func (a *App) planOnce() (*Plan, error) {
+	if err := a.addDynamicDomains(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, answerTimeout)
+	defer cancel()
+	var asking sync.WaitGroup
+	for _, r := range a.newChecker().rounds {
+		asking.Go(func() { r.check(ctx) })
+	}
+	asking.Wait()
+	return a.dryRun(ctx), nil
+}

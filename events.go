@@ -1,0 +1,155 @@
+package dynamicdns
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"go.uber.org/zap"
+)
+
+const (
+	// handlerPatience is how long an event's handlers are waited for before
+	// the next event is emitted.
+	handlerPatience = 5 * time.Second
+	// lastPatience is how long events that are left at the end are waited
+	// for, for Caddy waits meanwhile.
+	lastPatience = time.Second
+	maxEvents    = 1024
+	// maxEmitting is how many events may have handlers that are still busy.
+	maxEmitting = 16
+)
+
+// emitter emits events in their order, so that no handler holds up whom the
+// event came from. It waits for Caddy to be started, for only then all
+// handlers are bound.
+type emitter struct {
+	ctx      caddy.Context
+	app      *caddyevents.App
+	logger   *zap.Logger
+	started  chan struct{}
+	queue    chan event
+	emitting chan struct{}
+}
+
+type event struct {
+	name string
+	data map[string]any
+}
+
+// newEmitter must be called in Provision: later, events takes no
+// subscriptions any more.
+func newEmitter(ctx caddy.Context) (*emitter, error) {
+	app, err := ctx.App("events")
+	if err != nil {
+		return nil, err
+	}
+	e := &emitter{
+		ctx:      ctx,
+		app:      app.(*caddyevents.App),
+		logger:   ctx.Logger(),
+		started:  make(chan struct{}),
+		queue:    make(chan event, maxEvents),
+		emitting: make(chan struct{}, maxEmitting),
+	}
+	return e, e.app.On("started", &startedHandler{started: e.started})
+}
+
+// add queues an event. It returns at once.
+func (e *emitter) add(name string, data map[string]any) {
+	select {
+	case e.queue <- event{name, data}:
+	default:
+		e.logger.Error("losing an event, for too many wait to be handled", zap.String("event", name))
+	}
+}
+
+// run emits events until ctx ends.
+func (e *emitter) run(ctx context.Context) {
+	select {
+	case <-e.started:
+	case <-ctx.Done():
+		return
+	}
+	// At the end, a handler that is busy is left alone, and what still waits
+	// is emitted and waited for a little.
+	rest, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastPatience, cancel) })()
+	for {
+		select {
+		case ev := <-e.queue:
+			if ctx.Err() == nil {
+				e.emit(ctx, ev)
+			} else {
+				e.emit(rest, ev)
+			}
+		case <-ctx.Done():
+			if len(e.queue) == 0 {
+				return
+			}
+		}
+	}
+}
+
+// emit emits one event and waits for its handlers, though not for ever.
+func (e *emitter) emit(ctx context.Context, ev event) {
+	if !e.takeSlot(ctx) {
+		e.logger.Error("losing an event, for handlers of others are still busy", zap.String("event", ev.name))
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { <-e.emitting }()
+		defer func() {
+			if r := recover(); r != nil {
+				e.logger.Error("an event's handler panicked", zap.String("event", ev.name), zap.Any("panic", r))
+			}
+		}()
+		e.app.Emit(e.ctx, ev.name, ev.data)
+	}()
+	timer := time.NewTimer(handlerPatience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		e.logger.Warn("an event's handlers take long; not waiting for them any longer",
+			zap.String("event", ev.name), zap.Duration("waited", handlerPatience))
+	case <-ctx.Done():
+	}
+}
+
+// takeSlot waits until handlers of not too many events are busy.
+func (e *emitter) takeSlot(ctx context.Context) bool {
+	select {
+	case e.emitting <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case e.emitting <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// startedHandler closes a channel when Caddy has started.
+type startedHandler struct {
+	once    sync.Once
+	started chan struct{}
+}
+
+// Handle implements caddyevents.Handler.
+func (h *startedHandler) Handle(_ context.Context, e caddy.Event) error {
+	// Other modules may have an event of that name; Caddy's has no origin.
+	if e.Origin() == nil {
+		h.once.Do(func() { close(h.started) })
+	}
+	return nil
+}
+
+var _ caddyevents.Handler = (*startedHandler)(nil)

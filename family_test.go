@@ -1,0 +1,221 @@
+package dynamicdns
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/libdns/libdns"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+)
+
+// talkativeSource gives addresses of both families, whatever it is asked for,
+// and notes the families that it is asked for.
+type talkativeSource struct{ fakeSource }
+
+var askedFor struct {
+	sync.Mutex
+	families [families]int
+}
+
+func init() { caddy.RegisterModule(new(talkativeSource)) }
+
+func (*talkativeSource) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "dynamic_dns.ip_sources.talkative", New: func() caddy.Module { return new(talkativeSource) }}
+}
+
+func (s *talkativeSource) GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error) {
+	askedFor.Lock()
+	for f := v4; f < families; f++ {
+		if settings.IPVersions.enabled(f) {
+			askedFor.families[f]++
+		}
+	}
+	askedFor.Unlock()
+	return s.fakeSource.GetIPs(ctx, settings)
+}
+
+// TestOneFamily: a family that is not wanted is not asked for, not written,
+// and not spoken of, whatever the zone holds of it and whatever goes wrong.
+func TestOneFamily(t *testing.T) {
+	const stale6 = "2606:2800:220:1::bad"
+	for _, test := range []struct {
+		versions    string
+		on, off     family
+		want, stale string
+	}{
+		{`{"ipv6": false}`, v4, v6, addr1, stale6},
+		{`{"ipv4": false}`, v6, v4, addr6, "192.0.2.66"},
+	} {
+		t.Run(test.on.String(), func(t *testing.T) {
+			bubble(t, func(l *lab) {
+				askedFor.families = [families]int{}
+				z := standin.New(standin.Character{}, zoneName)
+				z.Put(zoneName, record("www", test.off.rrType(), test.stale), record("alias", "CNAME", "www.example.net."))
+				name := z.Register()
+				config := func(versions string) string {
+					return fmt.Sprintf(`{
+						"ip_sources": [{"source": "talkative"}], "watch": false, "versions": %s,
+						"dns_provider": {"name": %q}, "domains": {"example.com": ["www", "new", "alias"]}
+					}`, versions, name)
+				}
+				l.address(addr1, addr6, "192.168.1.1", "fd00::1")
+				l.load(config(test.versions))
+				l.wait(24 * time.Hour)
+				l.fail(errNetwork)
+				l.wait(time.Hour)
+				l.address()
+				l.wait(time.Hour)
+				l.address(addr1, addr6)
+				l.wait(2 * time.Hour)
+
+				if n := askedFor.families; n[test.on] == 0 || n[test.off] != 0 {
+					t.Errorf("asked for the families %v times", n)
+				}
+				wantHolds(t, z, zoneName, "www.example.com "+test.want, "new.example.com "+test.want,
+					"www.example.com "+test.stale, "alias.example.com www.example.net.")
+				for _, key := range z.Touched(zoneName) {
+					if key.Type != test.on.rrType() {
+						t.Errorf("touched %v", key)
+					}
+				}
+				wantSilence(t, l.logged("debug", ""), test.off)
+				if lines := l.logged("error", test.on.rrType()+`"`); len(lines) != 1 || lines[0]["name"] != "alias" {
+					t.Errorf("want the CNAME to be reported once, for the family that it is in the way of: %v", lines)
+				}
+			})
+		})
+	}
+}
+
+// TestFamilyTurnedOff: with the family its failures, its pauses and what was
+// still to be seen are forgotten.
+func TestFamilyTurnedOff(t *testing.T) {
+	for name, test := range map[string]struct {
+		character standin.Character
+		fault     func(standin.Call) standin.Fault
+	}{
+		"fails": {standin.Character{}, func(c standin.Call) standin.Fault {
+			if slices.ContainsFunc(c.Records, func(rr libdns.RR) bool { return rr.Type == "AAAA" }) {
+				return standin.Fault{Err: errNetwork}
+			}
+			return standin.Fault{}
+		}},
+		"shown late": {standin.Character{ReadsLag: 20 * time.Minute}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(l *lab) {
+				z := standin.New(test.character, zoneName)
+				z.Fail(test.fault)
+				l.address(addr1, addr6)
+				config := appConfig(z.Register(), `{"example.com": ["www"]}`)
+				l.load(config)
+				l.wait(time.Minute)
+				l.load(strings.Replace(config, "{", `{"versions": {"ipv6": false},`, 1))
+				before := len(l.logged("debug", ""))
+				l.wait(40 * time.Minute)
+				settled := z.Count("", "")
+				l.wait(24 * time.Hour)
+				wantSilence(t, l.logged("debug", "")[before:], v6)
+				if n := z.Count("", "") - settled; n > 27 {
+					t.Errorf("%d calls in a quiet day", n)
+				}
+				if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr1}) {
+					t.Errorf("A is %v", got)
+				}
+			})
+		})
+	}
+}
+
+// wantSilence fails for lines that speak of the family.
+func wantSilence(t *testing.T, lines []map[string]any, f family) {
+	t.Helper()
+	for _, line := range lines {
+		text := fmt.Sprint(line)
+		spoken := strings.Contains(text, f.String()) || slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return r < 'A' || r > 'Z' }), f.rrType())
+		for _, addr := range [families][]string{v4: {addr1, "192.168.1.1", "192.0.2.66"}, v6: {addr6, "fd00::1", "2606:2800:220:1::bad"}}[f] {
+			spoken = spoken || strings.Contains(text, addr)
+		}
+		if spoken {
+			t.Errorf("spoke of %s: %v", f, line)
+		}
+	}
+}
+
+// TestSourcesOfOneFamily: our own sources do not so much as look for the
+// family that is not wanted.
+func TestSourcesOfOneFamily(t *testing.T) {
+	addrs := []netip.Addr{v4: netip.MustParseAddr(addr1), v6: netip.MustParseAddr(addr6)}
+	for on := v4; on < families; on++ {
+		off := 1 - on
+		var mu sync.Mutex
+		var seen []family
+		see := func(f family) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, f)
+		}
+		core, logs := observer.New(zap.DebugLevel)
+
+		echo := newTestEcho(t, SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example", "https://c.example", "https://[2606:2800::1]", "https://198.41.0.4"}})
+		echo.logger = zap.New(core)
+		echo.routable = func(to netip.Addr) bool { see(familyOf(to)); return true }
+		echo.ask = func(_ context.Context, network string, _ *url.URL) (netip.Addr, error) {
+			f := map[string]family{"tcp4": v4, "tcp6": v6}[network]
+			see(f)
+			return addrs[f], nil
+		}
+		failing := newTestEcho(t, SimpleHTTP{})
+		failing.logger = zap.New(core)
+		failing.routable = func(to netip.Addr) bool { see(familyOf(to)); return true }
+		failing.ask = func(_ context.Context, network string, _ *url.URL) (netip.Addr, error) {
+			see(map[string]family{"tcp4": v4, "tcp6": v6}[network])
+			return netip.Addr{}, errNetwork
+		}
+		nic := &NetInterface{
+			defaultRoute: func(f family) (string, error) { see(f); return "wan0", nil },
+			addrs: func(string) ([]interfaceAddr, error) {
+				return []interfaceAddr{
+					{Addr: addrs[v4], permanent: true, preferred: foreverPreferred},
+					{Addr: addrs[v6], permanent: true, preferred: foreverPreferred},
+				}, nil
+			},
+		}
+		static := &Static{IPs: []string{addr1, addr6}}
+		if err := static.Provision(caddy.Context{Context: t.Context()}); err != nil {
+			t.Fatal(err)
+		}
+
+		for _, src := range []IPSource{echo, failing, nic, static} {
+			got, err := src.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(on)})
+			if src != failing && !slices.Equal(got, addrs[on:on+1]) {
+				t.Errorf("%T gives %v, %v", src, got, err)
+			}
+			if err != nil && strings.Contains(err.Error(), off.String()) {
+				t.Errorf("%T speaks of %s: %v", src, off, err)
+			}
+		}
+		if slices.Contains(seen, off) || !slices.Contains(seen, on) {
+			t.Errorf("looked for the families %v", seen)
+		}
+		for _, entry := range logs.All() {
+			wantSilence(t, []map[string]any{entry.ContextMap(), {"msg": entry.Message}}, off)
+		}
+	}
+	// UPnP knows IPv4 only, and needs no router to say so.
+	upnp := &UPnP{search: nil}
+	if got, err := upnp.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(v6)}); len(got) > 0 || err != nil {
+		t.Errorf("UPnP gives %v, %v", got, err)
+	}
+}

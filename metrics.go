@@ -1,0 +1,177 @@
+package dynamicdns
+
+import (
+	"errors"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const metricsPrefix = "caddy_dynamic_dns_"
+
+// counts are what is counted while Caddy runs. They outlive a configuration.
+type counts struct {
+	checks   *prometheus.CounterVec
+	changes  *prometheus.CounterVec
+	calls    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+// The results that are counted of an IP source and of a provider.
+const (
+	resultOK      = "ok"
+	resultError   = "error"
+	resultNone    = "none"
+	resultRefused = "refused"
+)
+
+func newCounts() *counts {
+	return &counts{
+		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "checks_total",
+			Help: "Questions to IP sources, by result: ok, none (it knows no address), refused (it may not be published), error.",
+		}, []string{"source", "family", "result"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "changes_total",
+			Help: "Changes of DNS records that were confirmed.",
+		}, []string{"zone", "provider", "type"}),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "provider_calls_total",
+			Help: "Calls of DNS providers that ended, by result: ok, error.",
+		}, []string{"provider", "method", "result"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    metricsPrefix + "provider_call_duration_seconds",
+			Help:    "How long calls of DNS providers took.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
+		}, []string{"provider", "method"}),
+	}
+}
+
+// Destruct implements caddy.Destructor.
+func (*counts) Destruct() error { return nil }
+
+func (c *counts) collectors() []prometheus.Collector {
+	return []prometheus.Collector{c.checks, c.changes, c.calls, c.duration}
+}
+
+// expect makes the series of a group exist before anything happens, for an
+// increase from nothing to one is none to Prometheus, and nothing is no zero.
+func (c *counts) expect(g *group) {
+	for f := v4; f < families; f++ {
+		if !g.enabled(f) {
+			continue
+		}
+		for _, src := range g.detector.sources {
+			c.checks.WithLabelValues(src.name, f.String(), resultOK)
+		}
+		for zone := range g.zones {
+			c.changes.WithLabelValues(displayZone(zone), g.provider.name, f.rrType())
+		}
+	}
+}
+
+var (
+	descInSync = prometheus.NewDesc(metricsPrefix+"zone_in_sync",
+		"Whether all records of the zone are known to be as wished.", []string{"zone", "provider"}, nil)
+	descVerified = prometheus.NewDesc(metricsPrefix+"zone_last_verified_timestamp_seconds",
+		"When the zone's records were last read.", []string{"zone", "provider"}, nil)
+	descFailures = prometheus.NewDesc(metricsPrefix+"zone_consecutive_failures",
+		"Failures in a row to read or write the zone.", []string{"zone", "provider"}, nil)
+	descAddress = prometheus.NewDesc(metricsPrefix+"address_info",
+		"The current addresses, by group of domains.", []string{"group", "family", "address", "source"}, nil)
+)
+
+// metrics collects what there is to know of the app that is running. That may
+// be of another configuration than the registry, for after a failed reload
+// the admin endpoint stays with the configuration that failed.
+type metrics struct{}
+
+// Describe implements prometheus.Collector.
+func (metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range newCounts().collectors() {
+		c.Describe(ch)
+	}
+	for _, d := range []*prometheus.Desc{descInSync, descVerified, descFailures, descAddress} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (metrics) Collect(ch chan<- prometheus.Metric) {
+	app, err := activeApp()
+	if err != nil {
+		return
+	}
+	for _, c := range app.witness.counts.collectors() {
+		c.Collect(ch)
+	}
+	status := app.status(time.Now())
+	for _, g := range status.Groups {
+		for _, f := range g.Families {
+			for _, addr := range f.Addresses {
+				gauge(ch, descAddress, 1, g.Name, f.Family, addr.String(), f.Source)
+			}
+		}
+	}
+	for key, z := range mergeZones(status.Zones) {
+		inSync := 0.0
+		if z.InSync != nil && *z.InSync {
+			inSync = 1
+		}
+		gauge(ch, descInSync, inSync, key[:]...)
+		gauge(ch, descFailures, float64(z.Failures), key[:]...)
+		if !z.LastVerified.IsZero() {
+			gauge(ch, descVerified, float64(z.LastVerified.Unix()), key[:]...)
+		}
+	}
+}
+
+// mergeZones makes one of zones with the same labels, which two accounts at
+// one provider may have. The worse counts.
+func mergeZones(zones []ZoneStatus) map[[2]string]ZoneStatus {
+	merged := make(map[[2]string]ZoneStatus)
+	for _, z := range zones {
+		key := [2]string{z.Zone, z.Provider}
+		if other, ok := merged[key]; ok {
+			z.InSync = bothInSync(z.InSync, other.InSync)
+			z.Failures = max(z.Failures, other.Failures)
+			if other.LastVerified.Before(z.LastVerified) {
+				z.LastVerified = other.LastVerified
+			}
+		}
+		merged[key] = z
+	}
+	return merged
+}
+
+func gauge(ch chan<- prometheus.Metric, desc *prometheus.Desc, value float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+}
+
+// registerMetrics lets Caddy serve the metrics. Both the app and the admin
+// endpoint call it, for there may be one without the other.
+func registerMetrics(ctx caddy.Context) error {
+	err := ctx.GetMetricsRegistry().Register(metrics{})
+	var already prometheus.AlreadyRegisteredError
+	if errors.As(err, &already) {
+		return nil
+	}
+	return err
+}
+
+// observe makes the app's witness.
+func (a *App) observe(ctx caddy.Context) error {
+	shared, err := a.hold(poolKey{kind: "counts"}, func() caddy.Destructor { return newCounts() })
+	if err != nil {
+		return err
+	}
+	events, err := newEmitter(ctx)
+	if err != nil {
+		return err
+	}
+	a.witness = &witness{counts: shared.(*counts), events: events}
+	return registerMetrics(ctx)
+}
+
+var _ prometheus.Collector = metrics{}

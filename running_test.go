@@ -1,0 +1,155 @@
+package dynamicdns
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/libdns/libdns"
+)
+
+// SetRecords makes it a provider that can be loaded.
+func (*cfProvider) SetRecords(_ context.Context, _ string, recs []libdns.Record) ([]libdns.Record, error) {
+	return recs, nil
+}
+
+// GetRecords makes it one that update_only accepts.
+func (*cfProvider) GetRecords(context.Context, string) ([]libdns.Record, error) { return nil, nil }
+
+// TestWhatRunsIsWhatWasWritten takes the fixtures from the Caddyfile all the
+// way to the keepers, which are compared with testdata/running.txt.
+func TestWhatRunsIsWhatWasWritten(t *testing.T) {
+	t.Setenv("ZONE", "zone.example.com")
+	t.Setenv("NAME", "name")
+	t.Setenv("HOST", "host.example.com")
+	t.Setenv("CLOUDFLARE_API_TOKEN", "s3cret")
+	golden, err := os.ReadFile("testdata/running.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[string]string)
+	for section := range strings.SplitSeq(string(golden), "\n== ") {
+		name, body, _ := strings.Cut(strings.TrimPrefix(section, "== "), "\n")
+		want[name] = strings.TrimSpace(body)
+	}
+	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures: %v", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".caddyfiletest")
+		if strings.HasPrefix(name, "error_") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			input, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			caddyfile, _, _ := strings.Cut(string(input), "\n----------\n")
+			got := running(t, adapted(t, caddyfile)["dynamic_dns"])
+			if got != want[name] {
+				t.Errorf("== %s\n%s\n\nwant:\n%s", name, got, want[name])
+			}
+			delete(want, name)
+		})
+	}
+	for name := range want {
+		t.Errorf("there is no fixture %s", name)
+	}
+}
+
+// running describes what runs with the configuration, or says why nothing
+// does.
+func running(t *testing.T, config json.RawMessage) string {
+	t.Helper()
+	ctx, err := caddy.ProvisionContext(&caddy.Config{
+		Admin:   &caddy.AdminConfig{Disabled: true},
+		AppsRaw: caddy.ModuleMap{"dynamic_dns": config},
+	})
+	if err != nil {
+		return err.Error()
+	}
+	module, err := ctx.AppIfConfigured("dynamic_dns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := module.(*App)
+	defer func() { _ = app.Cleanup() }()
+
+	var b strings.Builder
+	fmt.Fprintf(&b, "check %s, verify %s", time.Duration(app.CheckInterval), time.Duration(app.VerifyInterval))
+	if app.Watch != nil {
+		fmt.Fprintf(&b, ", watch %t", *app.Watch)
+	}
+	off := false
+	app.Watch = &off
+	app.newChecker()
+	var detectors []*detector
+	for _, g := range app.groups {
+		if !slices.Contains(detectors, g.detector) {
+			detectors = append(detectors, g.detector)
+		}
+	}
+	for i, d := range detectors {
+		fmt.Fprintf(&b, "\nsources %d:", i)
+		for _, s := range d.sources {
+			options, err := json.Marshal(s.IPSource)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&b, " %s%s", s.name, strings.TrimSuffix(string(options), "{}"))
+		}
+		for f := v4; f < families; f++ {
+			if d.enabled(f) {
+				fmt.Fprintf(&b, " %s", f)
+			}
+		}
+		if d.filter.include != nil || d.filter.exclude != nil {
+			fmt.Fprintf(&b, " include %v exclude %v", d.filter.include, d.filter.exclude)
+		}
+	}
+	for _, k := range app.keepers {
+		for _, cl := range k.claims {
+			fmt.Fprintf(&b, "\n%s at %s: %s", k.zone.name, describeAccount(t, k.provider), strings.Join(cl.names, " "))
+			for f := v4; f < families; f++ {
+				if cl.enabled[f] {
+					fmt.Fprintf(&b, ", %s", f.rrType())
+				}
+			}
+			if cl.ttl > 0 {
+				fmt.Fprintf(&b, ", ttl %s", cl.ttl)
+			}
+			if cl.updateOnly {
+				b.WriteString(", update only")
+			}
+		}
+	}
+	for _, g := range app.groups {
+		if g.dynamicDomains() {
+			fmt.Fprintf(&b, "\nhosts in %s at %s from sources %d, but %v", strings.Join(slices.Sorted(maps.Keys(g.zones)), " "),
+				describeAccount(t, g.provider), slices.Index(detectors, g.detector), slices.Sorted(maps.Keys(g.except)))
+		} else {
+			fmt.Fprintf(&b, "\n%s at %s from sources %d", strings.Join(slices.Sorted(maps.Keys(g.zones)), " "),
+				describeAccount(t, g.provider), slices.Index(detectors, g.detector))
+		}
+	}
+	return b.String()
+}
+
+func describeAccount(t *testing.T, p *provider) string {
+	t.Helper()
+	options, err := json.Marshal(p.setter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.name + strings.TrimSuffix(string(options), "{}")
+}

@@ -1,0 +1,117 @@
+package dynamicdns
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// witness is told what happens, for the metrics and the events. All its
+// methods return at once, so that they can be called under a lock; those of
+// a nil witness do nothing.
+type witness struct {
+	counts *counts
+	events *emitter
+}
+
+// checked is told what one IP source said about one family.
+func (w *witness) checked(source string, f family, result string) {
+	if w != nil {
+		w.counts.checks.WithLabelValues(source, f.String(), result).Inc()
+	}
+}
+
+// called is told how a call of a provider ended.
+func (w *witness) called(provider, method, result string, took time.Duration) {
+	if w != nil {
+		w.counts.calls.WithLabelValues(provider, method, result).Inc()
+		w.counts.duration.WithLabelValues(provider, method).Observe(took.Seconds())
+	}
+}
+
+func (w *witness) addressChanged(f family, from, to []netip.Addr, source string) {
+	if w != nil {
+		w.events.add("address_changed", map[string]any{
+			"family": f.String(),
+			"old":    addrList(from),
+			"new":    addrList(to),
+			"source": source,
+		})
+	}
+}
+
+// recordsChanged is told what was confirmed to have come true.
+func (w *witness) recordsChanged(zone, provider string, changes []change) {
+	if w == nil || len(changes) == 0 {
+		return
+	}
+	list := make(changeList, len(changes))
+	for i, c := range changes {
+		list[i] = newChange(c)
+		w.counts.changes.WithLabelValues(displayZone(zone), provider, c.key.family.rrType()).Inc()
+	}
+	w.events.add("records_changed", map[string]any{
+		"zone":     displayZone(zone),
+		"provider": provider,
+		"changes":  list,
+	})
+}
+
+// failed is told of the first failure of a period, and of each that has
+// another reason than the one before.
+func (w *witness) failed(zone, provider string, err error, attempt int) {
+	if w != nil {
+		w.events.add("update_failed", map[string]any{
+			"zone":     displayZone(zone),
+			"provider": provider,
+			"error":    oneLine(err.Error()),
+			"attempt":  attempt,
+		})
+	}
+}
+
+func (w *witness) recovered(zone, provider string, after time.Duration) {
+	if w != nil {
+		w.events.add("recovered", map[string]any{
+			"zone":     displayZone(zone),
+			"provider": provider,
+			"after":    int(after.Seconds()),
+		})
+	}
+}
+
+// addrList is a JSON array, and in a placeholder a list with spaces.
+type addrList []netip.Addr
+
+func (l addrList) String() string {
+	if len(l) == 0 {
+		return "none"
+	}
+	texts := make([]string, len(l))
+	for i, addr := range l {
+		texts[i] = addr.String()
+	}
+	return strings.Join(texts, " ")
+}
+
+// MarshalJSON implements json.Marshaler: an empty list is no null.
+func (l addrList) MarshalJSON() ([]byte, error) {
+	if len(l) == 0 {
+		return []byte("[]"), nil
+	}
+	return []byte(`["` + strings.ReplaceAll(l.String(), " ", `","`) + `"]`), nil
+}
+
+// changeList is a JSON array, and in a placeholder one line of text.
+type changeList []Change
+
+func (l changeList) String() string {
+	texts := make([]string, len(l))
+	for i, c := range l {
+		texts[i] = fmt.Sprintf("%s %s %s -> %s", c.Name, c.Type, c.From, c.To)
+	}
+	return strings.Join(texts, "; ")
+}
+
+func displayZone(zone string) string { return strings.TrimSuffix(zone, ".") }
