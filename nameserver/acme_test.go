@@ -19,7 +19,8 @@ import (
 )
 
 // A wildcard certificate comes from Caddy's own ACME server, which asks this
-// name server whether the DNS challenge is solved.
+// name server whether the DNS challenge is solved. Meanwhile dynamic DNS keeps
+// changing addresses in the zone, the wildcard's too.
 func TestWildcardCertificate(t *testing.T) {
 	dir := t.TempDir()
 	dns := fmt.Sprintf("127.0.0.1:%d", freePort(t))
@@ -57,10 +58,13 @@ func TestWildcardCertificate(t *testing.T) {
 			"logging": m{"logs": m{"default": m{"level": "ERROR"}}},
 			"storage": m{"module": "file_system", "root": dir},
 			"apps": m{
-				"nameserver": &App{Listen: []string{dns}, Zones: map[string]*Zone{"example.test": {}}},
-				"pki":        m{"certificate_authorities": m{"local": m{"install_trust": false}}},
-				"http":       m{"servers": servers},
-				"tls":        m{"automation": m{"policies": policies}, "certificates": m{"automate": automate}},
+				"nameserver": &App{Listen: []string{dns}, Zones: map[string]*Zone{"example.test": {
+					Records: []Record{{"@", "TXT", `"v=spf1 -all"`}},
+				}}},
+				"dynamic_dns": dynamicFor("example.test", map[string]any{"source": "restless"}, "@", "*"),
+				"pki":         m{"certificate_authorities": m{"local": m{"install_trust": false}}},
+				"http":        m{"servers": servers},
+				"tls":         m{"automation": m{"policies": policies}, "certificates": m{"automate": automate}},
 			},
 		})
 		if err != nil {
@@ -95,5 +99,18 @@ func TestWildcardCertificate(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(dir, "nameserver/example.test.zone"))
 	if err != nil || strings.Contains(string(b), "_acme-challenge") {
 		t.Errorf("the challenge is left behind: %v\n%s", err, b)
+	}
+	if !strings.Contains(string(b), "v=spf1 -all") {
+		t.Errorf("a text is lost:\n%s", b)
+	}
+	before := restless.Load()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		ips := addresses(t, dns, "any.example.test.")
+		if len(ips) == 1 && restlessCount(ips[0]) > before {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the addresses no longer change: %q", ips)
+		}
 	}
 }

@@ -55,8 +55,9 @@ func parseZone(origin, file string, data []byte) (*snapshot, error) {
 	zp := dns.NewZoneParser(in, origin, file)
 	var (
 		soa     *dns.SOA
-		records []record
-		lines   []int
+		size    = bytes.Count(data, []byte("\n")) // most often one record a line
+		records = make([]record, 0, size)
+		lines   = make([]int, 0, size)
 		owner   string
 	)
 	at := func(line int, err error) error { return fmt.Errorf("%s: line %d: %w", file, line, err) }

@@ -210,10 +210,11 @@ func (p *Provider) with(ctx context.Context, name string, f func(*zone) error) e
 	}
 	z, key := useZone(p.storage, name)
 	defer func() { _, _ = zones.Delete(key) }()
+	unknown := z.declaration() == nil // not only at the end, for Caddy may stop meanwhile
 	if err := f(z); err != nil {
 		return err
 	}
-	if z.declaration() == nil {
+	if unknown && z.declaration() == nil {
 		if _, warned := p.warned.LoadOrStore(name, true); !warned {
 			p.logger.Warn("using the file of a zone that this Caddy does not serve: unless another Caddy on this storage does, add it to the nameserver option",
 				zap.String("zone", name))

@@ -316,6 +316,9 @@ func (d *declaration) apply(origin string, s *snapshot) (*snapshot, error) {
 		return buildZone(origin, &soa, records)
 	}
 	soa.Serial = s.soa.Serial
+	if soa.String() == s.soa.String() && d.isIn(s) {
+		return s, nil
+	}
 	alias, other := d.owners()
 	for _, r := range s.records {
 		name := r.rr.Header().Name
@@ -337,6 +340,26 @@ func (d *declaration) apply(origin string, s *snapshot) (*snapshot, error) {
 		return s, nil
 	}
 	return applied.withSerial(nextSerial(s.soa.Serial, now)), nil
+}
+
+// isIn reports whether the zone has all records of the configuration, and no
+// others that came from one.
+func (d *declaration) isIn(s *snapshot) bool {
+	said := make(map[string]provenance, len(d.records))
+	for _, r := range d.records {
+		said[r.rr.String()] = r.from
+	}
+	found := 0
+	for _, r := range s.records {
+		if r.from != fixed && r.from != following {
+			continue
+		}
+		if from, ok := said[r.rr.String()]; !ok || from != r.from {
+			return false
+		}
+		found++
+	}
+	return found == len(said)
 }
 
 // owners returns the names that the configuration makes aliases, and those at

@@ -121,20 +121,26 @@ func checkRecord(origin string, rr dns.RR) error {
 // zone the addresses of the apex, by family, unless it has its own.
 func deriveAddresses(origin string, records []record) []record {
 	var hosts []string
-	own := make(map[rrsetKey]bool)
-	var apex []dns.RR
 	for _, r := range records {
 		if r.from == following {
 			hosts = append(hosts, r.rr.(*dns.NS).Ns)
 		}
-		switch h := r.rr.Header(); h.Rrtype {
+	}
+	own := make(map[rrsetKey]bool) // of the hosts
+	var apex []dns.RR
+	for _, r := range records {
+		h := r.rr.Header()
+		if h.Name == origin && isAddress(h.Rrtype) {
+			apex = append(apex, r.rr)
+		}
+		if !slices.Contains(hosts, h.Name) {
+			continue
+		}
+		switch h.Rrtype {
 		case dns.TypeCNAME:
 			own[rrsetKey{h.Name, dns.TypeA}], own[rrsetKey{h.Name, dns.TypeAAAA}] = true, true
 		case dns.TypeA, dns.TypeAAAA:
 			own[keyOf(r.rr)] = true
-			if r.rr.Header().Name == origin {
-				apex = append(apex, r.rr)
-			}
 		}
 	}
 	var out []record
