@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 )
 
@@ -196,7 +197,7 @@ func (l *loader) loadZones(g *group) error {
 
 func (l *loader) loadProvider(g *group) error {
 	config := resolve(g.DNSProviderRaw)
-	g.providerKey = fingerprint(config)
+	g.providerKey = fingerprint(slices.Concat(config, storagePath(l.app.ctx.Storage())))
 	if p, ok := l.providers[g.providerKey]; ok {
 		g.provider = p
 		return nil
@@ -375,6 +376,15 @@ func resolve(raw json.RawMessage) json.RawMessage {
 		return raw
 	}
 	return out
+}
+
+// storagePath returns where Caddy's storage is, for a provider may keep its
+// zones there: with another storage they are others.
+func storagePath(storage certmagic.Storage) []byte {
+	if files, ok := storage.(*certmagic.FileStorage); ok {
+		return []byte(files.Path)
+	}
+	return nil
 }
 
 func fingerprint(config []byte) string {

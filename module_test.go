@@ -318,3 +318,21 @@ func TestNameComesBack(t *testing.T) {
 		}
 	})
 }
+
+// TestOtherStorage: a provider may keep its zones in Caddy's storage.
+func TestOtherStorage(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		config := appConfig(z.Register(), `{"example.com": ["www"]}`)
+		l.load(config)
+		l.wait(time.Minute)
+		calls := z.Count("", "")
+		l.storage += "/elsewhere"
+		l.load(config)
+		l.wait(time.Minute)
+		if z.Count("", "") == calls {
+			t.Error("nothing was read anew with another storage")
+		}
+	})
+}
