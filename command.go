@@ -242,7 +242,7 @@ func planFromConfig(file, adapter string) (*Plan, error) {
 
 // planOnce makes a plan for an app that is not started.
 func (a *App) planOnce() (*Plan, error) {
-	if err := a.addDynamicDomains(); err != nil {
+	if _, err := a.addDynamicDomains(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, answerTimeout)

@@ -37,21 +37,21 @@ type echoEndpoint struct {
 func newEchoEndpoints(raws []string) ([]*echoEndpoint, error) {
 	repl := caddy.NewReplacer()
 	var endpoints []*echoEndpoint
-	seen := make(map[string]string)
+	seen := make(map[string]bool)
 	for _, raw := range raws {
 		s, err := repl.ReplaceOrErr(raw, true, true)
 		if err != nil {
-			return nil, fmt.Errorf("endpoint %q: %w", raw, err)
+			return nil, fmt.Errorf("endpoint %q: %w", endpointName(raw), err)
 		}
 		e, err := newEchoEndpoint(s)
 		if err != nil {
-			return nil, fmt.Errorf("endpoint %q: %w", raw, err)
+			return nil, fmt.Errorf("endpoint %q: %w", endpointName(raw), err)
 		}
-		if other, ok := seen[e.url.String()]; ok {
-			return nil, fmt.Errorf("endpoint %q is the same as %q: remove one of them", raw, other)
+		// Asked twice it would say the same.
+		if !seen[e.url.String()] {
+			seen[e.url.String()] = true
+			endpoints = append(endpoints, e)
 		}
-		seen[e.url.String()] = raw
-		endpoints = append(endpoints, e)
 	}
 	return endpoints, nil
 }
@@ -65,9 +65,8 @@ func newEchoEndpoint(s string) (*echoEndpoint, error) {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http", host == "":
 		return nil, errors.New("not the URL of a web service: write one such as https://icanhazip.com")
-	case u.Fragment != "":
-		return nil, errors.New("a service never sees what follows a #: leave it out")
 	}
+	u.Fragment = ""
 	addr, _ := netip.ParseAddr(host)
 	if addr.Is4In6() {
 		return nil, fmt.Errorf("the host is an IPv4-mapped address: write %s", addr.Unmap())
@@ -87,6 +86,18 @@ func newEchoEndpoint(s string) (*echoEndpoint, error) {
 		u.Host = "[" + host + "]"
 	}
 	return &echoEndpoint{url: u, host: host, operator: echoOperator(u), addr: addr}, nil
+}
+
+// endpointName names an endpoint in a message by its host, for the rest of a
+// URL may be secret.
+func endpointName(raw string) string {
+	if u, err := url.Parse(raw); err == nil && u.Host != "" {
+		return u.Host
+	}
+	if strings.ContainsAny(raw, "@?#") {
+		return "..."
+	}
+	return raw
 }
 
 // echoOperator tells who answers at the URL: the host, except that every site

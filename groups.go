@@ -45,6 +45,8 @@ type group struct {
 	detector    *detector
 	// zones are the canonical names to manage, by canonical zone.
 	zones map[string][]string
+	// partly are further names, of which only the one family is managed here.
+	partly [families]map[string][]string
 	// except are the hosts that dynamic_domains leaves out.
 	except map[string]bool
 }
@@ -273,23 +275,44 @@ func (l *loader) loadDetector(g *group) error {
 	return nil
 }
 
+// nameSet are names of one zone of which the same families are managed.
+type nameSet struct {
+	zone     string
+	names    []string
+	families [families]bool
+}
+
+// nameSets returns the names of the group, those of dynamic_domains too, in
+// a stable order.
+func (g *group) nameSets() []nameSet {
+	var sets []nameSet
+	add := func(zones map[string][]string, enabled [families]bool) {
+		for _, zone := range slices.Sorted(maps.Keys(zones)) {
+			if names := slices.Sorted(slices.Values(zones[zone])); len(names) > 0 {
+				sets = append(sets, nameSet{zone, slices.Clip(names), enabled})
+			}
+		}
+	}
+	add(g.zones, [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)})
+	add(g.partly[v4], [families]bool{v4: true})
+	add(g.partly[v6], [families]bool{v6: true})
+	return sets
+}
+
 // newChecker makes the keepers and the checker that feeds them.
 func (a *App) newChecker() *checker {
 	type reader struct {
-		keeper *keeper
-		claim  int
+		keeper   *keeper
+		claim    int
+		families [families]bool
 	}
 	readers := make(map[*detector][]reader)
 	keepers := make(map[poolKey]*keeper)
 	var detectors []*detector
 	for _, g := range a.groups {
 		a.witness.counts.expect(g)
-		for _, zoneName := range slices.Sorted(maps.Keys(g.zones)) {
-			names := slices.Clone(g.zones[zoneName])
-			if len(names) == 0 {
-				continue
-			}
-			slices.Sort(names)
+		for _, s := range g.nameSets() {
+			zoneName := s.zone
 			if !slices.Contains(detectors, g.detector) {
 				detectors = append(detectors, g.detector)
 			}
@@ -302,11 +325,11 @@ func (a *App) newChecker() *checker {
 				keepers[key] = k
 				a.keepers = append(a.keepers, k)
 			}
-			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims)})
+			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims), s.families})
 			k.claims = append(k.claims, claim{
-				names:      slices.Clip(names),
+				names:      s.names,
 				detection:  g.detector.key,
-				enabled:    [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)},
+				enabled:    s.families,
 				ttl:        time.Duration(g.TTL),
 				updateOnly: g.updateOnly(),
 			})
@@ -318,6 +341,9 @@ func (a *App) newChecker() *checker {
 			return
 		}
 		for _, r := range readers[d] {
+			if !r.families[f] {
+				continue
+			}
 			r.keeper.wish(r.claim, f, known[f].addrs, known[f].source)
 		}
 	}

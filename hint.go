@@ -14,8 +14,8 @@ import (
 // otherAilment what they say of other things in the same words: libdns knows
 // no error for either.
 var (
-	noSuchZone   = regexp.MustCompile(`(?i)(no such|unknown|could not find|cannot find|expected 1) (hosted |dns )?(zone|domain)|(zone|domain)\S* .*(not found|not exist|no such)|(zone|domain)[ _]?(not[ _]?found|doesnotexist)|nosuchhostedzone|got 0 for|NOTAUTH|NOTZONE`)
-	otherAilment = regexp.MustCompile(`(?i)token|permission|credential|forbidden|unauthori[sz]ed|access ?denied|\b40[13]\b`)
+	noSuchZone   = regexp.MustCompile(`(?i)(no such|unknown|could not find|cannot find|expected 1) (hosted |dns )?(zone|domain)|(zone|domain)\S* (\S+ )?(is |was |does |could )?(not (be )?found|not exist)|(zone|domain)[ _]?(not[ _]?found|doesnotexist)|nosuchhostedzone|NOTAUTH|NOTZONE`)
+	otherAilment = regexp.MustCompile(`(?i)token|permission|credential|forbidden|unauthori[sz]ed|access ?denied|\b40[13]\b|no such host|\bdial |\blookup |timeout|refused`)
 )
 
 // explain adds to an error that says that there is no such zone what to write
@@ -32,16 +32,17 @@ func (k *keeper) explain(ctx context.Context, err error) error {
 	if hung != nil {
 		return err
 	}
-	if hint == "" {
-		hint = k.hint(ctx, zone, claims)
+	if hint == nil {
+		text := k.hint(ctx, zone, claims)
+		hint = &text
 		k.zone.mu.Lock()
 		k.zone.hint = hint
 		k.zone.mu.Unlock()
 	}
-	if hint == "" {
+	if *hint == "" {
 		return err
 	}
-	return fmt.Errorf("%w (%s)", err, hint)
+	return fmt.Errorf("%w (%s)", err, *hint)
 }
 
 func (k *keeper) hint(ctx context.Context, zone string, claims []claim) string {
@@ -49,8 +50,11 @@ func (k *keeper) hint(ctx context.Context, zone string, claims []claim) string {
 	if len(claims) > 0 && len(claims[0].names) > 0 {
 		name = claims[0].names[0]
 	}
-	if parents, err := k.listZones(ctx); err == nil {
-		if parent, rel, ok := matchZone(absoluteName(name, k.zone.name), parents); ok {
+	if zones, err := k.listZones(ctx); err == nil {
+		if slices.Contains(zones, k.zone.name) {
+			return ""
+		}
+		if parent, rel, ok := matchZone(absoluteName(name, k.zone.name), zones); ok {
 			return fmt.Sprintf("the provider has the zone %q, of which this is a part: write `%s %s`", strings.TrimSuffix(parent, "."), strings.TrimSuffix(parent, "."), rel)
 		}
 	}
@@ -62,8 +66,7 @@ func (k *keeper) hint(ctx context.Context, zone string, claims []claim) string {
 	return fmt.Sprintf("is %q a zone at the provider, or a name in one? If the zone is %q, write `%s %s`", zone, parent, parent, rel)
 }
 
-// listZones returns the zones of the provider in canonical form, but for the
-// keeper's own.
+// listZones returns the zones of the provider in canonical form.
 func (k *keeper) listZones(ctx context.Context) ([]string, error) {
 	if k.provider.lister == nil {
 		return nil, fmt.Errorf("the provider cannot list zones")
@@ -73,7 +76,7 @@ func (k *keeper) listZones(ctx context.Context) ([]string, error) {
 		list, err := k.provider.lister.ListZones(ctx)
 		var found []string
 		for _, z := range list {
-			if zone, err := normalizeZone(z.Name); err == nil && zone != k.zone.name {
+			if zone, err := normalizeZone(z.Name); err == nil {
 				found = append(found, zone)
 			}
 		}

@@ -1,10 +1,12 @@
 package dynamicdns
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -19,6 +21,7 @@ const autoHTTPSServer = "remaining_auto_https_redirects"
 // that after a reload it can be said which are gone. It outlives a
 // configuration.
 type siteHosts struct {
+	mu    sync.Mutex
 	fqdns map[string]bool
 }
 
@@ -28,13 +31,16 @@ func (*siteHosts) Destruct() error { return nil }
 // addDynamicDomains adds the hosts of the http app's sites to the groups with
 // dynamic_domains. It must not run before Start: the http app may provision
 // this one, and would get it half done.
-func (a *App) addDynamicDomains() error {
-	if !slices.ContainsFunc(a.groups, (*group).dynamicDomains) {
-		return nil
-	}
-	hosts, err := a.siteHosts()
+func (a *App) addDynamicDomains() (sayGone func(context.Context), err error) {
+	shared, err := a.hold(poolKey{kind: "hosts"}, func() caddy.Destructor { return new(siteHosts) })
 	if err != nil {
-		return err
+		return nil, err
+	}
+	var hosts []string
+	if slices.ContainsFunc(a.groups, (*group).dynamicDomains) {
+		if hosts, err = a.siteHosts(); err != nil {
+			return nil, err
+		}
 	}
 	var zones []string
 	explicit := make(map[absoluteKey]bool)
@@ -68,9 +74,7 @@ func (a *App) addDynamicDomains() error {
 				continue
 			}
 			taken[fqdn], kept[fqdn] = true, true
-			if !slices.ContainsFunc(g.rrsets(name, zone), func(key absoluteKey) bool { return explicit[key] }) {
-				g.zones[zone] = append(names, name)
-			}
+			g.take(name, zone, names, explicit)
 		}
 		if !inside {
 			outside = append(outside, host)
@@ -79,17 +83,36 @@ func (a *App) addDynamicDomains() error {
 	if len(outside) > 0 {
 		a.logger.Debug("hosts in no zone of dynamic_domains", zap.Strings("hosts", outside))
 	}
-	return a.sayGone(taken, kept)
+	return func(ctx context.Context) { a.sayGone(ctx, shared.(*siteHosts), taken, kept) }, nil
 }
 
-// sayGone says which hosts were taken from the sites before a reload and are
-// not kept any more.
-func (a *App) sayGone(taken, kept map[string]bool) error {
-	value, err := a.hold(poolKey{kind: "hosts"}, func() caddy.Destructor { return new(siteHosts) })
-	if err != nil {
-		return err
+// take adds the name of a site, as far as no place of the configuration has
+// written it down for itself.
+func (g *group) take(name, zone string, names []string, explicit map[absoluteKey]bool) {
+	all := g.rrsets(name, zone)
+	free := slices.DeleteFunc(slices.Clone(all), func(key absoluteKey) bool { return explicit[key] })
+	if len(free) == len(all) {
+		g.zones[zone] = append(names, name)
+		return
 	}
-	before := value.(*siteHosts)
+	for _, key := range free {
+		if g.partly[key.family] == nil {
+			g.partly[key.family] = make(map[string][]string)
+		}
+		g.partly[key.family][zone] = append(g.partly[key.family][zone], name)
+	}
+}
+
+// sayGone says which hosts were managed before a reload and no longer are. It
+// waits until the configuration runs, for one that fails changes nothing.
+func (a *App) sayGone(ctx context.Context, before *siteHosts, taken, kept map[string]bool) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-a.witness.events.started:
+	}
+	before.mu.Lock()
+	defer before.mu.Unlock()
 	var gone []string
 	for fqdn := range before.fqdns {
 		if !kept[fqdn] {
@@ -101,7 +124,6 @@ func (a *App) sayGone(taken, kept map[string]bool) error {
 		slices.Sort(gone)
 		a.logger.Info("hosts are no longer taken from the sites; their DNS records stay as they are", zap.Strings("hosts", gone))
 	}
-	return nil
 }
 
 // siteHosts returns the hosts of all sites, sorted and each once, in

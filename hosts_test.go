@@ -231,6 +231,61 @@ func TestDynamicDomainsFamiliesApart(t *testing.T) {
 	})
 }
 
+// TestDynamicDomainsOtherFamily: a host whose name is written down elsewhere
+// for one family is taken from the sites for the other.
+func TestDynamicDomainsOtherFamily(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		name := z.Register()
+		l.address(addr1, addr6)
+		app := fmt.Sprintf(`{
+			"ip_sources": [{"source": "fake"}], "watch": false, "dynamic_domains": true,
+			"dns_provider": {"name": %q}, "domains": {"example.com": []},
+			"providers": [{"domains": {"example.com": ["www"]}, "versions": {"ipv6": false}, "dynamic_domains": false,
+				"ip_sources": [{"source": "static", "ips": [%q]}]}]
+		}`, name, addr2)
+		if err := l.tryLoad(app, httpApp(t, "www.example.com, blog.example.com {\n respond 1\n}\n")); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(time.Minute)
+		wantHolds(t, z, zoneName, "www.example.com "+addr2, "www.example.com "+addr6, "blog.example.com "+addr1, "blog.example.com "+addr6)
+	})
+}
+
+// TestFailedReloadLosesNoSite: it says nothing of hosts that go on being
+// managed, and the reload that follows does.
+func TestFailedReloadLosesNoSite(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		app := fmt.Sprintf(`{
+			"ip_sources": [{"source": "fake"}], "watch": false, "dynamic_domains": true,
+			"dns_provider": {"name": %q}, "domains": {"example.com": []}
+		}`, z.Register())
+		l.address(addr1)
+		both, one := httpApp(t, "a.example.com, b.example.com {\n respond 1\n}\n"), httpApp(t, "a.example.com {\n respond 1\n}\n")
+		if err := l.tryLoad(app, both); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(time.Minute)
+		for range 10 {
+			if err := l.tryLoad(app, one, `"dynamic_dns_test_failing": {}`); err == nil {
+				t.Fatal("the failing app started")
+			}
+			l.wait(time.Second)
+		}
+		if lines := l.logged("info", "their DNS records stay"); len(lines) > 0 {
+			t.Errorf("said of a configuration that does not run: %v", lines)
+		}
+		if err := l.tryLoad(app, one); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(time.Second)
+		if lines := l.logged("info", "their DNS records stay"); len(lines) != 1 {
+			t.Errorf("said %d times that b is gone", len(lines))
+		}
+	})
+}
+
 func TestSitesFollowReloads(t *testing.T) {
 	bubble(t, func(l *lab) {
 		z := standin.New(standin.Character{}, zoneName)

@@ -363,7 +363,7 @@ func (k *keeper) finish(readErr error, errs map[rrKey]error, changes []change) {
 			k.logger.Info("working again", zap.Duration("after", after))
 			k.witness.recovered(z.name, k.provider.name, after)
 		}
-		z.failures, z.lastErr, z.hint = 0, "", ""
+		z.failures, z.lastErr, z.hint = 0, "", nil
 		if z.inSync() {
 			z.synced = time.Now()
 		}

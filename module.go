@@ -161,7 +161,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 // Start begins to watch addresses and to keep the zones. It waits for
 // nothing, least of all for the network.
 func (a *App) Start() error {
-	if err := a.addDynamicDomains(); err != nil {
+	sayGone, err := a.addDynamicDomains()
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
@@ -177,6 +178,7 @@ func (a *App) Start() error {
 		a.running.Go(func() { k.run(ctx) })
 	}
 	a.running.Go(func() { c.run(ctx) })
+	a.running.Go(func() { sayGone(ctx) })
 	a.running.Go(func() { a.witness.events.run(ctx) })
 	return nil
 }

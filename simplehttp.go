@@ -241,7 +241,7 @@ func (s *SimpleHTTP) addEndpoints(d *caddyfile.Dispenser) error {
 		raw := d.Val()
 		if !strings.Contains(raw, "{") {
 			if _, err := newEchoEndpoint(raw); err != nil {
-				return d.WrapErr(fmt.Errorf("endpoint %q: %w", raw, err))
+				return d.WrapErr(fmt.Errorf("endpoint %q: %w", endpointName(raw), err))
 			}
 		}
 		s.Endpoints = append(s.Endpoints, raw)

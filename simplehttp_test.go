@@ -43,7 +43,6 @@ func TestSimpleHTTPCaddyfile(t *testing.T) {
 		{in: "simple_http ftp://a.example", wantErr: "not the URL of a web service"},
 		{in: "simple_http https://", wantErr: "not the URL of a web service"},
 		{in: "simple_http https://a.example:port", wantErr: "not a URL (invalid port"},
-		{in: "simple_http https://a.example/#x", wantErr: "leave it out"},
 		{in: "simple_http https://[::ffff:8.8.8.8]/", wantErr: "write 8.8.8.8"},
 		{in: "simple_http {\n endpoint\n}", wantErr: "endpoint needs the URL"},
 		{in: "simple_http {\n quorum\n}", wantErr: "quorum needs one number"},
@@ -91,8 +90,6 @@ func TestSimpleHTTPProvision(t *testing.T) {
 		{name: "placeholder", in: SimpleHTTP{Endpoints: []string{"{env.ECHO}"}}, wantQuorum: 1},
 
 		{name: "empty placeholder", in: SimpleHTTP{Endpoints: []string{"{env.NO_SUCH_ECHO}"}}, wantErr: `endpoint "{env.NO_SUCH_ECHO}"`},
-		{name: "duplicate", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://A.example:443/"}}, wantErr: `endpoint "https://A.example:443/" is the same as "https://a.example"`},
-		{name: "duplicate with a secret", in: SimpleHTTP{Endpoints: []string{"{env.ECHO}", "{env.ECHO}"}}, wantErr: `endpoint "{env.ECHO}" is the same as "{env.ECHO}"`},
 		{name: "quorum of one host", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://a.example/b"}, Quorum: 2}, wantErr: "quorum 2 cannot be reached: over IPv4, the endpoints are of 1 different hosts"},
 		{name: "quorum of one operator", in: SimpleHTTP{Endpoints: []string{"https://icanhazip.com", "https://a.example/cdn-cgi/trace"}, Quorum: 2}, wantErr: "of 1 different hosts"},
 		{name: "quorum over IPv6", in: SimpleHTTP{Endpoints: []string{"https://8.8.8.8", "https://a.example"}, Quorum: 2}, wantErr: "over IPv6"},
@@ -122,6 +119,23 @@ func TestDefaultEchoEndpoints(t *testing.T) {
 	for i, e := range endpoints {
 		if next := endpoints[(i+1)%len(endpoints)]; e.operator == next.operator || e.url.Scheme != "https" {
 			t.Errorf("%s is followed by %s", e.url, next.url)
+		}
+	}
+}
+
+// TestEndpointsKeepSecrets: a URL may hold a token, and errors are logged.
+func TestEndpointsKeepSecrets(t *testing.T) {
+	for _, raw := range []string{
+		"ftp://user:S3cretTok@echo.example/ip?token=S3cretTok", "https://user:S3cretTok@[::ffff:1.2.3.4]/S3cretTok",
+		"user:S3cretTok@echo.example", "//echo.example/?S3cretTok", "https://user:S3cretTok@echo.example:port/",
+	} {
+		d := caddyfile.NewTestDispenser("simple_http " + raw)
+		errCaddyfile := new(SimpleHTTP).UnmarshalCaddyfile(d)
+		_, errJSON := newEchoEndpoints([]string{raw})
+		for _, err := range []error{errCaddyfile, errJSON} {
+			if err == nil || strings.Contains(err.Error(), "S3cretTok") {
+				t.Errorf("%s: %v", raw, err)
+			}
 		}
 	}
 }

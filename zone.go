@@ -65,8 +65,8 @@ type zone struct {
 	changed  map[rrKey]time.Time
 	failures int
 	lastErr  string
-	// hint is the advice that goes with the error, once it is known.
-	hint     string
+	// hint is the advice that goes with the error, once it was looked for.
+	hint     *string
 	failedAt time.Time
 	nextTry  time.Time
 	// failure is the last failure, also once it is over.
