@@ -133,10 +133,11 @@ func (z *Zone) declare(repl *caddy.Replacer, origin string) (*declaration, error
 		}
 		d.records = append(d.records, record{rr, fixed})
 	}
-	if _, err := d.apply(origin, nil); err != nil {
+	s, err := d.apply(origin, nil)
+	if err != nil {
 		return nil, err
 	}
-	return d, nil
+	return d, s.checkFile(s.format())
 }
 
 func (z *Zone) seconds() (uint32, error) {

@@ -40,6 +40,9 @@ func writeRecord(b *bytes.Buffer, origin string, r record) {
 	} else {
 		owner = strings.TrimSuffix(owner, "."+origin)
 	}
+	if strings.HasPrefix(owner, "$") {
+		owner = `\` + owner // else it would be read as a directive
+	}
 	b.WriteString(owner)
 	b.WriteByte('\t')
 	b.WriteString(rest)
@@ -47,6 +50,31 @@ func writeRecord(b *bytes.Buffer, origin string, r record) {
 		b.WriteString(" ; " + c)
 	}
 	b.WriteByte('\n')
+}
+
+// checkFile shows that what is written of the zone will be read as this very
+// zone, so that no record that was accepted makes its file unreadable.
+func (s *snapshot) checkFile(data []byte) error {
+	again, err := parseZone(s.origin, "zone file", data)
+	if err == nil && again.same(s) && again.soa.Serial == s.soa.Serial {
+		return nil
+	}
+	for _, r := range s.records {
+		var line bytes.Buffer
+		writeRecord(&line, s.origin, r)
+		zp := dns.NewZoneParser(&line, s.origin, "")
+		rr, ok := zp.Next()
+		if ok {
+			rr, err = normalized(rr)
+		}
+		if !ok || err != nil || rr.String() != r.rr.String() || parseProvenance(zp.Comment(), rr) != r.from {
+			return &recordError{r.rr, "the record cannot be written to a zone file so that it is read as the same"}
+		}
+	}
+	if err == nil {
+		err = errors.New("it is read as another one")
+	}
+	return fmt.Errorf("zone %s cannot be written to a file: %w", s.origin, err)
 }
 
 // parseZone reads a master file. Errors name the file and the line.
@@ -139,9 +167,44 @@ func parseRecord(origin, name string, ttl uint32, typ, data string) (dns.RR, err
 }
 
 // normalized brings names and escapes to the form that names have when they
-// come in a query, and shows that the record can be sent. Owner names become
-// lower case.
+// come in a query, and shows that the record can be sent, and be written so
+// that it is read as the same. Owner names become lower case. Where the library
+// does not read its own text, the record gets the form for unknown types (RFC
+// 3597).
 func normalized(rr dns.RR) (dns.RR, error) {
+	out, err := repacked(rr)
+	if err != nil {
+		return nil, err
+	}
+	switch out.(type) {
+	case *dns.A, *dns.AAAA, *dns.RFC3597:
+		return out, nil
+	case *dns.NULL: // the library writes it as a comment
+	default:
+		_, rest, _ := strings.Cut(out.String(), "\t")
+		parsed, err := dns.NewRR(".\t" + rest)
+		if err != nil || parsed == nil {
+			return nil, &recordError{out, "the data is incomplete or malformed"}
+		}
+		parsed.Header().Name = out.Header().Name
+		if again, err := repacked(parsed); err == nil && again.String() == out.String() {
+			return out, nil
+		}
+	}
+	switch out.(type) {
+	case *dns.NS, *dns.CNAME, *dns.SOA, *dns.TXT:
+		return nil, &recordError{out, "the data is malformed"}
+	}
+	generic := new(dns.RFC3597)
+	if err := generic.ToRFC3597(out); err != nil {
+		return nil, err
+	}
+	generic.Hdr.Rdlength = 0
+	return generic, nil
+}
+
+// repacked returns the record as it comes out of a message.
+func repacked(rr dns.RR) (dns.RR, error) {
 	h := rr.Header()
 	h.Name = dns.CanonicalName(h.Name)
 	if blank, ok := dns.TypeToRR[h.Rrtype]; ok {
@@ -161,7 +224,9 @@ func normalized(rr dns.RR) (dns.RR, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Header().Rdlength = 0
+	h = out.Header()
+	h.Rdlength = 0
+	h.Name = dns.CanonicalName(h.Name) // letters that were escaped are letters now
 	switch rr := out.(type) {
 	case *dns.NS:
 		rr.Ns = dns.CanonicalName(rr.Ns)

@@ -232,6 +232,9 @@ func (z *zone) locked(ctx context.Context, storage certmagic.Storage, edit func(
 		return err
 	}
 	data := s.format()
+	if err := s.checkFile(data); err != nil {
+		return err
+	}
 	if err := storage.Store(ctx, z.key(), data); err != nil {
 		z.seen = [sha256.Size]byte{} // nobody knows what the file holds now
 		return fmt.Errorf("storing zone %s: %w", z.name, err)
