@@ -52,12 +52,7 @@ func (l *limiter) check(client netip.Addr, now time.Time) verdict {
 	if l == nil || client.IsLoopback() {
 		return send
 	}
-	bits := 56
-	if client.Is4() {
-		bits = 24
-	}
-	network, _ := client.WithZone("").Prefix(bits)
-	slot := &l.slots[maphash.Comparable(l.seed, network)%limiterSlots]
+	slot := &l.slots[maphash.Comparable(l.seed, networkOf(client))%limiterSlots]
 	at := now.UnixNano()
 	for {
 		old := slot.Load()
@@ -72,4 +67,14 @@ func (l *limiter) check(client netip.Addr, now time.Time) verdict {
 			return send
 		}
 	}
+}
+
+// networkOf returns what is taken for one client's network: /24 or /56.
+func networkOf(client netip.Addr) netip.Prefix {
+	bits := 56
+	if client = client.Unmap(); client.Is4() {
+		bits = 24
+	}
+	network, _ := client.WithZone("").Prefix(bits)
+	return network
 }

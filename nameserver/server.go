@@ -18,16 +18,11 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
-	"golang.org/x/net/netutil"
 )
 
 // sockets is the open sockets, by network and address. They outlive
 // configurations, so that a reload loses no packet.
 var sockets = caddy.NewUsagePool()
-
-// maxConns bounds the TCP connections of one socket, so that they take no file
-// descriptors from the web server (RFC 7766, section 6.2.2).
-const maxConns = 1000
 
 // shutdownTimeout bounds how long queries under way are waited for.
 const shutdownTimeout = 2 * time.Second
@@ -35,7 +30,8 @@ const shutdownTimeout = 2 * time.Second
 // socket serves one address with the handler that was put on it last.
 type socket struct {
 	server  *dns.Server
-	outer   func() error // closes what Caddy counts as its listener
+	conns   *connListener // nil for UDP
+	outer   func() error  // closes what Caddy counts as its listener
 	current atomic.Pointer[handler]
 
 	mu       sync.Mutex
@@ -104,7 +100,8 @@ func listen(ctx context.Context, addr caddy.NetworkAddress) (*socket, error) {
 	}
 	switch ln := ln.(type) {
 	case net.Listener:
-		s.server.Listener, s.outer = netutil.LimitListener(ln, maxConns), ln.Close
+		s.conns = newConnListener(ln)
+		s.server.Listener, s.outer = s.conns, ln.Close
 	case net.PacketConn:
 		s.server.PacketConn, s.outer = unwrap(ln), ln.Close
 	default:
@@ -199,6 +196,9 @@ func (s *socket) Destruct() error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	err := s.server.ShutdownContext(ctx)
+	if s.conns != nil {
+		s.conns.closeAll()
+	}
 	_ = s.outer() // already closed, but now Caddy knows it too
 	return err
 }
