@@ -340,7 +340,7 @@ func secondaryAddress(s string) (string, error) {
 	if addr, err := netip.ParseAddrPort(s); err == nil && addr.Port() != 0 {
 		return addr.String(), nil
 	}
-	return "", fmt.Errorf("notify %q: write the address of a secondary name server, like 203.0.113.53 or [2001:db8::53]:5353", s)
+	return "", fmt.Errorf("notify %q: write the address of a secondary name server, like 203.0.113.53 or [2001:db8::53]:1053", s)
 }
 
 func (a *App) provisionKeys(repl *caddy.Replacer) (tsigKeys, error) {

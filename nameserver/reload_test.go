@@ -177,7 +177,7 @@ func TestListenErrorsTeach(t *testing.T) {
 		want []string
 	}{
 		{53, syscall.EADDRINUSE, []string{"udp 127.0.0.1:53", "systemd-resolved", "resolvectl", "DNSStubListener=no", "nameserver 203.0.113.1:53"}},
-		{5353, syscall.EADDRINUSE, []string{"ss -lnptu sport = :5353", "another port"}},
+		{1053, syscall.EADDRINUSE, []string{"ss -lnptu sport = :1053", "another port"}},
 		{53, syscall.EACCES, []string{"CAP_NET_BIND_SERVICE"}},
 		{53, syscall.EADDRNOTAVAIL, []string{"no interface of this machine has this address"}},
 	} {
