@@ -2,6 +2,7 @@ package nameserver
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,22 @@ func (s *snapshot) format() []byte {
 	for _, r := range s.records {
 		writeRecord(&b, s.origin, r)
 	}
+	sum := sha256.Sum256(b.Bytes())
+	fmt.Fprintf(&b, "%s%x\n", checksumMark, sum[:8])
 	return b.Bytes()
+}
+
+// checksumMark begins the last line of a file that a Caddy wrote. Where the
+// checksum does not fit, the file was edited since.
+const checksumMark = "; as written by Caddy: "
+
+func hasChecksum(data []byte) bool {
+	i := bytes.LastIndex(data, []byte(checksumMark))
+	if i < 0 {
+		return false
+	}
+	sum := sha256.Sum256(data[:i])
+	return string(data[i:]) == fmt.Sprintf("%s%x\n", checksumMark, sum[:8])
 }
 
 func writeRecord(b *bytes.Buffer, origin string, r record) {

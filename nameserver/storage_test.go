@@ -54,6 +54,18 @@ func (z *testZone) add(t testing.TB, name, ip string) {
 	}
 }
 
+// writeSettled writes a file as if by hand, a while ago.
+func writeSettled(t testing.TB, file, data string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ago := time.Now().Add(-2 * quiet)
+	if err := os.Chtimes(file, ago, ago); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (z *testZone) serial() uint32 { return z.served.Load().soa.Serial }
 
 func (z *testZone) holds(name, ip string) bool {
@@ -123,9 +135,7 @@ func TestEditByHand(t *testing.T) {
 		if edited == string(b) {
 			t.Fatalf("%q is not in %s", old, b)
 		}
-		if err := os.WriteFile(z.file, []byte(edited), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeSettled(t, z.file, edited)
 	}
 
 	edit("192.0.2.1", "192.0.2.2")
