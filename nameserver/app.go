@@ -302,35 +302,6 @@ func (a *App) report(z *zoneInUse, err error) {
 	z.failed = msg
 }
 
-// notify tells the secondaries of a zone about each of its changes.
-func (a *App) notify(ctx context.Context, z *zoneInUse) {
-	changes := z.watch()
-	defer z.unwatch(changes)
-	for {
-		if s := z.served.Load(); s != nil {
-			round, cancel := context.WithCancel(ctx)
-			var wg sync.WaitGroup
-			for _, secondary := range z.policy.notify {
-				wg.Go(func() { notify(round, z.name, s.soa.Serial, secondary, a.logger) })
-			}
-			select {
-			case <-changes:
-			case <-ctx.Done():
-			}
-			cancel()
-			wg.Wait()
-		} else {
-			select {
-			case <-changes:
-			case <-ctx.Done():
-			}
-		}
-		if ctx.Err() != nil {
-			return
-		}
-	}
-}
-
 // announce logs what is served, with a command to see it.
 func (a *App) announce(z *zoneInUse) {
 	addr := a.listen[0]

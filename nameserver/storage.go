@@ -65,6 +65,7 @@ type zone struct {
 	mu       sync.Mutex
 	declared []*declaration
 	watchers []chan struct{}
+	told     map[string]uint32 // the serial that each secondary was told of
 }
 
 type zoneKey struct{ storage, name string }
@@ -75,7 +76,9 @@ func useZone(storage certmagic.Storage, name string) (*zone, zoneKey) {
 	return val.(*zone), key
 }
 
-func newZone(name string) *zone { return &zone{name: name, turn: make(chan struct{}, 1)} }
+func newZone(name string) *zone {
+	return &zone{name: name, turn: make(chan struct{}, 1), told: make(map[string]uint32)}
+}
 
 // storageID tells storages apart. Each configuration makes its own instance of
 // one and the same storage, so the instance cannot be the identity.
