@@ -271,6 +271,24 @@ func TestLimiter(t *testing.T) {
 
 // A client over the limit gets no more bytes than it sent, unless it shows by
 // TCP or a cookie that it is where it says.
+// A clock that is set back does not shut out those who had asked before.
+func TestLimiterWhenTheClockIsSetBack(t *testing.T) {
+	l := newLimiter(10)
+	client := netip.MustParseAddr("192.0.2.1")
+	now := time.Now()
+	l.check(client, now)
+	now = now.Add(-time.Hour)
+	sent := 0
+	for range 50 {
+		if l.check(client, now) == send {
+			sent++
+		}
+	}
+	if sent != 10 {
+		t.Errorf("%d answers of 10", sent)
+	}
+}
+
 func TestNoAmplification(t *testing.T) {
 	h := testHandler(t, "example.test.", answerZone)
 	h.limit = newLimiter(1)

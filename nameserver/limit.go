@@ -55,7 +55,11 @@ func (l *limiter) check(client netip.Addr, now time.Time) verdict {
 	slot := &l.slots[maphash.Comparable(l.seed, networkOf(client))%limiterSlots]
 	at := now.UnixNano()
 	for {
-		old := slot.Load()
+		held := slot.Load()
+		old := held
+		if old > at+l.burst {
+			old = 0 // the clock was set back: nobody can owe more than the burst
+		}
 		next := max(old, at) + l.interval
 		if next-at > l.burst {
 			if l.slipped.Add(1)%slip == 0 {
@@ -63,7 +67,7 @@ func (l *limiter) check(client netip.Addr, now time.Time) verdict {
 			}
 			return drop
 		}
-		if slot.CompareAndSwap(old, next) {
+		if slot.CompareAndSwap(held, next) {
 			return send
 		}
 	}
