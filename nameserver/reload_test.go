@@ -191,6 +191,34 @@ func TestListenErrorsTeach(t *testing.T) {
 	}
 }
 
+// A socket that dies, as with the interface it was on, is opened again.
+func TestSocketThatDies(t *testing.T) {
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	load(t, configFor(t, t.TempDir(), &App{Listen: []string{server}, Zones: map[string]*Zone{"example.test": {}}}))
+	sockets.Range(func(_, val any) bool {
+		s := val.(*socket)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.server.PacketConn != nil {
+			_ = s.server.PacketConn.Close()
+		} else {
+			_ = s.conns.Listener.Close()
+		}
+		return true
+	})
+	for _, network := range []string{"udp", "tcp"} {
+		for deadline := time.Now().Add(reopenPause + 4*time.Second); ; time.Sleep(50 * time.Millisecond) {
+			r, _, err := (&dns.Client{Net: network, Timeout: time.Second}).Exchange(new(dns.Msg).SetQuestion("example.test.", dns.TypeSOA), server)
+			if err == nil && len(r.Answer) == 1 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %v", network, err)
+			}
+		}
+	}
+}
+
 // A configuration may move from all addresses to one of them.
 func TestReloadToAnotherAddressOfThePort(t *testing.T) {
 	dir := t.TempDir()
