@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -70,6 +70,9 @@ type TSIGKey struct {
 	// resolved.
 	Secret string `json:"secret,omitempty"`
 }
+
+// listenNetworks are the networks that a listen address may name.
+var listenNetworks = []string{"udp", "udp4", "udp6", "tcp", "tcp4", "tcp6", "fd", "fdgram"}
 
 type zoneInUse struct {
 	*zone
@@ -161,9 +164,16 @@ func (a *App) provisionListen(repl *caddy.Replacer) error {
 			networks = []string{"udp", "tcp"}
 		case parsed.IsUnixNetwork():
 			return fmt.Errorf("listen address %q: DNS does not use unix sockets", addr)
+		case !slices.Contains(listenNetworks, parsed.Network):
+			return fmt.Errorf("listen address %q: DNS does not use the network %q: leave it out, or write one of %s",
+				addr, parsed.Network, strings.Join(listenNetworks, ", "))
 		}
-		if !parsed.IsFdNetwork() && parsed.PortRangeSize() != 1 {
+		switch {
+		case parsed.IsFdNetwork():
+		case parsed.PortRangeSize() != 1:
 			return fmt.Errorf("listen address %q: write one port, not a range", addr)
+		case parsed.StartPort == 0:
+			return fmt.Errorf("listen address %q: write a port that clients can know, like 53 or 1053", addr)
 		}
 		for _, network := range networks {
 			parsed.Network = network
@@ -310,7 +320,7 @@ func (a *App) announce(z *zoneInUse) {
 		return
 	}
 	host := addr.Host
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	if isWildcard(host) {
 		host = "127.0.0.1"
 	}
 	name := strings.TrimSuffix(z.name, ".")

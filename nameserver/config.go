@@ -314,6 +314,9 @@ func (z *Zone) transferPolicy(repl *caddy.Replacer, keys tsigKeys) (*transferPol
 		if addr, aerr := netip.ParseAddr(s); aerr == nil {
 			network, err = addr.Unmap().WithZone("").Prefix(addr.Unmap().BitLen())
 		}
+		if addr := network.Addr(); addr.Is4In6() && network.Bits() >= 96 {
+			network = netip.PrefixFrom(addr.Unmap(), network.Bits()-96) // clients are compared as IPv4
+		}
 		if err != nil {
 			return nil, fmt.Errorf("transfer_to %q: write an address, a CIDR range or key:<name>", s)
 		}
@@ -349,6 +352,9 @@ func (a *App) provisionKeys(repl *caddy.Replacer) (tsigKeys, error) {
 		canonical := dns.CanonicalName(name)
 		if _, ok := dns.IsDomainName(canonical); !ok || k == nil {
 			return nil, fmt.Errorf("tsig_key %q: write a name, like `transfer-key`, and its secret", name)
+		}
+		if _, ok := keys[canonical]; ok {
+			return nil, fmt.Errorf("tsig_key %s: there are two keys of this name, which knows no upper and lower case: delete one", strings.TrimSuffix(canonical, "."))
 		}
 		algorithm := dns.HmacSHA256
 		if k.Algorithm != "" {

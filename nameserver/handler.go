@@ -140,9 +140,9 @@ func (h *handler) finish(m, q *dns.Msg, e edns, tcp bool) {
 func clientOf(addr net.Addr) (client netip.Addr, tcp bool) {
 	switch a := addr.(type) {
 	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap(), false
+		return a.AddrPort().Addr().Unmap().WithZone(""), false
 	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap(), true
+		return a.AddrPort().Addr().Unmap().WithZone(""), true
 	}
 	return netip.Addr{}, true
 }

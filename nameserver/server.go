@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,15 +69,23 @@ func useSocket(ctx context.Context, addr caddy.NetworkAddress) (*socket, string,
 	return val.(*socket), key, nil
 }
 
-// holdsPort reports whether this process has a socket on the port already.
+// holdsPort reports whether this process has a socket already that an address
+// would be in the way of: on the same port, with the same address or with all.
 func holdsPort(addr caddy.NetworkAddress) bool {
 	held := false
 	sockets.Range(func(key, _ any) bool {
 		network, hostPort, _ := strings.Cut(key.(string), "/")
-		held = network == addr.Network && strings.HasSuffix(hostPort, fmt.Sprintf(":%d", addr.StartPort))
+		host, port, err := net.SplitHostPort(hostPort)
+		held = err == nil && strings.TrimRight(network, "46") == strings.TrimRight(addr.Network, "46") &&
+			port == strconv.Itoa(int(addr.StartPort)) && (host == addr.Host || isWildcard(host) || isWildcard(addr.Host))
 		return !held
 	})
 	return held
+}
+
+func isWildcard(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // probe fails if another program holds the address. Listening would not fail if
