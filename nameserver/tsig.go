@@ -7,7 +7,10 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"hash"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -56,6 +59,33 @@ func (k tsigKeys) Verify(msg []byte, t *dns.TSIG) error {
 		return dns.ErrSig
 	}
 	return nil
+}
+
+// fudge is how many seconds clocks may differ (RFC 8945, section 10).
+const fudge = 300
+
+// signatureSize is what the signature of the answer to a query takes.
+func signatureSize(t *dns.TSIG) int {
+	return dns.Len(&dns.TSIG{Hdr: t.Hdr, Algorithm: t.Algorithm}) + sha512.Size
+}
+
+// refuseSignature makes a reply tell what is wrong with the signature of the
+// query (RFC 8945, section 5.2). Only where that is the time can the reply be
+// signed.
+func refuseSignature(m *dns.Msg, t *dns.TSIG, status error, now time.Time) {
+	m.Rcode = dns.RcodeNotAuth
+	m.SetTsig(t.Hdr.Name, t.Algorithm, fudge, now.Unix())
+	reply := m.IsTsig()
+	switch {
+	case errors.Is(status, dns.ErrSecret), errors.Is(status, dns.ErrKeyAlg):
+		reply.Error = dns.RcodeBadKey
+	case errors.Is(status, dns.ErrTime):
+		reply.Error = dns.RcodeBadTime
+		reply.TimeSigned, reply.Fudge = t.TimeSigned, t.Fudge
+		reply.OtherLen, reply.OtherData = 6, fmt.Sprintf("%012x", now.Unix())
+	default:
+		reply.Error = dns.RcodeBadSig
+	}
 }
 
 func decodeSecret(s string) ([]byte, error) { return base64.StdEncoding.DecodeString(s) }
