@@ -132,6 +132,7 @@ func (s *socket) open(ctx context.Context) (*opened, error) {
 	o.server = &dns.Server{
 		Handler:           s,
 		TsigProvider:      s,
+		DecorateReader:    func(r dns.Reader) dns.Reader { return guard{r, s} },
 		UDPSize:           udpSize,
 		MaxTCPQueries:     -1,
 		NotifyStartedFunc: func() { close(started) },
