@@ -304,10 +304,14 @@ func (a *App) report(z *zoneInUse, err error) {
 	if err != nil {
 		msg = err.Error()
 	}
-	if msg != z.failed && msg != "" {
-		a.logger.Error("zone is not up to date; what was served before stays in use", zap.String("zone", z.name), zap.Error(err))
-	} else if msg != z.failed {
+	switch {
+	case msg == z.failed:
+	case msg == "":
 		a.logger.Info("zone is up to date again", zap.String("zone", z.name))
+	case z.served.Load() == nil:
+		a.logger.Error("zone cannot be served; its queries are answered with SERVFAIL", zap.String("zone", z.name), zap.Error(err))
+	default:
+		a.logger.Error("zone is not up to date; what was served before stays in use", zap.String("zone", z.name), zap.Error(err))
 	}
 	z.failed = msg
 }

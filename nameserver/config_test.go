@@ -47,6 +47,21 @@ func TestTransferToAddresses(t *testing.T) {
 	}
 }
 
+// Nothing of a record is left out in silence.
+func TestRecordData(t *testing.T) {
+	for data, want := range map[string]string{
+		`v=DMARC1; p=none`:   "put a text with a semicolon in quotes",
+		`"v=DMARC1; p=none"`: "",
+		`( "x"`:              "not the data of a record of type TXT",
+		`"x" )`:              "not the data of a record of type TXT",
+	} {
+		_, err := Record{"x", "TXT", data}.parse(newReplacer(), "example.test.", 300)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+}
+
 func TestKeysOfOneName(t *testing.T) {
 	a := &App{TSIGKeys: map[string]*TSIGKey{"k": {Secret: "YQ=="}, "K.": {Secret: "Yg=="}}}
 	if _, err := a.provisionKeys(newReplacer()); err == nil || !strings.Contains(err.Error(), "two keys of this name") {

@@ -178,6 +178,9 @@ func parseRecord(origin, name string, ttl uint32, typ, data string) (dns.RR, err
 	if rr == nil || ok && rr.Header().Rrtype != t {
 		return nil, errors.New("not a record")
 	}
+	if zp.Comment() != "" {
+		return nil, fmt.Errorf("what follows the semicolon is a comment (%s): put a text with a semicolon in quotes", zp.Comment())
+	}
 	rr.Header().Name = name
 	return normalized(rr)
 }
