@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -57,6 +57,7 @@ type App struct {
 	sockets []socketInUse
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+	stopped bool
 }
 
 // TSIGKey is a secret that is shared with another name server.
@@ -70,11 +71,15 @@ type TSIGKey struct {
 	Secret string `json:"secret,omitempty"`
 }
 
+// listenNetworks are the networks that a listen address may name.
+var listenNetworks = []string{"udp", "udp4", "udp6", "tcp", "tcp4", "tcp6", "fd", "fdgram"}
+
 type zoneInUse struct {
 	*zone
 	key    zoneKey
 	decl   *declaration
 	policy *transferPolicy
+	loaded chan struct{}
 	failed string // the last error, so that it is logged once
 }
 
@@ -87,7 +92,7 @@ const (
 	// pollInterval is how often zone files are looked at for changes.
 	pollInterval = 2 * time.Second
 
-	// storageTimeout bounds how long a round of that may take.
+	// storageTimeout bounds how long that may take.
 	storageTimeout = 30 * time.Second
 
 	// loadTimeout bounds how long Start waits for the zones.
@@ -151,7 +156,7 @@ func (a *App) provisionListen(repl *caddy.Replacer) error {
 		}
 		parsed, err := caddy.ParseNetworkAddressWithDefaults(addr, "", 53)
 		if err != nil {
-			return fmt.Errorf("listen address %q: %w: write an address and a port, like 127.0.0.1:5353 or [2001:db8::1]:53", addr, err)
+			return fmt.Errorf("listen address %q: %w: write an address and a port, like 127.0.0.1:1053 or [2001:db8::1]:53", addr, err)
 		}
 		networks := []string{parsed.Network}
 		switch {
@@ -159,9 +164,16 @@ func (a *App) provisionListen(repl *caddy.Replacer) error {
 			networks = []string{"udp", "tcp"}
 		case parsed.IsUnixNetwork():
 			return fmt.Errorf("listen address %q: DNS does not use unix sockets", addr)
+		case !slices.Contains(listenNetworks, parsed.Network):
+			return fmt.Errorf("listen address %q: DNS does not use the network %q: leave it out, or write one of %s",
+				addr, parsed.Network, strings.Join(listenNetworks, ", "))
 		}
-		if !parsed.IsFdNetwork() && parsed.PortRangeSize() != 1 {
+		switch {
+		case parsed.IsFdNetwork():
+		case parsed.PortRangeSize() != 1:
 			return fmt.Errorf("listen address %q: write one port, not a range", addr)
+		case parsed.StartPort == 0:
+			return fmt.Errorf("listen address %q: write a port that clients can know, like 53 or 1053", addr)
 		}
 		for _, network := range networks {
 			parsed.Network = network
@@ -207,7 +219,7 @@ func (a *App) provisionZone(repl *caddy.Replacer, name string, z *Zone) error {
 	}
 	live, key := useZone(a.storage, origin)
 	live.declare(decl)
-	a.inUse = append(a.inUse, &zoneInUse{zone: live, key: key, decl: decl, policy: policy})
+	a.inUse = append(a.inUse, &zoneInUse{zone: live, key: key, decl: decl, policy: policy, loaded: make(chan struct{})})
 	a.handler.zones[origin] = live
 	a.handler.transfers[origin] = policy
 	return nil
@@ -227,11 +239,13 @@ func (a *App) Start() error {
 	for _, z := range a.inUse {
 		z.activate(z.decl)
 	}
-	a.load(ctx)
+	for _, z := range a.inUse {
+		a.running.Go(func() { a.keep(ctx, z) })
+	}
+	a.awaitZones(ctx)
 	for _, s := range a.sockets {
 		s.push(a.handler)
 	}
-	a.running.Go(func() { a.keep(ctx) })
 	for _, z := range a.inUse {
 		if len(z.policy.notify) > 0 {
 			a.running.Go(func() { a.notify(ctx, z) })
@@ -241,32 +255,42 @@ func (a *App) Start() error {
 	return nil
 }
 
-// load reads the zones. One that cannot be read does not keep Caddy from
-// starting: its queries are answered with SERVFAIL, and it is tried again.
-func (a *App) load(ctx context.Context) {
+// awaitZones waits for the zones to be read, but not for ever. One that cannot
+// be read does not keep Caddy from starting: its queries are answered with
+// SERVFAIL, and it is tried again.
+func (a *App) awaitZones(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	for _, z := range a.inUse {
-		_, err := z.get(ctx, a.storage)
-		a.report(z, err)
+		select {
+		case <-z.loaded:
+		case <-ctx.Done():
+			a.logger.Error("the storage does not answer; starting without the zone for now", zap.String("zone", z.name))
+		}
 	}
 }
 
-// keep takes up what others write to the zone files, and writes what is not
-// there yet.
-func (a *App) keep(ctx context.Context) {
+// keep reads a zone, then takes up what others write to its file, and writes
+// what is not there yet.
+func (a *App) keep(ctx context.Context, z *zoneInUse) {
+	lctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	_, err := z.get(lctx, a.storage)
+	cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	a.report(z, err)
+	close(z.loaded)
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		for _, z := range a.inUse {
-			sctx, cancel := context.WithTimeout(ctx, storageTimeout)
-			err := z.sync(sctx, a.storage)
-			cancel()
-			if ctx.Err() != nil {
-				return
-			}
-			a.report(z, err)
+		sctx, cancel := context.WithTimeout(ctx, storageTimeout)
+		err := z.sync(sctx, a.storage)
+		cancel()
+		if ctx.Err() != nil {
+			return
 		}
+		a.report(z, err)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -280,41 +304,16 @@ func (a *App) report(z *zoneInUse, err error) {
 	if err != nil {
 		msg = err.Error()
 	}
-	if msg != z.failed && msg != "" {
-		a.logger.Error("zone is not up to date; what was served before stays in use", zap.String("zone", z.name), zap.Error(err))
-	} else if msg != z.failed {
+	switch {
+	case msg == z.failed:
+	case msg == "":
 		a.logger.Info("zone is up to date again", zap.String("zone", z.name))
+	case z.served.Load() == nil:
+		a.logger.Error("zone cannot be served; its queries are answered with SERVFAIL", zap.String("zone", z.name), zap.Error(err))
+	default:
+		a.logger.Error("zone is not up to date; what was served before stays in use", zap.String("zone", z.name), zap.Error(err))
 	}
 	z.failed = msg
-}
-
-// notify tells the secondaries of a zone about each of its changes.
-func (a *App) notify(ctx context.Context, z *zoneInUse) {
-	changes := z.watch()
-	defer z.unwatch(changes)
-	for {
-		if s := z.served.Load(); s != nil {
-			round, cancel := context.WithCancel(ctx)
-			var wg sync.WaitGroup
-			for _, secondary := range z.policy.notify {
-				wg.Go(func() { notify(round, z.name, s.soa.Serial, secondary, a.logger) })
-			}
-			select {
-			case <-changes:
-			case <-ctx.Done():
-			}
-			cancel()
-			wg.Wait()
-		} else {
-			select {
-			case <-changes:
-			case <-ctx.Done():
-			}
-		}
-		if ctx.Err() != nil {
-			return
-		}
-	}
 }
 
 // announce logs what is served, with a command to see it.
@@ -325,7 +324,7 @@ func (a *App) announce(z *zoneInUse) {
 		return
 	}
 	host := addr.Host
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	if isWildcard(host) {
 		host = "127.0.0.1"
 	}
 	name := strings.TrimSuffix(z.name, ".")
@@ -364,6 +363,10 @@ func (a *App) end() error {
 		err = errors.Join(err, derr)
 	}
 	a.sockets = nil
+	if a.stopped {
+		return err // what runs was waited for
+	}
+	a.stopped = true
 	ended := make(chan struct{})
 	go func() {
 		a.running.Wait()

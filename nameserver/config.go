@@ -133,10 +133,11 @@ func (z *Zone) declare(repl *caddy.Replacer, origin string) (*declaration, error
 		}
 		d.records = append(d.records, record{rr, fixed})
 	}
-	if _, err := d.apply(origin, nil); err != nil {
+	s, err := d.apply(origin, nil)
+	if err != nil {
 		return nil, err
 	}
-	return d, nil
+	return d, s.checkFile(s.format())
 }
 
 func (z *Zone) seconds() (uint32, error) {
@@ -313,6 +314,9 @@ func (z *Zone) transferPolicy(repl *caddy.Replacer, keys tsigKeys) (*transferPol
 		if addr, aerr := netip.ParseAddr(s); aerr == nil {
 			network, err = addr.Unmap().WithZone("").Prefix(addr.Unmap().BitLen())
 		}
+		if addr := network.Addr(); addr.Is4In6() && network.Bits() >= 96 {
+			network = netip.PrefixFrom(addr.Unmap(), network.Bits()-96) // clients are compared as IPv4
+		}
 		if err != nil {
 			return nil, fmt.Errorf("transfer_to %q: write an address, a CIDR range or key:<name>", s)
 		}
@@ -339,7 +343,7 @@ func secondaryAddress(s string) (string, error) {
 	if addr, err := netip.ParseAddrPort(s); err == nil && addr.Port() != 0 {
 		return addr.String(), nil
 	}
-	return "", fmt.Errorf("notify %q: write the address of a secondary name server, like 203.0.113.53 or [2001:db8::53]:5353", s)
+	return "", fmt.Errorf("notify %q: write the address of a secondary name server, like 203.0.113.53 or [2001:db8::53]:1053", s)
 }
 
 func (a *App) provisionKeys(repl *caddy.Replacer) (tsigKeys, error) {
@@ -348,6 +352,9 @@ func (a *App) provisionKeys(repl *caddy.Replacer) (tsigKeys, error) {
 		canonical := dns.CanonicalName(name)
 		if _, ok := dns.IsDomainName(canonical); !ok || k == nil {
 			return nil, fmt.Errorf("tsig_key %q: write a name, like `transfer-key`, and its secret", name)
+		}
+		if _, ok := keys[canonical]; ok {
+			return nil, fmt.Errorf("tsig_key %s: there are two keys of this name, which knows no upper and lower case: delete one", strings.TrimSuffix(canonical, "."))
 		}
 		algorithm := dns.HmacSHA256
 		if k.Algorithm != "" {

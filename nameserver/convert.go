@@ -98,6 +98,8 @@ func toLibdns(origin string, rr dns.RR) libdns.Record {
 		return libdns.TXT{Name: name, TTL: ttl, Text: txtText(rr)}
 	case *dns.CAA:
 		return libdns.CAA{Name: name, TTL: ttl, Flags: rr.Flag, Tag: rr.Tag, Value: unescapeText(rr.Value)}
+	case *dns.RFC3597:
+		return libdns.RR{Name: name, TTL: ttl, Type: typeName(h.Rrtype), Data: fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, rr.Rdata)}
 	}
 	data := strings.TrimPrefix(rr.String(), h.String())
 	generic := libdns.RR{Name: name, TTL: ttl, Type: typeName(h.Rrtype), Data: data}
@@ -161,6 +163,7 @@ func ownerName(origin, name string) (string, error) {
 	if canonical, _, err = dns.UnpackDomainName(buf[:n], 0); err != nil {
 		return "", err
 	}
+	canonical = dns.CanonicalName(canonical) // letters that were escaped are letters now
 	if !dns.IsSubDomain(origin, canonical) {
 		return "", fmt.Errorf("the name lies outside the zone")
 	}

@@ -13,9 +13,6 @@ import (
 // every path without fragments (DNS flag day 2020).
 const udpSize = 1232
 
-// tsigRoom is what is left free for the signature of an answer.
-const tsigRoom = 200
-
 // handler answers queries by one configuration.
 type handler struct {
 	zones     catalog
@@ -32,7 +29,10 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	if tsig := q.IsTsig(); tsig != nil && w.TsigStatus() != nil {
-		m.Rcode = dns.RcodeNotAuth
+		if !tcp && h.limit.check(client, h.now()) != send {
+			return
+		}
+		refuseSignature(m, tsig, w.TsigStatus(), h.now())
 		_ = w.WriteMsg(m)
 		return
 	}
@@ -128,21 +128,28 @@ func (h *handler) finish(m, q *dns.Msg, e edns, tcp bool) {
 	}
 	tsig := q.IsTsig()
 	if tsig != nil {
-		size -= tsigRoom
+		size -= signatureSize(tsig)
 	}
 	m.Truncate(size)
 	m.Compress = true
+	if m.Len() > size { // the library truncates to no less than 512 bytes
+		m.Truncated = true
+		m.Answer, m.Ns, m.Extra = nil, nil, nil
+		if e.reply != nil {
+			m.Extra = []dns.RR{e.reply}
+		}
+	}
 	if tsig != nil {
-		m.SetTsig(tsig.Hdr.Name, tsig.Algorithm, 300, h.now().Unix())
+		m.SetTsig(tsig.Hdr.Name, tsig.Algorithm, fudge, h.now().Unix())
 	}
 }
 
 func clientOf(addr net.Addr) (client netip.Addr, tcp bool) {
 	switch a := addr.(type) {
 	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap(), false
+		return a.AddrPort().Addr().Unmap().WithZone(""), false
 	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap(), true
+		return a.AddrPort().Addr().Unmap().WithZone(""), true
 	}
 	return netip.Addr{}, true
 }

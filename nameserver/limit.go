@@ -52,15 +52,14 @@ func (l *limiter) check(client netip.Addr, now time.Time) verdict {
 	if l == nil || client.IsLoopback() {
 		return send
 	}
-	bits := 56
-	if client.Is4() {
-		bits = 24
-	}
-	network, _ := client.WithZone("").Prefix(bits)
-	slot := &l.slots[maphash.Comparable(l.seed, network)%limiterSlots]
+	slot := &l.slots[maphash.Comparable(l.seed, networkOf(client))%limiterSlots]
 	at := now.UnixNano()
 	for {
-		old := slot.Load()
+		held := slot.Load()
+		old := held
+		if old > at+l.burst {
+			old = 0 // the clock was set back: nobody can owe more than the burst
+		}
 		next := max(old, at) + l.interval
 		if next-at > l.burst {
 			if l.slipped.Add(1)%slip == 0 {
@@ -68,8 +67,18 @@ func (l *limiter) check(client netip.Addr, now time.Time) verdict {
 			}
 			return drop
 		}
-		if slot.CompareAndSwap(old, next) {
+		if slot.CompareAndSwap(held, next) {
 			return send
 		}
 	}
+}
+
+// networkOf returns what is taken for one client's network: /24 or /56.
+func networkOf(client netip.Addr) netip.Prefix {
+	bits := 56
+	if client = client.Unmap(); client.Is4() {
+		bits = 24
+	}
+	network, _ := client.WithZone("").Prefix(bits)
+	return network
 }

@@ -2,6 +2,7 @@ package nameserver
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,22 @@ func (s *snapshot) format() []byte {
 	for _, r := range s.records {
 		writeRecord(&b, s.origin, r)
 	}
+	sum := sha256.Sum256(b.Bytes())
+	fmt.Fprintf(&b, "%s%x\n", checksumMark, sum[:8])
 	return b.Bytes()
+}
+
+// checksumMark begins the last line of a file that a Caddy wrote. Where the
+// checksum does not fit, the file was edited since.
+const checksumMark = "; as written by Caddy: "
+
+func hasChecksum(data []byte) bool {
+	i := bytes.LastIndex(data, []byte(checksumMark))
+	if i < 0 {
+		return false
+	}
+	sum := sha256.Sum256(data[:i])
+	return string(data[i:]) == fmt.Sprintf("%s%x\n", checksumMark, sum[:8])
 }
 
 func writeRecord(b *bytes.Buffer, origin string, r record) {
@@ -40,6 +56,9 @@ func writeRecord(b *bytes.Buffer, origin string, r record) {
 	} else {
 		owner = strings.TrimSuffix(owner, "."+origin)
 	}
+	if strings.HasPrefix(owner, "$") {
+		owner = `\` + owner // else it would be read as a directive
+	}
 	b.WriteString(owner)
 	b.WriteByte('\t')
 	b.WriteString(rest)
@@ -47,6 +66,31 @@ func writeRecord(b *bytes.Buffer, origin string, r record) {
 		b.WriteString(" ; " + c)
 	}
 	b.WriteByte('\n')
+}
+
+// checkFile shows that what is written of the zone will be read as this very
+// zone, so that no record that was accepted makes its file unreadable.
+func (s *snapshot) checkFile(data []byte) error {
+	again, err := parseZone(s.origin, "zone file", data)
+	if err == nil && again.same(s) && again.soa.Serial == s.soa.Serial {
+		return nil
+	}
+	for _, r := range s.records {
+		var line bytes.Buffer
+		writeRecord(&line, s.origin, r)
+		zp := dns.NewZoneParser(&line, s.origin, "")
+		rr, ok := zp.Next()
+		if ok {
+			rr, err = normalized(rr)
+		}
+		if !ok || err != nil || rr.String() != r.rr.String() || parseProvenance(zp.Comment(), rr) != r.from {
+			return &recordError{r.rr, "the record cannot be written to a zone file so that it is read as the same"}
+		}
+	}
+	if err == nil {
+		err = errors.New("it is read as another one")
+	}
+	return fmt.Errorf("zone %s cannot be written to a file: %w", s.origin, err)
 }
 
 // parseZone reads a master file. Errors name the file and the line.
@@ -135,14 +179,52 @@ func parseRecord(origin, name string, ttl uint32, typ, data string) (dns.RR, err
 	if rr == nil || ok && rr.Header().Rrtype != t {
 		return nil, errors.New("not a record")
 	}
+	if zp.Comment() != "" {
+		return nil, fmt.Errorf("what follows the semicolon is a comment (%s): put a text with a semicolon in quotes", zp.Comment())
+	}
 	rr.Header().Name = name
 	return normalized(rr)
 }
 
 // normalized brings names and escapes to the form that names have when they
-// come in a query, and shows that the record can be sent. Owner names become
-// lower case.
+// come in a query, and shows that the record can be sent, and be written so
+// that it is read as the same. Owner names become lower case. Where the library
+// does not read its own text, the record gets the form for unknown types (RFC
+// 3597).
 func normalized(rr dns.RR) (dns.RR, error) {
+	out, err := repacked(rr)
+	if err != nil {
+		return nil, err
+	}
+	switch out.(type) {
+	case *dns.A, *dns.AAAA, *dns.RFC3597:
+		return out, nil
+	case *dns.NULL: // the library writes it as a comment
+	default:
+		_, rest, _ := strings.Cut(out.String(), "\t")
+		parsed, err := dns.NewRR(".\t" + rest)
+		if err != nil || parsed == nil {
+			return nil, &recordError{out, "the data is incomplete or malformed"}
+		}
+		parsed.Header().Name = out.Header().Name
+		if again, err := repacked(parsed); err == nil && again.String() == out.String() {
+			return out, nil
+		}
+	}
+	switch out.(type) {
+	case *dns.NS, *dns.CNAME, *dns.SOA, *dns.TXT:
+		return nil, &recordError{out, "the data is malformed"}
+	}
+	generic := new(dns.RFC3597)
+	if err := generic.ToRFC3597(out); err != nil {
+		return nil, err
+	}
+	generic.Hdr.Rdlength = 0
+	return generic, nil
+}
+
+// repacked returns the record as it comes out of a message.
+func repacked(rr dns.RR) (dns.RR, error) {
 	h := rr.Header()
 	h.Name = dns.CanonicalName(h.Name)
 	if blank, ok := dns.TypeToRR[h.Rrtype]; ok {
@@ -162,7 +244,9 @@ func normalized(rr dns.RR) (dns.RR, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Header().Rdlength = 0
+	h = out.Header()
+	h.Rdlength = 0
+	h.Name = dns.CanonicalName(h.Name) // letters that were escaped are letters now
 	switch rr := out.(type) {
 	case *dns.NS:
 		rr.Ns = dns.CanonicalName(rr.Ns)

@@ -177,7 +177,7 @@ func TestListenErrorsTeach(t *testing.T) {
 		want []string
 	}{
 		{53, syscall.EADDRINUSE, []string{"udp 127.0.0.1:53", "systemd-resolved", "resolvectl", "DNSStubListener=no", "nameserver 203.0.113.1:53"}},
-		{5353, syscall.EADDRINUSE, []string{"ss -lnptu sport = :5353", "another port"}},
+		{1053, syscall.EADDRINUSE, []string{"ss -lnptu sport = :1053", "another port"}},
 		{53, syscall.EACCES, []string{"CAP_NET_BIND_SERVICE"}},
 		{53, syscall.EADDRNOTAVAIL, []string{"no interface of this machine has this address"}},
 	} {
@@ -186,6 +186,34 @@ func TestListenErrorsTeach(t *testing.T) {
 		for _, want := range tc.want {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%q is not in %v", want, err)
+			}
+		}
+	}
+}
+
+// A socket that dies, as with the interface it was on, is opened again.
+func TestSocketThatDies(t *testing.T) {
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	load(t, configFor(t, t.TempDir(), &App{Listen: []string{server}, Zones: map[string]*Zone{"example.test": {}}}))
+	sockets.Range(func(_, val any) bool {
+		s := val.(*socket)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.server.PacketConn != nil {
+			_ = s.server.PacketConn.Close()
+		} else {
+			_ = s.conns.Listener.Close()
+		}
+		return true
+	})
+	for _, network := range []string{"udp", "tcp"} {
+		for deadline := time.Now().Add(reopenPause + 4*time.Second); ; time.Sleep(50 * time.Millisecond) {
+			r, _, err := (&dns.Client{Net: network, Timeout: time.Second}).Exchange(new(dns.Msg).SetQuestion("example.test.", dns.TypeSOA), server)
+			if err == nil && len(r.Answer) == 1 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %v", network, err)
 			}
 		}
 	}

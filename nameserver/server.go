@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,28 +19,40 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
-	"golang.org/x/net/netutil"
 )
 
 // sockets is the open sockets, by network and address. They outlive
 // configurations, so that a reload loses no packet.
 var sockets = caddy.NewUsagePool()
 
-// maxConns bounds the TCP connections of one socket, so that they take no file
-// descriptors from the web server (RFC 7766, section 6.2.2).
-const maxConns = 1000
-
 // shutdownTimeout bounds how long queries under way are waited for.
 const shutdownTimeout = 2 * time.Second
 
+// A socket that ended is opened again after a pause, which doubles each time
+// that fails.
+const (
+	reopenPause    = time.Second
+	maxReopenPause = time.Minute
+)
+
 // socket serves one address with the handler that was put on it last.
 type socket struct {
-	server  *dns.Server
-	outer   func() error // closes what Caddy counts as its listener
+	addr    caddy.NetworkAddress
 	current atomic.Pointer[handler]
+	closed  chan struct{}
+	running sync.WaitGroup
 
 	mu       sync.Mutex
 	handlers []*handler
+	*opened  // what serves now
+}
+
+// opened is a socket of the operating system, and what serves it.
+type opened struct {
+	server *dns.Server
+	conns  *connListener // nil for UDP
+	outer  func() error  // closes what Caddy counts as its listener
+	ended  chan error
 }
 
 func useSocket(ctx context.Context, addr caddy.NetworkAddress) (*socket, string, error) {
@@ -56,15 +69,23 @@ func useSocket(ctx context.Context, addr caddy.NetworkAddress) (*socket, string,
 	return val.(*socket), key, nil
 }
 
-// holdsPort reports whether this process has a socket on the port already.
+// holdsPort reports whether this process has a socket already that an address
+// would be in the way of: on the same port, with the same address or with all.
 func holdsPort(addr caddy.NetworkAddress) bool {
 	held := false
 	sockets.Range(func(key, _ any) bool {
 		network, hostPort, _ := strings.Cut(key.(string), "/")
-		held = network == addr.Network && strings.HasSuffix(hostPort, fmt.Sprintf(":%d", addr.StartPort))
+		host, port, err := net.SplitHostPort(hostPort)
+		held = err == nil && strings.TrimRight(network, "46") == strings.TrimRight(addr.Network, "46") &&
+			port == strconv.Itoa(int(addr.StartPort)) && (host == addr.Host || isWildcard(host) || isWildcard(addr.Host))
 		return !held
 	})
 	return held
+}
+
+func isWildcard(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // probe fails if another program holds the address. Listening would not fail if
@@ -91,41 +112,86 @@ func probe(ctx context.Context, addr caddy.NetworkAddress) error {
 }
 
 func listen(ctx context.Context, addr caddy.NetworkAddress) (*socket, error) {
-	ln, err := addr.Listen(ctx, 0, net.ListenConfig{})
+	s := &socket{addr: addr, closed: make(chan struct{})}
+	o, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := new(socket)
-	s.server = &dns.Server{
-		Handler:       s,
-		TsigProvider:  s,
-		UDPSize:       udpSize,
-		MaxTCPQueries: -1,
+	s.opened = o
+	s.running.Go(func() { s.keepOpen(o) })
+	return s, nil
+}
+
+func (s *socket) open(ctx context.Context) (*opened, error) {
+	ln, err := s.addr.Listen(ctx, 0, net.ListenConfig{})
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{ended: make(chan error, 1)}
+	started := make(chan struct{})
+	o.server = &dns.Server{
+		Handler:           s,
+		TsigProvider:      s,
+		DecorateReader:    func(r dns.Reader) dns.Reader { return guard{r, s} },
+		UDPSize:           udpSize,
+		MaxTCPQueries:     -1,
+		NotifyStartedFunc: func() { close(started) },
 	}
 	switch ln := ln.(type) {
 	case net.Listener:
-		s.server.Listener, s.outer = netutil.LimitListener(ln, maxConns), ln.Close
+		o.conns = newConnListener(ln)
+		o.server.Listener, o.outer = o.conns, sync.OnceValue(ln.Close)
 	case net.PacketConn:
-		s.server.PacketConn, s.outer = unwrap(ln), ln.Close
+		o.server.PacketConn, o.outer = unwrap(ln), sync.OnceValue(ln.Close)
 	default:
-		return nil, fmt.Errorf("%s: not a socket that DNS can use: %T", addr, ln)
+		return nil, fmt.Errorf("%s: not a socket that DNS can use: %T", s.addr, ln)
 	}
-	started := make(chan struct{})
-	s.server.NotifyStartedFunc = func() { close(started) }
-	failed := make(chan error, 1)
-	go func() {
-		err := s.server.ActivateAndServe()
-		if err != nil {
-			caddy.Log().Named("nameserver").Error("socket ended", zap.Stringer("address", addr), zap.Error(err))
-		}
-		failed <- err
-	}()
+	go func() { o.ended <- o.server.ActivateAndServe() }()
 	select {
 	case <-started:
-		return s, nil
-	case err := <-failed:
-		_ = s.outer()
+		return o, nil
+	case err := <-o.ended:
+		_ = o.outer()
 		return nil, err
+	}
+}
+
+// keepOpen opens the socket again where it ends before its time.
+func (s *socket) keepOpen(o *opened) {
+	logger := caddy.Log().Named("nameserver").With(zap.Stringer("address", s.addr))
+	for {
+		select {
+		case <-s.closed:
+			return
+		case err := <-o.ended:
+			select {
+			case <-s.closed:
+				return
+			default:
+			}
+			logger.Error("socket ended; opening it again", zap.Error(err))
+			_ = o.outer()
+			if o.conns != nil {
+				o.conns.closeAll()
+			}
+		}
+		for pause := reopenPause; ; pause = min(2*pause, maxReopenPause) {
+			select {
+			case <-s.closed:
+				return
+			case <-time.After(pause):
+			}
+			reopened, err := s.open(context.Background())
+			if err == nil {
+				o = reopened
+				break
+			}
+			logger.Error("opening the socket again", zap.Error(err))
+		}
+		s.mu.Lock()
+		s.opened = o
+		s.mu.Unlock()
+		logger.Info("socket serves again")
 	}
 }
 
@@ -196,10 +262,16 @@ func (s *socket) tsigKeys() tsigKeys {
 
 // Destruct closes the socket when no configuration uses it any longer.
 func (s *socket) Destruct() error {
+	close(s.closed)
+	s.running.Wait()
+	o := s.opened
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	err := s.server.ShutdownContext(ctx)
-	_ = s.outer() // already closed, but now Caddy knows it too
+	err := o.server.ShutdownContext(ctx)
+	if o.conns != nil {
+		o.conns.closeAll()
+	}
+	_ = o.outer() // already closed, but now Caddy knows it too
 	return err
 }
 

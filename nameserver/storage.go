@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -27,6 +28,16 @@ const storagePrefix = "nameserver"
 // only, and clocks differ.
 const settled = 10 * time.Second
 
+const (
+	// quiet is how long a file that another program wrote must stay as it is
+	// before it is taken up: many editors write in place, and what they have
+	// written of a file may be a zone file too.
+	quiet = time.Second
+
+	// quietTimeout bounds how long that is waited for.
+	quietTimeout = 5 * time.Second
+)
+
 // errNoZone tells a caller that there is no such zone.
 var errNoZone = errors.New("no such zone")
 
@@ -42,23 +53,19 @@ type zone struct {
 	turn chan struct{} // holds a token while somebody reads or writes the file
 
 	// The following belong to who holds the turn.
-	seen     [sha256.Size]byte // of the file's content
-	modified time.Time
-	size     int64
-	unsaved  bool         // what is served is not yet in the file
-	wanted   *declaration // is in what is served
-	applied  *declaration // is in the file
+	seen         [sha256.Size]byte // of the file's content that is served
+	pending      [sha256.Size]byte // of content that may not be whole yet
+	pendingSince time.Time
+	modified     time.Time
+	size         int64
+	unsaved      bool         // what is served is not yet in the file
+	wanted       *declaration // is in what is served
+	applied      *declaration // is in the file
 
 	mu       sync.Mutex
 	declared []*declaration
 	watchers []chan struct{}
-}
-
-// declaration is what a configuration says of a zone.
-type declaration struct {
-	soa     dns.SOA
-	records []record
-	active  bool
+	told     map[string]uint32 // the serial that each secondary was told of
 }
 
 type zoneKey struct{ storage, name string }
@@ -69,7 +76,9 @@ func useZone(storage certmagic.Storage, name string) (*zone, zoneKey) {
 	return val.(*zone), key
 }
 
-func newZone(name string) *zone { return &zone{name: name, turn: make(chan struct{}, 1)} }
+func newZone(name string) *zone {
+	return &zone{name: name, turn: make(chan struct{}, 1), told: make(map[string]uint32)}
+}
 
 // storageID tells storages apart. Each configuration makes its own instance of
 // one and the same storage, so the instance cannot be the identity.
@@ -85,41 +94,6 @@ func storageID(storage certmagic.Storage) string {
 
 func (z *zone) key() string {
 	return storagePrefix + "/" + certmagic.StorageKeys.Safe(strings.TrimSuffix(z.name, ".")) + ".zone"
-}
-
-// declare adds a declaration, which rules once it is active, or while there is
-// no active one. The last one rules.
-func (z *zone) declare(d *declaration) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.declared = append(z.declared, d)
-}
-
-func (z *zone) activate(d *declaration) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	d.active = true
-}
-
-// withdraw takes a declaration back, so that the one before it rules again.
-func (z *zone) withdraw(d *declaration) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.declared = slices.DeleteFunc(z.declared, func(o *declaration) bool { return o == d })
-}
-
-func (z *zone) declaration() *declaration {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	for _, d := range slices.Backward(z.declared) {
-		if d.active {
-			return d
-		}
-	}
-	if n := len(z.declared); n > 0 {
-		return z.declared[n-1]
-	}
-	return nil
 }
 
 // watch returns a channel that gets a value after changes of the zone.
@@ -198,9 +172,31 @@ func (z *zone) update(ctx context.Context, storage certmagic.Storage, edit func(
 	return z.locked(ctx, storage, edit)
 }
 
+// lockPatience is how long a lock is waited for. A write holds it for moments,
+// and that of a process that died is stale after 10 seconds.
+const lockPatience = 15 * time.Second
+
+// lock takes the storage's lock. One that is held for far longer than any
+// write takes is broken: certmagic's file storage keeps a lock file fresh for
+// as long as it is there, also when by now it is that of a process which died
+// with it, and would wait for itself for ever.
+func (z *zone) lock(ctx context.Context, storage certmagic.Storage) error {
+	patient, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	err := storage.Lock(patient, z.key())
+	if err == nil || ctx.Err() != nil || patient.Err() == nil {
+		return err
+	}
+	caddy.Log().Named("nameserver").Warn("taking a lock that is held for too long", zap.String("zone", z.name), zap.Duration("waited", lockPatience))
+	if err := storage.Unlock(ctx, z.key()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return storage.Lock(ctx, z.key())
+}
+
 // locked reads, edits and writes the file under the storage's lock.
 func (z *zone) locked(ctx context.Context, storage certmagic.Storage, edit func(*snapshot) ([]record, error)) (err error) {
-	if err := storage.Lock(ctx, z.key()); err != nil {
+	if err := z.lock(ctx, storage); err != nil {
 		return fmt.Errorf("locking zone %s: %w", z.name, err)
 	}
 	defer func() {
@@ -232,8 +228,10 @@ func (z *zone) locked(ctx context.Context, storage certmagic.Storage, edit func(
 		return err
 	}
 	data := s.format()
+	if err := s.checkFile(data); err != nil {
+		return err
+	}
 	if err := storage.Store(ctx, z.key(), data); err != nil {
-		z.seen = [sha256.Size]byte{} // nobody knows what the file holds now
 		return fmt.Errorf("storing zone %s: %w", z.name, err)
 	}
 	z.seen, z.unsaved, z.applied = sha256.Sum256(data), false, z.wanted
@@ -250,11 +248,44 @@ func (z *zone) mayHaveChanged(ctx context.Context, storage certmagic.Storage) bo
 		!info.Modified.Equal(z.modified) || info.Size != z.size || time.Since(info.Modified) < settled
 }
 
+// load returns the content of the file, once nobody is in the middle of writing
+// it. What a Caddy wrote is known to be whole.
+func (z *zone) load(ctx context.Context, storage certmagic.Storage) (info certmagic.KeyInfo, data []byte, err error) {
+	for began := time.Now(); ; {
+		info, _ = storage.Stat(ctx, z.key())
+		data, err = storage.Load(ctx, z.key())
+		if err != nil {
+			return info, nil, err
+		}
+		sum := sha256.Sum256(data)
+		if sum == z.seen || hasChecksum(data) {
+			return info, data, nil
+		}
+		if sum != z.pending {
+			z.pending, z.pendingSince = sum, time.Now()
+		}
+		switch {
+		case time.Since(z.pendingSince) >= quiet, !info.Modified.IsZero() && time.Since(info.Modified) >= quiet:
+			if !bytes.HasSuffix(data, []byte("\n")) {
+				return info, nil, fmt.Errorf("%s: line %d: the last line does not end, so the file may not be whole: end it with a newline",
+					z.key(), bytes.Count(data, []byte("\n"))+1)
+			}
+			return info, data, nil
+		case time.Since(began) >= quietTimeout:
+			return info, nil, fmt.Errorf("%s: somebody is still writing it", z.key())
+		}
+		select {
+		case <-time.After(quiet / 4):
+		case <-ctx.Done():
+			return info, nil, ctx.Err()
+		}
+	}
+}
+
 // read brings what is served up to date with the file and the configuration.
 // On an error, what was served stays.
 func (z *zone) read(ctx context.Context, storage certmagic.Storage) error {
-	info, _ := storage.Stat(ctx, z.key())
-	data, err := storage.Load(ctx, z.key())
+	info, data, err := z.load(ctx, storage)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return fmt.Errorf("loading zone %s: %w", z.name, err)
@@ -265,7 +296,7 @@ func (z *zone) read(ctx context.Context, storage certmagic.Storage) error {
 		return fmt.Errorf("%w %s: add `zone %[2]s` to the nameserver option", errNoZone, strings.TrimSuffix(z.name, "."))
 	}
 	sum := sha256.Sum256(data)
-	s := old
+	s, byHand := old, false
 	switch {
 	case missing:
 		z.unsaved = true
@@ -273,7 +304,7 @@ func (z *zone) read(ctx context.Context, storage certmagic.Storage) error {
 		if s, err = parseZone(z.name, z.key(), data); err != nil {
 			return fmt.Errorf("refusing zone file: %w", err)
 		}
-		z.unsaved = false
+		z.unsaved, byHand = false, !hasChecksum(data)
 	}
 	if old != nil && s != old {
 		// Others were here. Whoever has fetched the zone from us must see a later serial.
@@ -281,17 +312,27 @@ func (z *zone) read(ctx context.Context, storage certmagic.Storage) error {
 		case s.same(old) && s.soa.Serial == old.soa.Serial:
 			s = old
 		case !serialLess(old.soa.Serial, s.soa.Serial):
+			if old.soa.Serial != s.soa.Serial {
+				caddy.Log().Named("nameserver").Warn("the zone file has an older serial than what is served; taking it up with a new one",
+					zap.String("zone", z.name), zap.Uint32("file", s.soa.Serial), zap.Uint32("served", old.soa.Serial))
+			}
 			s = s.withSerial(nextSerial(old.soa.Serial, time.Now().Unix()))
 			z.unsaved = true
 		}
 	}
-	if decl != nil && (decl != z.applied || decl != z.wanted) {
-		applied, err := decl.apply(z.name, s)
+	if decl != nil {
+		declared, err := s, error(nil)
+		switch {
+		case decl != z.applied || decl != z.wanted:
+			declared, err = decl.apply(z.name, s)
+		case byHand:
+			declared, err = decl.restore(z.name, s)
+		}
 		if err != nil {
 			return err
 		}
-		if applied != s {
-			s, z.unsaved = applied, true
+		if declared != s {
+			s, z.unsaved = declared, true
 		}
 	}
 	z.seen, z.modified, z.size, z.wanted = sum, info.Modified, info.Size, decl
@@ -302,82 +343,6 @@ func (z *zone) read(ctx context.Context, storage certmagic.Storage) error {
 		z.serve(s)
 	}
 	return nil
-}
-
-// apply returns the zone with what the configuration says of it now, in place
-// of what it said before. Where records that were set cannot stand beside
-// those of the configuration, they give way.
-func (d *declaration) apply(origin string, s *snapshot) (*snapshot, error) {
-	soa := d.soa
-	records := slices.Clone(d.records)
-	now := time.Now().Unix()
-	if s == nil {
-		soa.Serial = nextSerial(uint32(now)-1, now)
-		return buildZone(origin, &soa, records)
-	}
-	soa.Serial = s.soa.Serial
-	if soa.String() == s.soa.String() && d.isIn(s) {
-		return s, nil
-	}
-	alias, other := d.owners()
-	for _, r := range s.records {
-		name := r.rr.Header().Name
-		_, isAlias := r.rr.(*dns.CNAME)
-		switch {
-		case r.from != dynamic:
-		case alias[name] || isAlias && other[name]:
-			caddy.Log().Named("nameserver").Warn("dropping a record that cannot stand beside one of the configuration",
-				zap.String("zone", origin), zap.Stringer("record", r.rr))
-		default:
-			records = append(records, r)
-		}
-	}
-	applied, err := buildZone(origin, &soa, records)
-	if err != nil {
-		return nil, fmt.Errorf("zone %s: the configuration does not fit the records that were set: %w", origin, err)
-	}
-	if applied.same(s) {
-		return s, nil
-	}
-	return applied.withSerial(nextSerial(s.soa.Serial, now)), nil
-}
-
-// isIn reports whether the zone has all records of the configuration, and no
-// others that came from one.
-func (d *declaration) isIn(s *snapshot) bool {
-	said := make(map[string]provenance, len(d.records))
-	for _, r := range d.records {
-		said[r.rr.String()] = r.from
-	}
-	found := 0
-	for _, r := range s.records {
-		if r.from != fixed && r.from != following {
-			continue
-		}
-		if from, ok := said[r.rr.String()]; !ok || from != r.from {
-			return false
-		}
-		found++
-	}
-	return found == len(said)
-}
-
-// owners returns the names that the configuration makes aliases, and those at
-// which it allows none.
-func (d *declaration) owners() (alias, other map[string]bool) {
-	alias, other = make(map[string]bool), make(map[string]bool)
-	for _, r := range d.records {
-		name := r.rr.Header().Name
-		switch rr := r.rr.(type) {
-		case *dns.CNAME:
-			alias[name] = true
-		case *dns.NS:
-			other[rr.Ns] = true
-		default:
-			other[name] = true
-		}
-	}
-	return alias, other
 }
 
 // storedZones lists the zones that have a file.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -50,6 +51,18 @@ func (z *testZone) add(t testing.TB, name, ip string) {
 		return append(slices.Clone(s.records), record{rr: rr}), err
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeSettled writes a file as if by hand, a while ago.
+func writeSettled(t testing.TB, file, data string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ago := time.Now().Add(-2 * quiet)
+	if err := os.Chtimes(file, ago, ago); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -123,9 +136,7 @@ func TestEditByHand(t *testing.T) {
 		if edited == string(b) {
 			t.Fatalf("%q is not in %s", old, b)
 		}
-		if err := os.WriteFile(z.file, []byte(edited), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeSettled(t, z.file, edited)
 	}
 
 	edit("192.0.2.1", "192.0.2.2")
@@ -338,3 +349,36 @@ func TestUpdateHonoursItsContext(t *testing.T) {
 		t.Errorf("took %s", d)
 	}
 }
+
+// TestBrokenLockIsTaken: the lock of a process that died can be kept fresh for
+// ever by one that lives, which then must not wait for it.
+func TestBrokenLockIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &brokenLock{held: true}
+		z := newZone("example.test.")
+		began := time.Now()
+		if err := z.lock(t.Context(), storage); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != lockPatience {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+// brokenLock is a storage whose lock is held until somebody breaks it.
+type brokenLock struct {
+	certmagic.Storage
+	held bool
+}
+
+func (b *brokenLock) Lock(ctx context.Context, _ string) error {
+	if b.held {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	b.held = true
+	return nil
+}
+
+func (b *brokenLock) Unlock(context.Context, string) error { b.held = false; return nil }

@@ -1,17 +1,8 @@
 package nameserver
 
 import (
-	"context"
-	"crypto/hmac"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/base64"
-	"encoding/hex"
-	"hash"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
@@ -113,89 +104,3 @@ func (s *snapshot) envelopes(to chan<- *dns.Envelope, done <-chan struct{}) {
 	batch = append(batch, s.soa)
 	flush()
 }
-
-const (
-	notifyTries   = 5
-	notifyTimeout = 2 * time.Second
-)
-
-// notify tells a secondary that the zone has changed (RFC 1996) until it
-// answers, the tries are used up or the context ends.
-func notify(ctx context.Context, zone string, serial uint32, secondary string, logger *zap.Logger) {
-	m := new(dns.Msg)
-	m.SetNotify(zone)
-	m.Answer = nil
-	client := &dns.Client{Timeout: notifyTimeout}
-	pause := notifyTimeout
-	for try := 1; ; try++ {
-		r, _, err := client.ExchangeContext(ctx, m, secondary)
-		logger := logger.With(zap.String("zone", zone), zap.Uint32("serial", serial), zap.String("secondary", secondary))
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err == nil && r.Rcode != dns.RcodeSuccess:
-			logger.Warn("secondary refused notification", zap.String("rcode", dns.RcodeToString[r.Rcode]))
-			return
-		case err == nil:
-			logger.Debug("notified secondary")
-			return
-		case try == notifyTries:
-			logger.Warn("secondary does not answer notifications", zap.Error(err))
-			return
-		}
-		select {
-		case <-time.After(pause):
-			pause *= 2
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// tsigKeys verifies and signs messages (RFC 8945) with keys by canonical name.
-type tsigKeys map[string]tsigKey
-
-type tsigKey struct {
-	algorithm string
-	secret    []byte
-}
-
-var tsigHashes = map[string]func() hash.Hash{
-	dns.HmacSHA1:   sha1.New,
-	dns.HmacSHA224: sha256.New224,
-	dns.HmacSHA256: sha256.New,
-	dns.HmacSHA384: sha512.New384,
-	dns.HmacSHA512: sha512.New,
-}
-
-// Generate returns the signature of a message.
-func (k tsigKeys) Generate(msg []byte, t *dns.TSIG) ([]byte, error) {
-	key, ok := k[dns.CanonicalName(t.Hdr.Name)]
-	if !ok {
-		return nil, dns.ErrSecret
-	}
-	if dns.CanonicalName(t.Algorithm) != key.algorithm {
-		return nil, dns.ErrKeyAlg
-	}
-	mac := hmac.New(tsigHashes[key.algorithm], key.secret)
-	mac.Write(msg)
-	return mac.Sum(nil), nil
-}
-
-// Verify checks the signature of a message.
-func (k tsigKeys) Verify(msg []byte, t *dns.TSIG) error {
-	want, err := k.Generate(msg, t)
-	if err != nil {
-		return err
-	}
-	got, err := hex.DecodeString(t.MAC)
-	if err != nil {
-		return err
-	}
-	if !hmac.Equal(got, want) {
-		return dns.ErrSig
-	}
-	return nil
-}
-
-func decodeSecret(s string) ([]byte, error) { return base64.StdEncoding.DecodeString(s) }

@@ -2,8 +2,10 @@ package nameserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +100,77 @@ func TestSignedQueries(t *testing.T) {
 			if r == nil || r.Rcode != want || want == dns.RcodeSuccess && (err != nil || r.IsTsig() == nil || len(r.Answer) != 1) {
 				t.Errorf("%s: %v %v", network, r, err)
 			}
+		}
+	}
+}
+
+// A refused signature is refused with the reason (RFC 8945, section 5.2).
+func TestRefusedSignatures(t *testing.T) {
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	load(t, configFor(t, t.TempDir(), &App{
+		Listen:   []string{server},
+		TSIGKeys: map[string]*TSIGKey{"transfer": {Secret: transferSecret}},
+		Zones:    map[string]*Zone{"example.test": {}},
+	}))
+	now := time.Now().Unix()
+	for _, tc := range []struct {
+		what, key, algorithm, secret string
+		signed                       int64
+		want                         uint16
+		isSigned                     bool
+	}{
+		{"unknown key", "unknown.", dns.HmacSHA256, transferSecret, now, dns.RcodeBadKey, false},
+		{"another algorithm", "transfer.", dns.HmacSHA512, transferSecret, now, dns.RcodeBadKey, false},
+		{"wrong secret", "transfer.", dns.HmacSHA256, "d3Jvbmc=", now, dns.RcodeBadSig, false},
+		{"long ago", "transfer.", dns.HmacSHA256, transferSecret, now - 4000, dns.RcodeBadTime, true},
+	} {
+		m := new(dns.Msg).SetQuestion("example.test.", dns.TypeSOA)
+		m.SetTsig(tc.key, tc.algorithm, 300, tc.signed)
+		client := &dns.Client{Net: "tcp", TsigSecret: map[string]string{tc.key: tc.secret}}
+		r, _, err := client.Exchange(m, server)
+		if r == nil || r.Rcode != dns.RcodeNotAuth || r.IsTsig() == nil || len(r.Answer) > 0 {
+			t.Errorf("%s: %v %v", tc.what, r, err)
+			continue
+		}
+		tsig := r.IsTsig()
+		if tsig.Error != tc.want || (tsig.MACSize > 0) != tc.isSigned {
+			t.Errorf("%s: %v", tc.what, tsig)
+		}
+		if tc.want == dns.RcodeBadTime {
+			at, perr := strconv.ParseInt(tsig.OtherData, 16, 64)
+			if perr != nil || at < now || at > now+60 || tsig.TimeSigned != uint64(tc.signed) || !errors.Is(err, dns.ErrAuth) {
+				t.Errorf("%s: %v, %v", tc.what, tsig, err)
+			}
+		}
+	}
+}
+
+// A signed answer fits what the client takes, however long the key's name.
+func TestRoomForTheSignature(t *testing.T) {
+	key := strings.Repeat(strings.Repeat("k", 60)+".", 4)
+	var records []Record
+	for i := range 20 {
+		records = append(records, Record{"big", "TXT", fmt.Sprintf(`"%d%s"`, i, strings.Repeat("x", 10))})
+	}
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	load(t, configFor(t, t.TempDir(), &App{
+		Listen:   []string{server},
+		TSIGKeys: map[string]*TSIGKey{key: {Secret: transferSecret, Algorithm: "hmac-sha512"}},
+		Zones:    map[string]*Zone{"example.test": {Records: records}},
+	}))
+	for _, size := range []uint16{0, 512, 800, udpSize} {
+		m := new(dns.Msg).SetQuestion("big.example.test.", dns.TypeTXT)
+		if size > 0 {
+			m.SetEdns0(size, false)
+		}
+		m.SetTsig(key, dns.HmacSHA512, 300, time.Now().Unix())
+		client := &dns.Client{UDPSize: 4096, TsigSecret: map[string]string{key: transferSecret}}
+		r, _, err := client.Exchange(m, server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wire, err := r.Pack(); err != nil || len(wire) > int(max(size, dns.MinMsgSize)) {
+			t.Errorf("%d bytes to one who takes %d (%v)", len(wire), size, err)
 		}
 	}
 }
