@@ -133,10 +133,12 @@ func (c *console) showStatus(s *Status) (int, error) {
 		return exitUnknown, err
 	}
 	switch {
+	case s.InSync != nil && !*s.InSync:
+		return exitNotInSync, nil
+	case s.unchecked():
+		return exitUnknown, errors.New("the check was not done in time")
 	case s.InSync == nil:
 		return exitUnknown, errors.New("cannot tell whether all records are in sync")
-	case !*s.InSync:
-		return exitNotInSync, nil
 	}
 	return exitInSync, nil
 }

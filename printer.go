@@ -29,18 +29,18 @@ const columns = 20
 
 func (p *printer) status(s *Status) {
 	summary, color := "Cannot tell whether all is in sync.", yellow
-	if s.InSync != nil {
+	switch {
+	case s.InSync != nil && !*s.InSync:
 		summary, color = "Not in sync.", red
-		if *s.InSync {
-			summary, color = "In sync.", green
-		}
+	case s.InSync != nil && !s.unchecked():
+		summary, color = "In sync.", green
 	}
 	next := ""
 	if !s.NextCheck.IsZero() {
 		next = " Next check of the addresses " + in(s.NextCheck.Sub(s.Time)) + "."
 	}
-	if s.CheckDone != nil && !*s.CheckDone {
-		next += " The check is not done yet."
+	if s.unchecked() {
+		next = " The check was not done in time." + next
 	}
 	p.line(0, p.paint(color, summary)+next)
 	for _, g := range s.Groups {

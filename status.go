@@ -155,6 +155,10 @@ type HealthReason struct {
 	Reason     string    `json:"reason"`
 }
 
+// unchecked reports whether a check was asked for and not done in time, so
+// that the status may be as old as the check before.
+func (s *Status) unchecked() bool { return s.CheckDone != nil && !*s.CheckDone }
+
 // health judges the zones.
 func (s *Status) health() Health {
 	h := Health{Healthy: true, Reasons: []HealthReason{}}
