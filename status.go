@@ -326,7 +326,7 @@ func (k *keeper) records() []RecordStatus {
 				if reason := c.unknown(f); reason != "" {
 					r.State, r.Reason = StatePending, reason
 					if anyAddrs(claims[i : i+1]) {
-						r.State, r.inSync = StateLeftAlone, new(true)
+						r.State = StateLeftAlone
 					}
 				} else {
 					r.State, r.Reason, r.inSync = z.judge(key, c.addrs[f], left, differs[key])

@@ -121,7 +121,14 @@ var situations = []situation{
 			l.fail(errNetwork)
 			l.ask(http.MethodPost, "check")
 		},
-		state: StateLeftAlone, code: exitUnknown, healthy: true,
+		state: StateLeftAlone, code: exitUnknown,
+	},
+	{
+		name:  "family_unknown",
+		there: []libdns.RR{record("www", "AAAA", addr6)},
+		addrs: []string{addr1},
+		do:    func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
+		state: StateLeftAlone, code: exitUnknown,
 	},
 	{
 		name:      "long_names",
