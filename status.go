@@ -39,7 +39,8 @@ type Status struct {
 	Time time.Time `json:"time"`
 	// Whether all records are as wished: true, false, or null where that
 	// cannot be told. That is also so while the last check did not find an
-	// address that is published.
+	// address that is published, and while no address is known of a family
+	// of which there are records.
 	InSync *bool `json:"in_sync"`
 	// Whether the check was done in time; only in the answer to a check.
 	CheckDone *bool `json:"check_done,omitempty"`
