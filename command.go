@@ -40,6 +40,14 @@ in sync with this machine's addresses, since when, and if not, why.
 The exit status is 0 if all records are in sync, 2 if any is not, and 1 if that
 cannot be told.`,
 		CobraFunc: func(cmd *cobra.Command) {
+			// Without it, a mistyped subcommand shows the help and exits with 0.
+			cmd.RunE = func(_ *cobra.Command, args []string) error {
+				if len(args) == 0 {
+					return errors.New("what to show is missing; write status, check or plan")
+				}
+				return fmt.Errorf("there is no %q; write status, check or plan", args[0])
+			}
+			cmd.DisableFlagsInUseLine = true
 			cmd.AddCommand(
 				subcommand("status", "Shows addresses, zones and records as last seen", `
 Shows the addresses, zones and records as they were last seen. It is answered
@@ -133,10 +141,12 @@ func (c *console) showStatus(s *Status) (int, error) {
 		return exitUnknown, err
 	}
 	switch {
+	case s.InSync != nil && !*s.InSync:
+		return exitNotInSync, nil
+	case s.unchecked():
+		return exitUnknown, errors.New("the check was not done in time")
 	case s.InSync == nil:
 		return exitUnknown, errors.New("cannot tell whether all records are in sync")
-	case !*s.InSync:
-		return exitNotInSync, nil
 	}
 	return exitInSync, nil
 }

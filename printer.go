@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -29,20 +30,20 @@ const columns = 20
 
 func (p *printer) status(s *Status) {
 	summary, color := "Cannot tell whether all is in sync.", yellow
-	if s.InSync != nil {
+	switch {
+	case s.InSync != nil && !*s.InSync:
 		summary, color = "Not in sync.", red
-		if *s.InSync {
-			summary, color = "In sync.", green
-		}
+	case s.InSync != nil && !s.unchecked():
+		summary, color = "In sync.", green
 	}
 	next := ""
 	if !s.NextCheck.IsZero() {
 		next = " Next check of the addresses " + in(s.NextCheck.Sub(s.Time)) + "."
 	}
-	if s.CheckDone != nil && !*s.CheckDone {
-		next += " The check is not done yet."
+	if s.unchecked() {
+		next = " The check was not done in time." + next
 	}
-	p.line(0, p.paint(color, summary)+next)
+	p.line(0, "%s%s", p.paint(color, summary), next)
 	for _, g := range s.Groups {
 		p.line(0, "")
 		p.group(s.Time, g)
@@ -58,31 +59,31 @@ func (p *printer) status(s *Status) {
 }
 
 func (p *printer) group(now time.Time, g GroupStatus) {
-	p.line(0, fmt.Sprintf("%s (%s)", g.Name, g.Provider))
+	p.line(0, "%s (%s)", g.Name, g.Provider)
 	for _, f := range g.Families {
 		p.family(now, f)
 	}
 }
 
 func (p *printer) family(now time.Time, f FamilyStatus) {
-	label := map[string]string{"ipv4": "IPv4", "ipv6": "IPv6"}[f.Family]
+	label := map[string]painted{"ipv4": "IPv4", "ipv6": "IPv6"}[f.Family]
 	if len(f.Addresses) == 0 {
-		p.row(2, 6, label, p.paint(yellow, "unknown"))
+		p.row(2, 6, label, "%s", p.paint(yellow, "unknown"))
 	} else {
-		p.row(2, 6, label, join(f.Addresses))
+		p.row(2, 6, label, "%s", join(f.Addresses))
 		from := fmt.Sprintf("from %s, for %s", f.Source, short(now.Sub(f.Since)))
 		if len(f.ConfirmedBy) > 0 {
 			from += ", confirmed by " + strings.Join(f.ConfirmedBy, ", ")
 		}
-		p.line(8, from)
+		p.line(8, "%s", from)
 	}
 	if f.Failing {
-		p.line(8, fmt.Sprintf("last check failed %s: %s", ago(now.Sub(f.LastFailure.Time)), f.LastFailure.Error))
+		p.line(8, "last check failed %s: %s", ago(now.Sub(f.LastFailure.Time)), f.LastFailure.Error)
 	}
 }
 
 func (p *printer) zone(s *Status, z ZoneStatus) {
-	facts := []string{paintState(p, z.State, 0)}
+	var facts []string
 	switch {
 	case !z.Readable:
 		facts = append(facts, "the provider cannot be read, so this is what it accepted")
@@ -94,23 +95,23 @@ func (p *printer) zone(s *Status, z ZoneStatus) {
 	if !z.NextAttempt.IsZero() {
 		facts = append(facts, "next "+in(z.NextAttempt.Sub(s.Time)))
 	}
-	p.line(0, fmt.Sprintf("%s at %s: %s", z.Zone, z.Provider, strings.Join(facts, ", ")))
+	p.line(0, "%s at %s: %s, %s", z.Zone, z.Provider, p.state(z.State, 0), strings.Join(facts, ", "))
 	if !z.FailingSince.IsZero() {
-		p.line(2, fmt.Sprintf("failing for %s, %s in a row: %s",
-			short(s.Time.Sub(z.FailingSince)), plural(z.Failures, "time"), z.LastFailure.Error))
+		p.line(2, "failing for %s, %s in a row: %s",
+			short(s.Time.Sub(z.FailingSince)), plural(z.Failures, "time"), z.LastFailure.Error)
 	}
 	for _, r := range z.Records {
-		p.row(2, columns-2, fmt.Sprintf("%s %-4s", paintState(p, r.State, 11), r.Type), r.Name)
+		p.record(p.state(r.State, 11), r.Type, r.Name)
 		if r.State == StateInSync {
 			continue
 		}
-		p.line(columns, "is     "+join(r.Observed))
+		p.line(columns, "is     %s", join(r.Observed))
 		if len(r.Wished) > 0 {
-			p.line(columns, "wanted "+join(r.Wished))
+			p.line(columns, "wanted %s", join(r.Wished))
 		}
 		// What is wrong with the whole zone is said above.
 		if z.LastFailure == nil || r.Reason != z.LastFailure.Error {
-			p.line(columns, r.Reason)
+			p.line(columns, "%s", r.Reason)
 		}
 	}
 }
@@ -132,47 +133,52 @@ func (p *printer) plan(plan *Plan) {
 }
 
 func (p *printer) zonePlan(z ZonePlan) {
-	summary := p.paint(green, "nothing would change")
+	summary, problem := p.paint(green, "nothing would change"), ""
 	switch {
 	case z.Error != "":
-		summary = p.paint(red, "cannot tell") + ": " + z.Error
+		summary, problem = p.paint(red, "cannot tell"), ": "+z.Error
 	case len(z.Changes) == 0 && z.blocked():
 		summary = p.paint(red, "something is in the way")
 	case len(z.Changes) > 0:
 		summary = p.paint(yellow, plural(len(z.Changes), "record")+" would change")
 	}
-	p.line(0, fmt.Sprintf("%s at %s: %s", z.Zone, z.Provider, summary))
+	p.line(0, "%s at %s: %s%s", z.Zone, z.Provider, summary, problem)
 	for _, c := range z.Changes {
-		p.row(2, columns-2, fmt.Sprintf("%s %-4s", p.paint(yellow, "change     "), c.Type), c.Name)
+		p.record(p.paint(yellow, "change     "), c.Type, c.Name)
 		if len(c.From) > 0 {
-			p.line(columns, "from "+join(c.From))
+			p.line(columns, "from %s", join(c.From))
 		}
-		p.line(columns, "to   "+join(c.To))
-		p.line(columns, fmt.Sprintf("%s; from %s, TTL %s", c.Reason, c.Source, short(seconds(c.TTL))))
+		p.line(columns, "to   %s", join(c.To))
+		p.line(columns, "%s; from %s, TTL %s", c.Reason, c.Source, short(seconds(c.TTL)))
 	}
 	for _, l := range z.LeftAlone {
 		state := StateLeftAlone
 		if l.Blocked {
 			state = StateBlocked
 		}
-		p.row(2, columns-2, fmt.Sprintf("%s %-4s", paintState(p, state, 11), l.Type), l.Name)
-		p.line(columns, l.Reason)
+		p.record(p.state(state, 11), l.Type, l.Name)
+		p.line(columns, "%s", l.Reason)
 	}
 }
 
+// record writes what is the matter with a record, its type and its name.
+func (p *printer) record(matter painted, rrType, name string) {
+	p.row(2, columns-2, matter+painted(fmt.Sprintf(" %-4s", clean(rrType))), "%s", name)
+}
+
 // row writes a label of the given width and a text beside it.
-func (p *printer) row(indent, width int, label, text string) {
-	lines := wrap(text, lineWidth-indent-width)
-	pad := strings.Repeat(" ", max(1, width-visible(label)))
-	p.text.WriteString(strings.Repeat(" ", indent) + label + pad + lines[0] + "\n")
+func (p *printer) row(indent, width int, label painted, format string, args ...any) {
+	lines := wrap(sprintf(format, args), lineWidth-indent-width)
+	pad := strings.Repeat(" ", max(1, width-visible(string(label))))
+	p.text.WriteString(strings.Repeat(" ", indent) + string(label) + pad + lines[0] + "\n")
 	for _, line := range lines[1:] {
 		p.text.WriteString(strings.Repeat(" ", indent+width) + line + "\n")
 	}
 }
 
 // line writes a text, of which what does not fit goes below.
-func (p *printer) line(indent int, text string) {
-	for i, line := range wrap(text, lineWidth-indent-2) {
+func (p *printer) line(indent int, format string, args ...any) {
+	for i, line := range wrap(sprintf(format, args), lineWidth-indent-2) {
 		pad := indent
 		if i > 0 {
 			pad += 2
@@ -181,14 +187,42 @@ func (p *printer) line(indent int, text string) {
 	}
 }
 
-func (p *printer) paint(color, text string) string {
-	if !p.color {
-		return text
+// painted is a text that may go to a terminal as it is.
+type painted string
+
+// sprintf formats a text, in which all strings that are not painted may come
+// from anywhere.
+func sprintf(format string, args []any) string {
+	for i, arg := range args {
+		if s, ok := arg.(string); ok {
+			args[i] = clean(s)
+		}
 	}
-	return "\033[" + color + "m" + text + "\033[0m"
+	return fmt.Sprintf(format, args...)
 }
 
-func paintState(p *printer, s State, width int) string {
+// clean keeps what others wrote, such as a provider's error, from controlling
+// the terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsControl(r):
+			return utf8.RuneError
+		}
+		return r
+	}, s)
+}
+
+func (p *printer) paint(color, text string) painted {
+	if !p.color {
+		return painted(clean(text))
+	}
+	return painted("\033[" + color + "m" + clean(text) + "\033[0m")
+}
+
+func (p *printer) state(s State, width int) painted {
 	color := yellow
 	switch s {
 	case StateInSync, StateLeftAlone:

@@ -39,7 +39,8 @@ type Status struct {
 	Time time.Time `json:"time"`
 	// Whether all records are as wished: true, false, or null where that
 	// cannot be told. That is also so while the last check did not find an
-	// address that is published.
+	// address that is published, and while no address is known of a family
+	// of which there are records.
 	InSync *bool `json:"in_sync"`
 	// Whether the check was done in time; only in the answer to a check.
 	CheckDone *bool `json:"check_done,omitempty"`
@@ -154,6 +155,10 @@ type HealthReason struct {
 	LastInSync time.Time `json:"last_in_sync,omitzero"`
 	Reason     string    `json:"reason"`
 }
+
+// unchecked reports whether a check was asked for and not done in time, so
+// that the status may be as old as the check before.
+func (s *Status) unchecked() bool { return s.CheckDone != nil && !*s.CheckDone }
 
 // health judges the zones.
 func (s *Status) health() Health {
@@ -322,7 +327,7 @@ func (k *keeper) records() []RecordStatus {
 				if reason := c.unknown(f); reason != "" {
 					r.State, r.Reason = StatePending, reason
 					if anyAddrs(claims[i : i+1]) {
-						r.State, r.inSync = StateLeftAlone, new(true)
+						r.State = StateLeftAlone
 					}
 				} else {
 					r.State, r.Reason, r.inSync = z.judge(key, c.addrs[f], left, differs[key])

@@ -121,7 +121,14 @@ var situations = []situation{
 			l.fail(errNetwork)
 			l.ask(http.MethodPost, "check")
 		},
-		state: StateLeftAlone, code: exitUnknown, healthy: true,
+		state: StateLeftAlone, code: exitUnknown,
+	},
+	{
+		name:  "family_unknown",
+		there: []libdns.RR{record("www", "AAAA", addr6)},
+		addrs: []string{addr1},
+		do:    func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
+		state: StateLeftAlone, code: exitUnknown,
 	},
 	{
 		name:      "long_names",
@@ -185,6 +192,45 @@ func TestStatus(t *testing.T) {
 					t.Errorf("health: %d %s", code, body)
 				}
 				l.wait(time.Minute)
+			})
+		})
+	}
+}
+
+// TestCheckNotDone: what was in sync before a check that was not done in time
+// may no longer be.
+func TestCheckNotDone(t *testing.T) {
+	for name, test := range map[string]struct {
+		there []libdns.RR
+		code  int
+	}{
+		"check_not_done":             {nil, exitUnknown},
+		"check_not_done_not_in_sync": {[]libdns.RR{record("www", "CNAME", "elsewhere.example.net.")}, exitNotInSync},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(l *lab) {
+				z := standin.New(standin.Character{}, zoneName)
+				z.Put(zoneName, test.there...)
+				l.address(addr1)
+				provider := z.Register()
+				l.load(appConfig(provider, `{"example.com": ["www"]}`))
+				l.wait(time.Minute)
+				z.Fail(func(standin.Call) standin.Fault {
+					return standin.Fault{Do: func() { time.Sleep(50 * time.Second) }}
+				})
+				_, body := l.ask(http.MethodPost, "check")
+				var status Status
+				decodeJSON(t, strings.ReplaceAll(body, provider, "standin"), &status)
+				settle(&status)
+				if code := golden(t, "status/"+name, func(c *console) int {
+					code, err := c.showStatus(&status)
+					if code == exitUnknown && (err == nil || !strings.Contains(err.Error(), "not done in time")) {
+						t.Errorf("error: %v", err)
+					}
+					return code
+				}); code != test.code {
+					t.Errorf("exit status %d, want %d", code, test.code)
+				}
 			})
 		})
 	}

@@ -303,6 +303,17 @@ func (z *zone) sawAll(view zoneView, now time.Time) (appeared []change) {
 
 // inSync reports whether all addresses are as wished. The caller holds z.mu.
 func (z *zone) inSync() bool {
+	for i := range z.claims {
+		c := &z.claims[i]
+		for f := v4; f < families; f++ {
+			// Nobody knows whether what is published of the family is right.
+			if c.unknown(f) != "" && slices.ContainsFunc(c.names, func(name string) bool {
+				return c.manages(f, len(z.view.sets[rrKey{name, f}].addrs) > 0)
+			}) {
+				return false
+			}
+		}
+	}
 	p := makePlan(z.claims, z.view, z.asked)
 	return !slices.ContainsFunc(p.changes, func(c change) bool { return !c.onlyTTL }) &&
 		!slices.ContainsFunc(p.leftAlone, func(l leftAlone) bool { return l.blocked })
