@@ -97,16 +97,22 @@ func (*adminAPI) serveHealth(w http.ResponseWriter, _ *http.Request) error {
 // does after ten seconds: that long the admin server waits for a request, and
 // the Go library takes it for a lost connection.
 func (*adminAPI) servePlan(w http.ResponseWriter, _ *http.Request) error {
-	app, err := activeApp()
-	if err != nil {
-		return err
+	deadline := time.Now().Add(answerTimeout)
+	for {
+		app, err := activeApp()
+		if err != nil {
+			return err
+		}
+		plan, _, _ := app.runs.Do("plan", func() (any, error) {
+			ctx, cancel := context.WithDeadline(app.runCtx, deadline)
+			defer cancel()
+			return app.dryRun(ctx), nil
+		})
+		// A reload ends the plan of the old app; the new one's counts.
+		if app.runCtx.Err() == nil || !time.Now().Before(deadline) {
+			return answer(w, http.StatusOK, plan)
+		}
 	}
-	plan, _, _ := app.runs.Do("plan", func() (any, error) {
-		ctx, cancel := context.WithTimeout(app.runCtx, answerTimeout)
-		defer cancel()
-		return app.dryRun(ctx), nil
-	})
-	return answer(w, http.StatusOK, plan)
 }
 
 func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {

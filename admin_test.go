@@ -173,6 +173,33 @@ func TestCheckDuringReload(t *testing.T) {
 	})
 }
 
+// TestPlanDuringReload: who asked the old configuration for a plan gets the
+// new one's, and no errors.
+func TestPlanDuringReload(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		config := appConfig(z.Register(), `{"example.com": ["www"]}`)
+		l.load(config)
+		l.wait(time.Minute)
+		z.Fail(standin.OnCall(standin.Get, standin.Fault{Do: func() { time.Sleep(10 * time.Second) }}, z.Count(standin.Get, "")+1))
+		z.Drop(zoneName, "www", "A")
+		answered := make(chan string)
+		go func() {
+			_, body := l.ask(http.MethodGet, "plan")
+			answered <- body
+		}()
+		synctest.Wait()
+		l.load(config)
+		var plan Plan
+		body := <-answered
+		decodeJSON(t, body, &plan)
+		if z := plan.Zones[0]; z.Error != "" || len(z.Changes) != 1 {
+			t.Errorf("plan: %s", body)
+		}
+	})
+}
+
 // TestAnswersToThePatient: a request's context ends after ten seconds, and
 // the check goes on.
 func TestAnswersToThePatient(t *testing.T) {

@@ -181,6 +181,10 @@ func (k *keeper) round(ctx context.Context) {
 	for key, err := range w.errs {
 		w.errs[key] = k.explain(ctx, err)
 	}
+	if ctx.Err() != nil {
+		k.again()
+		return
+	}
 	k.report(before, w)
 	k.finish(errors.Join(readErr, w.readErr), w.errs, w.changes)
 }

@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -49,7 +50,8 @@ func (l *connListener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
 		if err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Temporary() { //nolint:staticcheck // the library asks the same
+			// Out of file descriptors, say; the library asks again at once.
+			if !errors.Is(err, net.ErrClosed) {
 				time.Sleep(acceptPause)
 			}
 			return nil, err
