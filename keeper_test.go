@@ -415,3 +415,34 @@ func TestSameFailureIsSaidSeldom(t *testing.T) {
 		}
 	})
 }
+
+// TestRefusedIsNotForgotten: an RRset that failed alone is tried again beside
+// others that work, also where nothing can be read.
+func TestRefusedIsNotForgotten(t *testing.T) {
+	for name, character := range map[string]standin.Character{"no reads": {NoGet: true}, "reads fail": {ReadsFail: true}, "reads": {}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(l *lab) {
+				z := standin.New(character, zoneName)
+				failures := 0
+				z.Fail(func(c standin.Call) standin.Fault {
+					for _, rr := range c.Records {
+						if rr.Name == "bad" && rr.Type == "A" && failures < 4 {
+							failures++
+							return standin.Fault{Err: errNetwork}
+						}
+					}
+					return standin.Fault{}
+				})
+				l.address(addr1)
+				l.load(appConfig(z.Register(), `{"example.com": ["bad", "a", "b"]}`))
+				// It fails with the others and alone; then there is more to write.
+				l.wait(time.Second)
+				l.address(addr1, addr6)
+				l.wait(30 * time.Minute)
+				if got := z.Values(zoneName, "bad", "A"); !slices.Equal(got, []string{addr1}) {
+					t.Errorf("got %v", got)
+				}
+			})
+		})
+	}
+}

@@ -323,7 +323,7 @@ func (w *writing) fail(changes []change, err error) {
 func (w *writing) lookAfter(ctx context.Context, written []change, writeErr error) bool {
 	if w.k.provider.getter == nil {
 		w.believe(ctx, written, writeErr)
-		return writeErr != nil
+		return true
 	}
 	if !w.blind {
 		w.readErr = w.k.read(ctx, w.claims)
@@ -340,7 +340,7 @@ func (w *writing) lookAfter(ctx context.Context, written []change, writeErr erro
 				w.await(c)
 			}
 		}
-		return false
+		return w.blind
 	}
 	w.noticePrompt(written)
 	for _, c := range written {
