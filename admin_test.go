@@ -194,7 +194,8 @@ func TestPlanDuringReload(t *testing.T) {
 		var plan Plan
 		body := <-answered
 		decodeJSON(t, body, &plan)
-		if z := plan.Zones[0]; z.Error != "" || len(z.Changes) != 1 {
+		// The keeper may have repaired it before its turn came.
+		if p := plan.Zones[0]; p.Error != "" || len(p.Changes) != 1 && len(z.Values(zoneName, "www", "A")) != 1 {
 			t.Errorf("plan: %s", body)
 		}
 	})

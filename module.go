@@ -175,12 +175,22 @@ func (a *App) Start() error {
 	a.logManaged()
 	for _, k := range a.keepers {
 		k.zone.attach(k)
-		a.running.Go(func() { k.run(ctx) })
+		a.running.Go(func() { a.onceStarted(ctx, k.run) })
 	}
-	a.running.Go(func() { c.run(ctx) })
+	a.running.Go(func() { a.onceStarted(ctx, c.run) })
 	a.running.Go(func() { sayGone(ctx) })
 	a.running.Go(func() { a.witness.events.run(ctx) })
 	return nil
+}
+
+// onceStarted calls run when all apps have started. Before that, another one
+// may still fail, and a configuration that never ran must have written nothing.
+func (a *App) onceStarted(ctx context.Context, run func(context.Context)) {
+	select {
+	case <-a.witness.events.started:
+		run(ctx)
+	case <-ctx.Done():
+	}
 }
 
 // Stop ends what Start began. A write that is under way is left to finish,
