@@ -20,16 +20,6 @@ type rrKey struct {
 
 func (k rrKey) String() string { return k.name + " " + k.family.rrType() }
 
-func compareKeys(a, b rrKey) int {
-	if a.name != b.name {
-		if a.name < b.name {
-			return -1
-		}
-		return 1
-	}
-	return int(a.family) - int(b.family)
-}
-
 // rrset is an address RRset as a provider shows it: its addresses sorted and
 // each once.
 type rrset struct {

@@ -139,6 +139,16 @@ func TestPlanProperties(t *testing.T) {
 	}
 }
 
+func compareKeys(a, b rrKey) int {
+	if a.name != b.name {
+		if a.name < b.name {
+			return -1
+		}
+		return 1
+	}
+	return int(a.family) - int(b.family)
+}
+
 func randomPlanInput(r *rand.Rand) ([]claim, zoneView) {
 	someAddrs := func() []netip.Addr {
 		var list []string
