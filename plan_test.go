@@ -104,8 +104,7 @@ func planText(p plan) string {
 // TestPlanProperties: a plan on its own result is empty, names nothing that
 // was not wished for, and does not depend on the order of its input.
 func TestPlanProperties(t *testing.T) {
-	for range 5000 {
-		seed := rand.Uint64()
+	for seed := range uint64(5000) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		claims, view := randomPlanInput(r)
 		p := makePlan(claims, view, nil)

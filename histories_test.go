@@ -15,23 +15,18 @@ import (
 )
 
 var (
-	propertySeed = flag.Uint64("property.seed", 0, "run TestProperty with this seed only")
-	propertyRuns = flag.Int("property.runs", 200, "how many seeds TestProperty runs")
+	historiesFirst = flag.Uint64("histories.first", 1, "the first seed of TestHistories")
+	historiesRuns  = flag.Uint64("histories.runs", 200, "how many seeds TestHistories runs, from the first on")
 )
 
-// TestProperty: whatever the provider, the zone and what goes wrong, once it
+// TestHistories: whatever the provider, the zone and what goes wrong, once it
 // stops going wrong the zone is as wished, no name lost its addresses
-// meanwhile, and nothing else was touched. A failing run prints its seed, to
-// be given back with -property.seed.
-func TestProperty(t *testing.T) {
-	if *propertySeed != 0 {
-		property(t, *propertySeed)
-		return
-	}
-	for range *propertyRuns {
-		seed := rand.Uint64() | 1
-		if t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { property(t, seed) }); t.Failed() {
-			t.Fatalf("run again with: go test -run TestProperty . -property.seed=%d", seed)
+// meanwhile, and nothing else was touched. The seeds are consecutive, so that
+// a commit has one verdict; -histories.first runs others.
+func TestHistories(t *testing.T) {
+	for seed := *historiesFirst; seed < *historiesFirst+*historiesRuns; seed++ {
+		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { history(t, seed) }) {
+			t.Fatalf("run again with: go test -run TestHistories . -histories.first=%d -histories.runs=1", seed)
 		}
 	}
 }
@@ -55,7 +50,7 @@ type world struct {
 	lost atomic.Bool
 }
 
-func property(t *testing.T, seed uint64) {
+func history(t *testing.T, seed uint64) {
 	bubble(t, func(l *lab) {
 		r := rand.New(&lockedSource{src: rand.NewPCG(seed, seed)})
 		repeatable(l.t, seed)
