@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -139,7 +140,7 @@ func TestChecksShareARun(t *testing.T) {
 				if n := z.Count("", "") - calls; n != 1 {
 					t.Errorf("%s, slow %t: %d provider calls", what, slow, n)
 				}
-				if n := l.timesAsked() - asked; n > int(families) {
+				if n := l.timesAsked() - asked; n > int(ipaddr.Families) {
 					t.Errorf("%s, slow %t: asked for the address %d times", what, slow, n)
 				}
 				if took := time.Since(began); took > answerTimeout+time.Second {

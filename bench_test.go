@@ -11,17 +11,19 @@ import (
 
 	"github.com/libdns/libdns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // inSync makes claims for names in a zone that holds just what they wish.
 func inSync(names int) ([]claim, zoneView) {
-	c := claim{enabled: [families]bool{true, true}}
-	c.addrs[v4], c.addrs[v6] = addrs(addr1), addrs(addr6)
+	c := claim{enabled: [ipaddr.Families]bool{true, true}}
+	c.addrs[ipaddr.V4], c.addrs[ipaddr.V6] = addrs(addr1), addrs(addr6)
 	view := zoneView{sets: make(map[rrKey]rrset, 2*names)}
 	for i := range names {
 		name := fmt.Sprintf("host-%06d", i)
 		c.names = append(c.names, name)
-		for f := v4; f < families; f++ {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			view.sets[rrKey{name, f}] = rrset{addrs: c.addrs[f], ttl: time.Minute}
 		}
 	}
@@ -64,13 +66,13 @@ func steady(tb testing.TB) (*checker, []*keeper) {
 		tb.Fatal(err)
 	}
 	a := &App{logger: zap.NewNop(), CheckInterval: 1}
-	filter, _ := newAddrFilter(nil, nil)
+	filter, _ := ipaddr.NewFilter(nil, nil)
 	d := &detector{filter: filter, known: new(detection), logger: a.logger}
 	d.sources = []*source{newSource("steady", steadySource{addrs(addr1, addr6)})}
 	var keepers []*keeper
 	for i := range zones {
 		zone := fmt.Sprintf("zone-%03d.test.", i)
-		c := claim{enabled: [families]bool{true, true}}
+		c := claim{enabled: [ipaddr.Families]bool{true, true}}
 		for j := range names {
 			name := fmt.Sprintf("host-%04d", j)
 			c.names = append(c.names, name)
@@ -82,7 +84,7 @@ func steady(tb testing.TB) (*checker, []*keeper) {
 		k.zone.attach(k)
 		keepers = append(keepers, k)
 	}
-	c := newChecker([]*detector{d}, time.Minute, func(d *detector, f family) {
+	c := newChecker([]*detector{d}, time.Minute, func(d *detector, f ipaddr.Family) {
 		known := d.known.get()
 		for _, k := range keepers {
 			k.wish(0, f, known[f].addrs, known[f].source)

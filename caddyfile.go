@@ -14,6 +14,10 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 func init() {
@@ -224,7 +228,7 @@ func (b *block) parseRanges(ranges *[]string) error {
 	for b.NextArg() {
 		given = true
 		for _, r := range expandRanges([]string{b.Val()}) {
-			if _, err := parseRange(r); err != nil {
+			if _, err := ipaddr.ParseRange(r); err != nil {
 				return b.Errf("%s %q: %w", name, r, err)
 			}
 			*ranges = append(*ranges, r)
@@ -279,7 +283,7 @@ func (b *block) parseExcept() error {
 	for b.NextArg() {
 		given = true
 		if !strings.ContainsAny(b.Val(), "{}") {
-			if _, err := normalizeHost(b.Val()); err != nil {
+			if _, err := dnsname.Host(b.Val()); err != nil {
 				return b.WrapErr(fmt.Errorf("except: %w", err))
 			}
 		}
@@ -348,7 +352,7 @@ func (b *block) noteEarlier(n *namer) {
 	for _, entry := range append([]*Group{&b.app.Group}, b.app.Providers...) {
 		g := *entry
 		g.inherit(&b.app.Group)
-		for f := v4; f < families; f++ {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			if versions.enabled(f) && g.Versions.enabled(f) {
 				n.earlier(&g)
 			}
@@ -467,4 +471,25 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+const privateRanges = "private_ranges"
+
+// expandRanges replaces the word private_ranges by the ranges that it means
+// elsewhere in Caddy, whose list has bare addresses and stray bits in it.
+func expandRanges(args []string) []string {
+	var ranges []string
+	for _, arg := range args {
+		if arg != privateRanges {
+			ranges = append(ranges, arg)
+			continue
+		}
+		for _, s := range caddyhttp.PrivateRangesCIDR() {
+			if prefix, err := caddyhttp.CIDRExpressionToPrefix(s); err == nil {
+				s = prefix.Masked().String()
+			}
+			ranges = append(ranges, s)
+		}
+	}
+	return ranges
 }

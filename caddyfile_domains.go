@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 )
 
 // zoneOption is a line of the option `domains`.
@@ -120,7 +122,7 @@ func canonicalZone(zone string) (string, error) {
 	if strings.ContainsAny(zone, "{}") {
 		return zone, nil
 	}
-	return normalizeZone(zone)
+	return dnsname.Zone(zone)
 }
 
 // canonicalName is normalizeName for what may have placeholders.
@@ -128,7 +130,7 @@ func canonicalName(name, zone string) (string, error) {
 	if strings.ContainsAny(name+zone, "{}") {
 		return name, nil
 	}
-	return normalizeName(name, zone)
+	return dnsname.Name(name, zone)
 }
 
 // cutDomains takes the blocks of the option `domains` out of the segment of a

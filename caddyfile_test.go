@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/caddytest"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
 )
 
@@ -175,4 +177,15 @@ func FuzzParseApp(f *testing.F) {
 			first = app
 		}
 	})
+}
+
+func TestExpandRanges(t *testing.T) {
+	got := expandRanges([]string{"100.64.0.0/10", "private_ranges", "8.8.8.0/24"})
+	want := []string{"100.64.0.0/10", "192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8", "127.0.0.0/8", "fd00::/8", "::1/128", "8.8.8.0/24"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, err := ipaddr.NewFilter(got, nil); err != nil {
+		t.Errorf("the filter refuses what private_ranges expands to: %v", err)
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 const (
@@ -32,10 +34,10 @@ type checker struct {
 // family is slow to fail, the other must not wait.
 type checkRound struct {
 	detector *detector
-	family   family
+	family   ipaddr.Family
 	interval time.Duration
 	// tell hands the keepers what the detector knows of the family.
-	tell func(*detector, family)
+	tell func(*detector, ipaddr.Family)
 
 	// kick has a value when something may have changed.
 	kick chan struct{}
@@ -47,10 +49,10 @@ type checkRound struct {
 	next time.Time
 }
 
-func newChecker(detectors []*detector, interval time.Duration, tell func(*detector, family), logger *zap.Logger) *checker {
+func newChecker(detectors []*detector, interval time.Duration, tell func(*detector, ipaddr.Family), logger *zap.Logger) *checker {
 	c := &checker{ask: make(chan chan<- struct{}), logger: logger}
 	for _, d := range detectors {
-		for f := v4; f < families; f++ {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			if d.enabled(f) {
 				c.rounds = append(c.rounds, &checkRound{
 					detector: d, family: f, interval: interval, tell: tell,

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -178,7 +179,7 @@ func TestSlowFamily(t *testing.T) {
 		events := watched(t)
 		z := standin.New(standin.Character{}, zoneName)
 		l.address(addr1)
-		l.slow = map[family]time.Duration{v6: 40 * time.Second}
+		l.slow = map[ipaddr.Family]time.Duration{ipaddr.V6: 40 * time.Second}
 		l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": true`, 1))
 		l.wait(time.Second)
 		for _, addr := range []string{addr1, addr2, addr3} {
@@ -198,7 +199,7 @@ func TestHangingSource(t *testing.T) {
 	bubble(t, func(l *lab) {
 		z := standin.New(standin.Character{}, zoneName)
 		l.address(addr1)
-		l.slow = map[family]time.Duration{v4: 50 * time.Minute, v6: 50 * time.Minute}
+		l.slow = map[ipaddr.Family]time.Duration{ipaddr.V4: 50 * time.Minute, ipaddr.V6: 50 * time.Minute}
 		l.load(fmt.Sprintf(`{"ip_sources": [{"source": "fake"}, {"source": "static", "ips": [%q]}], "dns_provider": {"name": %q}, "domains": {"example.com": ["www"]}, "watch": false}`, addr2, z.Register()))
 		l.wait(2 * time.Minute)
 		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr2}) {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // sourceTimeout bounds one question to one IP source, for sources that do
@@ -25,7 +27,7 @@ type detector struct {
 	key      string
 	sources  []*source
 	versions IPVersions
-	filter   *addrFilter
+	filter   *ipaddr.Filter
 	known    *detection
 	witness  *witness
 	logger   *zap.Logger
@@ -40,7 +42,7 @@ type source struct {
 	trusted bool
 	// busy holds a token while a call for that family runs, which may be
 	// longer than it is waited for.
-	busy [families]chan struct{}
+	busy [ipaddr.Families]chan struct{}
 }
 
 func newSource(name string, module IPSource) *source {
@@ -55,9 +57,9 @@ func newSource(name string, module IPSource) *source {
 // detection is what a detector found. It outlives a configuration.
 type detection struct {
 	mu       sync.Mutex
-	families [families]found
+	families [ipaddr.Families]found
 	// refused are the last refusals, so that each is said once.
-	refused [families]map[string]bool
+	refused [ipaddr.Families]map[string]bool
 }
 
 // found is what is known of the addresses of one family.
@@ -77,21 +79,21 @@ type found struct {
 // Destruct implements caddy.Destructor.
 func (d *detection) Destruct() error { return nil }
 
-func (d *detection) get() [families]found {
+func (d *detection) get() [ipaddr.Families]found {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.families
 }
 
 // checked returns when the sources were last asked for the family.
-func (d *detection) checked(f family) time.Time {
+func (d *detection) checked(f ipaddr.Family) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.families[f].checked
 }
 
 // refuse stores what was refused in the last check.
-func (d *detection) refuse(f family, refused map[string]bool) {
+func (d *detection) refuse(f ipaddr.Family, refused map[string]bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refused[f] = refused
@@ -101,15 +103,15 @@ func (d *detection) refuse(f family, refused map[string]bool) {
 func (d *detection) any() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.families[v4].addrs != nil || d.families[v6].addrs != nil
+	return d.families[ipaddr.V4].addrs != nil || d.families[ipaddr.V6].addrs != nil
 }
 
-func (d *detector) enabled(f family) bool { return d.versions.enabled(f) }
+func (d *detector) enabled(f ipaddr.Family) bool { return d.versions.enabled(f) }
 
 // detect asks the sources in order until one has an acceptable address of the
 // family. If none has, what was known stays. It returns how soon a source
 // wants to be asked again, or 0.
-func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
+func (d *detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Duration) {
 	var problems []error
 	refused := make(map[string]bool)
 	reported := true
@@ -143,13 +145,13 @@ func (d *detector) detect(ctx context.Context, f family) (soon time.Duration) {
 
 // ask puts the question to one source, with a panic or a source that ignores
 // its context turned into an error.
-func (d *detector) ask(ctx context.Context, src *source, f family) ([]netip.Addr, error) {
+func (d *detector) ask(ctx context.Context, src *source, f ipaddr.Family) ([]netip.Addr, error) {
 	known := d.known.get()
-	want4, want6 := f == v4, f == v6
+	want4, want6 := f == ipaddr.V4, f == ipaddr.V6
 	settings := IPSettings{
 		IPVersions: IPVersions{IPv4: &want4, IPv6: &want6},
 		Known:      slices.Clone(known[f].addrs),
-		Accepts:    func(addr netip.Addr) bool { return d.filter.refuse(addr, src.trusted) == "" },
+		Accepts:    func(addr netip.Addr) bool { return d.filter.Refuse(addr, src.trusted) == "" },
 	}
 	busy := src.busy[f]
 	select {
@@ -185,16 +187,16 @@ func (d *detector) ask(ctx context.Context, src *source, f family) ([]netip.Addr
 
 // acceptable returns the addresses of the family that may be published. Those
 // that may not are said once, with the reason.
-func (d *detector) acceptable(src *source, f family, addrs []netip.Addr, refused map[string]bool) []netip.Addr {
+func (d *detector) acceptable(src *source, f ipaddr.Family, addrs []netip.Addr, refused map[string]bool) []netip.Addr {
 	d.known.mu.Lock()
 	before := d.known.refused[f]
 	d.known.mu.Unlock()
 	var good []netip.Addr
 	for _, addr := range addrs {
-		if familyOf(addr) != f {
+		if ipaddr.FamilyOf(addr) != f {
 			continue
 		}
-		reason := d.filter.refuse(addr, src.trusted)
+		reason := d.filter.Refuse(addr, src.trusted)
 		if reason == "" {
 			good = append(good, addr)
 			continue
@@ -217,15 +219,15 @@ func (d *detector) acceptable(src *source, f family, addrs []netip.Addr, refused
 		}
 		d.logger.Warn("not publishing an address", fields...)
 	}
-	return sortAddrs(good)
+	return ipaddr.Sort(good)
 }
 
 // checkResult sums up what a source said of a family.
-func checkResult(f family, addrs, good []netip.Addr, err error) string {
+func checkResult(f ipaddr.Family, addrs, good []netip.Addr, err error) string {
 	switch {
 	case len(good) > 0:
 		return resultOK
-	case slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return familyOf(addr) == f }):
+	case slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return ipaddr.FamilyOf(addr) == f }):
 		return resultRefused
 	case err != nil:
 		return resultError
@@ -233,7 +235,7 @@ func checkResult(f family, addrs, good []netip.Addr, err error) string {
 	return resultNone
 }
 
-func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
+func (d *detector) remember(src *source, f ipaddr.Family, addrs []netip.Addr) {
 	var by []string
 	if c, ok := src.IPSource.(Confirmer); ok {
 		for _, addr := range addrs {
@@ -261,7 +263,7 @@ func (d *detector) remember(src *source, f family, addrs []netip.Addr) {
 // when no family is known at all, or when this one was known before: a
 // machine without IPv6 is no fault. What the sources have reported themselves
 // is not said again.
-func (d *detector) unknown(f family, err error, reported bool) {
+func (d *detector) unknown(f ipaddr.Family, err error, reported bool) {
 	d.known.mu.Lock()
 	defer d.known.mu.Unlock()
 	was := &d.known.families[f]
@@ -269,7 +271,7 @@ func (d *detector) unknown(f family, err error, reported bool) {
 	same := withoutNumbers(was.lastErr) == withoutNumbers(text)
 	was.checked, was.lastErr, was.failure, was.failedAt = time.Now(), text, text, time.Now()
 	none := true
-	for other := v4; other < families; other++ {
+	for other := ipaddr.V4; other < ipaddr.Families; other++ {
 		// One that is being looked for still may be found.
 		if found := d.known.families[other]; d.enabled(other) && (found.addrs != nil || found.checked.IsZero()) {
 			none = false

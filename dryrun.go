@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // Plan is what `GET /dynamic_dns/plan` answers: what would be written if the
@@ -44,8 +47,8 @@ type Change struct {
 	// Why it changes.
 	Reason string `json:"reason"`
 	// The addresses before and after.
-	From addrList `json:"from"`
-	To   addrList `json:"to"`
+	From ipaddr.List `json:"from"`
+	To   ipaddr.List `json:"to"`
 	// The TTL after, in seconds.
 	TTL float64 `json:"ttl"`
 	// The IP source that gave the addresses.
@@ -71,7 +74,7 @@ func newChange(c change) Change {
 		reason = "there is no such record"
 	}
 	return Change{
-		Name: c.key.name, Type: c.key.family.rrType(), Reason: reason,
+		Name: c.key.name, Type: c.key.family.RRType(), Reason: reason,
 		From: c.from, To: c.to, TTL: c.ttl.Seconds(), Source: c.source,
 	}
 }
@@ -95,7 +98,7 @@ func (a *App) dryRun(ctx context.Context) *Plan {
 // knows as it is: a difference that is seen here must still be news to it.
 func (k *keeper) dryRun(ctx context.Context) ZonePlan {
 	p := ZonePlan{
-		Zone: displayZone(k.zone.name), Provider: k.provider.name,
+		Zone: dnsname.Display(k.zone.name), Provider: k.provider.name,
 		Changes: []Change{}, LeftAlone: []LeftAlone{},
 	}
 	select {
@@ -157,7 +160,7 @@ func (p *ZonePlan) fill(z *zone, claims []claim, view zoneView) {
 	}
 	for i := range claims {
 		for _, name := range claims[i].names {
-			for f := v4; f < families; f++ {
+			for f := ipaddr.V4; f < ipaddr.Families; f++ {
 				key := rrKey{name, f}
 				if reason := claims[i].unknown(f); reason != "" && claims[i].manages(f, len(view.sets[key].addrs) > 0) {
 					p.leave(key, reason, false)
@@ -176,5 +179,5 @@ func (p *ZonePlan) blocked() bool {
 }
 
 func (p *ZonePlan) leave(key rrKey, reason string, blocked bool) {
-	p.LeftAlone = append(p.LeftAlone, LeftAlone{key.name, key.family.rrType(), reason, blocked})
+	p.LeftAlone = append(p.LeftAlone, LeftAlone{key.name, key.family.RRType(), reason, blocked})
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 func TestParseEcho(t *testing.T) {
@@ -185,7 +187,7 @@ func TestEchoHostileAnswers(t *testing.T) {
 			s.ask = echoServer(t, tc.handler).ask
 			got, err := s.GetIPs(t.Context(), IPSettings{
 				IPVersions: onlyFamily("ipv6"),
-				Accepts:    func(addr netip.Addr) bool { return specialPurpose(addr) == "" },
+				Accepts:    func(addr netip.Addr) bool { return ipaddr.SpecialPurpose(addr) == "" },
 			})
 			assertErrText(t, tc.name, err, tc.wantErr)
 			if err != nil && len(got) > 0 {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 const (
@@ -287,7 +289,7 @@ func (f *echoFamily) confirmedBy(addr netip.Addr) []string {
 
 // whyRefused guesses why the app's filter refuses an address.
 func whyRefused(addr netip.Addr) string {
-	if reason := specialPurpose(addr); reason != "" {
+	if reason := ipaddr.SpecialPurpose(addr); reason != "" {
 		return reason
 	}
 	return "see include and exclude"

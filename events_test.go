@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -295,11 +296,11 @@ func TestManyEvents(t *testing.T) {
 // TestPlaceholders: what event handlers that run a command or log see.
 func TestPlaceholders(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr(addr1), netip.MustParseAddr(addr2)}
-	c := changeList{newChange(change{key: rrKey{"www", v4}, to: addrs})}
+	c := changeList{newChange(change{key: rrKey{"www", ipaddr.V4}, to: addrs})}
 	for got, want := range map[string]string{
-		caddy.ToString(addrList(addrs)): addr1 + " " + addr2,
-		caddy.ToString(addrList(nil)):   "none",
-		caddy.ToString(c):               "www A none -> " + addr1 + " " + addr2,
+		caddy.ToString(ipaddr.List(addrs)): addr1 + " " + addr2,
+		caddy.ToString(ipaddr.List(nil)):   "none",
+		caddy.ToString(c):                  "www A none -> " + addr1 + " " + addr2,
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

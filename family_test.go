@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -25,7 +26,7 @@ type talkativeSource struct{ fakeSource }
 
 var askedFor struct {
 	sync.Mutex
-	families [families]int
+	families [ipaddr.Families]int
 }
 
 func init() { caddy.RegisterModule(new(talkativeSource)) }
@@ -36,7 +37,7 @@ func (*talkativeSource) CaddyModule() caddy.ModuleInfo {
 
 func (s *talkativeSource) GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error) {
 	askedFor.Lock()
-	for f := v4; f < families; f++ {
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		if settings.IPVersions.enabled(f) {
 			askedFor.families[f]++
 		}
@@ -51,17 +52,17 @@ func TestOneFamily(t *testing.T) {
 	const stale6 = "2606:2800:220:1::bad"
 	for _, test := range []struct {
 		versions    string
-		on, off     family
+		on, off     ipaddr.Family
 		want, stale string
 	}{
-		{`{"ipv6": false}`, v4, v6, addr1, stale6},
-		{`{"ipv4": false}`, v6, v4, addr6, "192.0.2.66"},
+		{`{"ipv6": false}`, ipaddr.V4, ipaddr.V6, addr1, stale6},
+		{`{"ipv4": false}`, ipaddr.V6, ipaddr.V4, addr6, "192.0.2.66"},
 	} {
 		t.Run(test.on.String(), func(t *testing.T) {
 			bubble(t, func(l *lab) {
-				askedFor.families = [families]int{}
+				askedFor.families = [ipaddr.Families]int{}
 				z := standin.New(standin.Character{}, zoneName)
-				z.Put(zoneName, record("www", test.off.rrType(), test.stale), record("alias", "CNAME", "www.example.net."))
+				z.Put(zoneName, record("www", test.off.RRType(), test.stale), record("alias", "CNAME", "www.example.net."))
 				name := z.Register()
 				config := func(versions string) string {
 					return fmt.Sprintf(`{
@@ -85,12 +86,12 @@ func TestOneFamily(t *testing.T) {
 				wantHolds(t, z, zoneName, "www.example.com "+test.want, "new.example.com "+test.want,
 					"www.example.com "+test.stale, "alias.example.com www.example.net.")
 				for _, key := range z.Touched(zoneName) {
-					if key.Type != test.on.rrType() {
+					if key.Type != test.on.RRType() {
 						t.Errorf("touched %v", key)
 					}
 				}
 				wantSilence(t, l.logged("debug", ""), test.off)
-				if lines := l.logged("error", test.on.rrType()+`"`); len(lines) != 1 || lines[0]["name"] != "alias" {
+				if lines := l.logged("error", test.on.RRType()+`"`); len(lines) != 1 || lines[0]["name"] != "alias" {
 					t.Errorf("want the CNAME to be reported once, for the family that it is in the way of: %v", lines)
 				}
 			})
@@ -126,7 +127,7 @@ func TestFamilyTurnedOff(t *testing.T) {
 				l.wait(40 * time.Minute)
 				settled := z.Count("", "")
 				l.wait(24 * time.Hour)
-				wantSilence(t, l.logged("debug", "")[before:], v6)
+				wantSilence(t, l.logged("debug", "")[before:], ipaddr.V6)
 				if n := z.Count("", "") - settled; n > 27 {
 					t.Errorf("%d calls in a quiet day", n)
 				}
@@ -139,12 +140,12 @@ func TestFamilyTurnedOff(t *testing.T) {
 }
 
 // wantSilence fails for lines that speak of the family.
-func wantSilence(t *testing.T, lines []map[string]any, f family) {
+func wantSilence(t *testing.T, lines []map[string]any, f ipaddr.Family) {
 	t.Helper()
 	for _, line := range lines {
 		text := fmt.Sprint(line)
-		spoken := strings.Contains(text, f.String()) || slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return r < 'A' || r > 'Z' }), f.rrType())
-		for _, addr := range [families][]string{v4: {addr1, "192.168.1.1", "192.0.2.66"}, v6: {addr6, "fd00::1", "2606:2800:220:1::bad"}}[f] {
+		spoken := strings.Contains(text, f.String()) || slices.Contains(strings.FieldsFunc(text, func(r rune) bool { return r < 'A' || r > 'Z' }), f.RRType())
+		for _, addr := range [ipaddr.Families][]string{ipaddr.V4: {addr1, "192.168.1.1", "192.0.2.66"}, ipaddr.V6: {addr6, "fd00::1", "2606:2800:220:1::bad"}}[f] {
 			spoken = spoken || strings.Contains(text, addr)
 		}
 		if spoken {
@@ -156,12 +157,12 @@ func wantSilence(t *testing.T, lines []map[string]any, f family) {
 // TestSourcesOfOneFamily: our own sources do not so much as look for the
 // family that is not wanted.
 func TestSourcesOfOneFamily(t *testing.T) {
-	addrs := []netip.Addr{v4: netip.MustParseAddr(addr1), v6: netip.MustParseAddr(addr6)}
-	for on := v4; on < families; on++ {
+	addrs := []netip.Addr{ipaddr.V4: netip.MustParseAddr(addr1), ipaddr.V6: netip.MustParseAddr(addr6)}
+	for on := ipaddr.V4; on < ipaddr.Families; on++ {
 		off := 1 - on
 		var mu sync.Mutex
-		var seen []family
-		see := func(f family) {
+		var seen []ipaddr.Family
+		see := func(f ipaddr.Family) {
 			mu.Lock()
 			defer mu.Unlock()
 			seen = append(seen, f)
@@ -170,25 +171,25 @@ func TestSourcesOfOneFamily(t *testing.T) {
 
 		echo := newTestEcho(t, SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example", "https://c.example", "https://[2606:2800::1]", "https://198.41.0.4"}})
 		echo.logger = zap.New(core)
-		echo.routable = func(to netip.Addr) bool { see(familyOf(to)); return true }
+		echo.routable = func(to netip.Addr) bool { see(ipaddr.FamilyOf(to)); return true }
 		echo.ask = func(_ context.Context, network string, _ *url.URL) (netip.Addr, error) {
-			f := map[string]family{"tcp4": v4, "tcp6": v6}[network]
+			f := map[string]ipaddr.Family{"tcp4": ipaddr.V4, "tcp6": ipaddr.V6}[network]
 			see(f)
 			return addrs[f], nil
 		}
 		failing := newTestEcho(t, SimpleHTTP{})
 		failing.logger = zap.New(core)
-		failing.routable = func(to netip.Addr) bool { see(familyOf(to)); return true }
+		failing.routable = func(to netip.Addr) bool { see(ipaddr.FamilyOf(to)); return true }
 		failing.ask = func(_ context.Context, network string, _ *url.URL) (netip.Addr, error) {
-			see(map[string]family{"tcp4": v4, "tcp6": v6}[network])
+			see(map[string]ipaddr.Family{"tcp4": ipaddr.V4, "tcp6": ipaddr.V6}[network])
 			return netip.Addr{}, errNetwork
 		}
 		nic := &NetInterface{
-			defaultRoute: func(f family) (string, error) { see(f); return "wan0", nil },
+			defaultRoute: func(f ipaddr.Family) (string, error) { see(f); return "wan0", nil },
 			addrs: func(string) ([]interfaceAddr, error) {
 				return []interfaceAddr{
-					{Addr: addrs[v4], permanent: true, preferred: foreverPreferred},
-					{Addr: addrs[v6], permanent: true, preferred: foreverPreferred},
+					{Addr: addrs[ipaddr.V4], permanent: true, preferred: foreverPreferred},
+					{Addr: addrs[ipaddr.V6], permanent: true, preferred: foreverPreferred},
 				}, nil
 			},
 		}
@@ -215,7 +216,7 @@ func TestSourcesOfOneFamily(t *testing.T) {
 	}
 	// UPnP knows IPv4 only, and needs no router to say so.
 	upnp := &UPnP{search: nil}
-	if got, err := upnp.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(v6)}); len(got) > 0 || err != nil {
+	if got, err := upnp.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(ipaddr.V6)}); len(got) > 0 || err != nil {
 		t.Errorf("UPnP gives %v, %v", got, err)
 	}
 }

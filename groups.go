@@ -15,6 +15,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // pool holds what outlives a configuration.
@@ -46,7 +49,7 @@ type group struct {
 	// zones are the canonical names to manage, by canonical zone.
 	zones map[string][]string
 	// partly are further names, of which only the one family is managed here.
-	partly [families]map[string][]string
+	partly [ipaddr.Families]map[string][]string
 	// except are the hosts that dynamic_domains leaves out.
 	except map[string]bool
 }
@@ -56,7 +59,7 @@ func (g *group) updateOnly() bool { return g.UpdateOnly != nil && *g.UpdateOnly 
 func (g *group) dynamicDomains() bool { return g.DynamicDomains != nil && *g.DynamicDomains }
 
 // enabled reports whether the group publishes addresses of the family.
-func (g *group) enabled(f family) bool { return g.detector.enabled(f) }
+func (g *group) enabled(f ipaddr.Family) bool { return g.detector.enabled(f) }
 
 // entry names a place below the group in the configuration.
 func (g *group) entry(name string) string {
@@ -156,7 +159,7 @@ func (l *loader) loadZones(g *group) error {
 	for _, raw := range g.Except {
 		host, err := repl.ReplaceOrErr(raw, true, true)
 		if err == nil {
-			host, err = normalizeHost(host)
+			host, err = dnsname.Host(host)
 		}
 		if err != nil {
 			return g.at("except", fmt.Errorf("%q: %w", raw, err))
@@ -169,7 +172,7 @@ func (l *loader) loadZones(g *group) error {
 		if err != nil {
 			return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
 		}
-		zone, err := normalizeZone(resolved)
+		zone, err := dnsname.Zone(resolved)
 		if err != nil {
 			return g.at("domains", err)
 		}
@@ -186,7 +189,7 @@ func (l *loader) loadZones(g *group) error {
 			if err != nil {
 				return g.at("domains", fmt.Errorf("zone %q: name %q: %w", rawZone, rawName, err))
 			}
-			name, err := normalizeName(resolved, zone)
+			name, err := dnsname.Name(resolved, zone)
 			if err != nil {
 				return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
 			}
@@ -241,7 +244,12 @@ func (l *loader) loadDetector(g *group) error {
 		g.detector = d
 		return nil
 	}
-	filter, err := newAddrFilter(g.Include, g.Exclude)
+	for option, ranges := range map[string][]string{"include": g.Include, "exclude": g.Exclude} {
+		if slices.Contains(ranges, privateRanges) {
+			return errors.New(g.entry(fmt.Sprintf("%s %q: this word is for the Caddyfile: in JSON, write the ranges %q", option, privateRanges, expandRanges([]string{privateRanges}))))
+		}
+	}
+	filter, err := ipaddr.NewFilter(g.Include, g.Exclude)
 	if err != nil {
 		return errors.New(g.entry(err.Error()))
 	}
@@ -279,23 +287,23 @@ func (l *loader) loadDetector(g *group) error {
 type nameSet struct {
 	zone     string
 	names    []string
-	families [families]bool
+	families [ipaddr.Families]bool
 }
 
 // nameSets returns the names of the group, those of dynamic_domains too, in
 // a stable order.
 func (g *group) nameSets() []nameSet {
 	var sets []nameSet
-	add := func(zones map[string][]string, enabled [families]bool) {
+	add := func(zones map[string][]string, enabled [ipaddr.Families]bool) {
 		for _, zone := range slices.Sorted(maps.Keys(zones)) {
 			if names := slices.Sorted(slices.Values(zones[zone])); len(names) > 0 {
 				sets = append(sets, nameSet{zone, slices.Clip(names), enabled})
 			}
 		}
 	}
-	add(g.zones, [families]bool{v4: g.enabled(v4), v6: g.enabled(v6)})
-	add(g.partly[v4], [families]bool{v4: true})
-	add(g.partly[v6], [families]bool{v6: true})
+	add(g.zones, [ipaddr.Families]bool{ipaddr.V4: g.enabled(ipaddr.V4), ipaddr.V6: g.enabled(ipaddr.V6)})
+	add(g.partly[ipaddr.V4], [ipaddr.Families]bool{ipaddr.V4: true})
+	add(g.partly[ipaddr.V6], [ipaddr.Families]bool{ipaddr.V6: true})
 	return sets
 }
 
@@ -304,7 +312,7 @@ func (a *App) newChecker() *checker {
 	type reader struct {
 		keeper   *keeper
 		claim    int
-		families [families]bool
+		families [ipaddr.Families]bool
 	}
 	readers := make(map[*detector][]reader)
 	keepers := make(map[poolKey]*keeper)
@@ -335,7 +343,7 @@ func (a *App) newChecker() *checker {
 			})
 		}
 	}
-	tell := func(d *detector, f family) {
+	tell := func(d *detector, f ipaddr.Family) {
 		known := d.known.get()
 		if len(known[f].addrs) == 0 || !d.enabled(f) {
 			return
@@ -416,14 +424,6 @@ func storagePath(storage certmagic.Storage) []byte {
 func fingerprint(config []byte) string {
 	sum := sha256.Sum256(config)
 	return hex.EncodeToString(sum[:])
-}
-
-// absoluteName returns the FQDN of a canonical name in a canonical zone.
-func absoluteName(name, zone string) string {
-	if name == "@" {
-		return zone
-	}
-	return name + "." + zone
 }
 
 // inlineKey returns the value of the key that names a module.

@@ -17,6 +17,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	"github.com/libdns/libdns"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 func init() {
@@ -33,7 +35,7 @@ type lab struct {
 	addrs []netip.Addr
 	err   error
 	asked int
-	slow  map[family]time.Duration
+	slow  map[ipaddr.Family]time.Duration
 	// admin is more of the admin configuration.
 	admin  string
 	log    bytes.Buffer
@@ -172,9 +174,9 @@ func (*fakeSource) CaddyModule() caddy.ModuleInfo {
 func (*fakeSource) GetIPs(_ context.Context, settings IPSettings) ([]netip.Addr, error) {
 	current.mu.Lock()
 	current.asked++
-	f := v4
+	f := ipaddr.V4
 	if !settings.IPVersions.V4Enabled() {
-		f = v6
+		f = ipaddr.V6
 	}
 	slow := current.slow[f]
 	current.mu.Unlock()

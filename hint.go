@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 )
 
 // noSuchZone matches what libdns providers say when they do not have a zone,
@@ -54,7 +56,7 @@ func (k *keeper) hint(ctx context.Context, zone string, claims []claim) string {
 		if slices.Contains(zones, k.zone.name) {
 			return ""
 		}
-		if parent, rel, ok := matchZone(absoluteName(name, k.zone.name), zones); ok {
+		if parent, rel, ok := dnsname.Match(dnsname.Absolute(name, k.zone.name), zones); ok {
 			return fmt.Sprintf("the provider has the zone %q, of which this is a part: write `%s %s`", strings.TrimSuffix(parent, "."), strings.TrimSuffix(parent, "."), rel)
 		}
 	}
@@ -62,7 +64,7 @@ func (k *keeper) hint(ctx context.Context, zone string, claims []claim) string {
 	if suffix, _ := publicsuffix.PublicSuffix(parent); suffix == parent {
 		return ""
 	}
-	_, rel, _ := matchZone(absoluteName(name, k.zone.name), []string{parent + "."})
+	_, rel, _ := dnsname.Match(dnsname.Absolute(name, k.zone.name), []string{parent + "."})
 	return fmt.Sprintf("is %q a zone at the provider, or a name in one? If the zone is %q, write `%s %s`", zone, parent, parent, rel)
 }
 
@@ -76,7 +78,7 @@ func (k *keeper) listZones(ctx context.Context) ([]string, error) {
 		list, err := k.provider.lister.ListZones(ctx)
 		var found []string
 		for _, z := range list {
-			if zone, err := normalizeZone(z.Name); err == nil {
+			if zone, err := dnsname.Zone(z.Name); err == nil {
 				found = append(found, zone)
 			}
 		}

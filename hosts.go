@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 )
 
 // autoHTTPSServer is the server that automatic HTTPS adds for redirects. Its
@@ -51,7 +53,7 @@ func (a *App) addDynamicDomains() (sayGone func(context.Context), err error) {
 			// not seen by anybody: so all zones count.
 			zones = append(zones, zone)
 			for _, name := range names {
-				kept[absoluteName(name, zone)] = true
+				kept[dnsname.Absolute(name, zone)] = true
 				for _, key := range g.rrsets(name, zone) {
 					explicit[key] = true
 				}
@@ -61,8 +63,8 @@ func (a *App) addDynamicDomains() (sayGone func(context.Context), err error) {
 	taken := make(map[string]bool)
 	var outside []string
 	for _, host := range hosts {
-		zone, name, _ := matchZone(host, zones)
-		fqdn := absoluteName(name, zone)
+		zone, name, _ := dnsname.Match(host, zones)
+		fqdn := dnsname.Absolute(name, zone)
 		inside := false
 		for _, g := range a.groups {
 			names, listed := g.zones[zone]
@@ -145,7 +147,7 @@ func (a *App) siteHosts() ([]string, error) {
 	add := func(host string) {
 		resolved, err := repl.ReplaceOrErr(host, true, true)
 		if err == nil {
-			resolved, err = normalizeHost(resolved)
+			resolved, err = dnsname.Host(resolved)
 		}
 		if err != nil {
 			a.logger.Debug("host of a site is no DNS name", zap.String("host", host), zap.Error(err))

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -71,7 +72,7 @@ func holds(z *standin.Zones, zones ...string) []string {
 	var got []string
 	for _, zone := range zones {
 		for _, rr := range z.Snapshot(zone) {
-			got = append(got, strings.TrimSuffix(absoluteName(rr.Name, zone), ".")+" "+rr.Data)
+			got = append(got, strings.TrimSuffix(dnsname.Absolute(rr.Name, zone), ".")+" "+rr.Data)
 		}
 	}
 	slices.Sort(got)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 func init() {
@@ -35,7 +37,7 @@ type NetInterface struct {
 
 	name         string
 	addrs        func(name string) ([]interfaceAddr, error)
-	defaultRoute func(f family) (string, error)
+	defaultRoute func(f ipaddr.Family) (string, error)
 }
 
 // interfaceAddr is an address of an interface with what decides whether it is
@@ -99,7 +101,7 @@ func (n *NetInterface) GetIPs(_ context.Context, settings IPSettings) ([]netip.A
 		ips            []netip.Addr
 		absent, failed []error
 	)
-	for f := v4; f < families; f++ {
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		if !settings.IPVersions.enabled(f) {
 			continue
 		}
@@ -123,7 +125,7 @@ func (n *NetInterface) GetIPs(_ context.Context, settings IPSettings) ([]netip.A
 	return ips, errors.Join(failed...)
 }
 
-func (n *NetInterface) familyIP(f family, settings IPSettings) (netip.Addr, error) {
+func (n *NetInterface) familyIP(f ipaddr.Family, settings IPSettings) (netip.Addr, error) {
 	name := n.name
 	if name == "" {
 		var err error
@@ -144,7 +146,7 @@ func (n *NetInterface) familyIP(f family, settings IPSettings) (netip.Addr, erro
 		accepts = func(netip.Addr) bool { return true }
 	}
 	addrs = slices.DeleteFunc(addrs, func(a interfaceAddr) bool {
-		return familyOf(a.Addr) != f || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
+		return ipaddr.FamilyOf(a.Addr) != f || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
 	})
 	if len(addrs) == 0 {
 		return netip.Addr{}, absentFamilyError(fmt.Sprintf("interface %s has no %s address", name, f))

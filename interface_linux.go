@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // interfaceAddrs returns the addresses of the interface of that name, as
@@ -39,7 +41,7 @@ func interfaceAddrs(name string) ([]interfaceAddr, error) {
 
 // defaultRouteInterface returns the name of the interface that the family's
 // default route leads through, or "" if there is no default route.
-func defaultRouteInterface(f family) (string, error) {
+func defaultRouteInterface(f ipaddr.Family) (string, error) {
 	routes, err := defaultRoutes(f)
 	if err != nil || len(routes) == 0 {
 		return "", err
@@ -59,9 +61,9 @@ type defaultRoute struct {
 
 // defaultRoutes returns the default routes of a family that lead somewhere,
 // the one in force first.
-func defaultRoutes(f family) ([]defaultRoute, error) {
+func defaultRoutes(f ipaddr.Family) ([]defaultRoute, error) {
 	nlFamily := netlink.FAMILY_V4
-	if f == v6 {
+	if f == ipaddr.V6 {
 		nlFamily = netlink.FAMILY_V6
 	}
 	list, err := uninterrupted(func() ([]netlink.Route, error) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 func TestNetInterfaceChoosesAddress(t *testing.T) {
@@ -109,7 +111,7 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n := &NetInterface{name: "wan0", addrs: func(string) ([]interfaceAddr, error) { return slices.Clone(tc.addrs), nil }}
-			settings := IPSettings{IPVersions: onlyOf(v6), Accepts: tc.accepts}
+			settings := IPSettings{IPVersions: onlyOf(ipaddr.V6), Accepts: tc.accepts}
 			if tc.known != "" {
 				settings.Known = []netip.Addr{netip.MustParseAddr(tc.known)}
 			}
@@ -134,20 +136,20 @@ func TestNetInterfaceFamilies(t *testing.T) {
 		name     string
 		source   string
 		versions IPVersions
-		routes   map[family]string
+		routes   map[ipaddr.Family]string
 		links    map[string][]interfaceAddr
 		want     string
 		wantErr  string
 	}{
 		{
 			name:   "each family from its own default route",
-			routes: map[family]string{v4: "wan0", v6: "tun0"},
+			routes: map[ipaddr.Family]string{ipaddr.V4: "wan0", ipaddr.V6: "tun0"},
 			links:  map[string][]interfaceAddr{"wan0": {ipv4}, "tun0": {ipv6}},
 			want:   "203.0.113.7 2606:4700::1",
 		},
 		{
 			name:   "a machine without IPv6",
-			routes: map[family]string{v4: "wan0"},
+			routes: map[ipaddr.Family]string{ipaddr.V4: "wan0"},
 			links:  map[string][]interfaceAddr{"wan0": {ipv4}},
 			want:   "203.0.113.7",
 		},
@@ -160,7 +162,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 		{
 			name:     "only what is wanted",
 			source:   "wan0",
-			versions: onlyOf(v4),
+			versions: onlyOf(ipaddr.V4),
 			links:    map[string][]interfaceAddr{"wan0": {ipv4, ipv6}},
 			want:     "203.0.113.7",
 		},
@@ -186,7 +188,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			n := &NetInterface{
 				name:         tc.source,
-				defaultRoute: func(f family) (string, error) { return tc.routes[f], nil },
+				defaultRoute: func(f ipaddr.Family) (string, error) { return tc.routes[f], nil },
 				addrs: func(name string) ([]interfaceAddr, error) {
 					addrs, ok := tc.links[name]
 					if !ok {
@@ -239,9 +241,9 @@ func TestNetInterfaceCaddyfile(t *testing.T) {
 	}
 }
 
-func onlyOf(f family) IPVersions {
+func onlyOf(f ipaddr.Family) IPVersions {
 	no := false
-	if f == v6 {
+	if f == ipaddr.V6 {
 		return IPVersions{IPv4: &no}
 	}
 	return IPVersions{IPv6: &no}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // freshFor is how old what was read may be when it is written upon, for
@@ -52,7 +54,7 @@ func newKeeper(z *zone, key poolKey, p *provider, m memory, verifyInterval time.
 
 // wish sets the addresses of one family in the i-th claim. The newest wish
 // replaces the one before, whether or not that came true.
-func (k *keeper) wish(i int, f family, addrs []netip.Addr, source string) {
+func (k *keeper) wish(i int, f ipaddr.Family, addrs []netip.Addr, source string) {
 	k.zone.mu.Lock()
 	defer k.zone.mu.Unlock()
 	c := &k.claims[i]
@@ -253,7 +255,7 @@ func (k *keeper) read(ctx context.Context, claims []claim) error {
 	appeared := k.zone.sawAll(view, time.Now())
 	for _, c := range appeared {
 		k.logger.Info("DNS record shows the change that was accepted before",
-			zap.String("name", c.key.name), zap.String("type", c.key.family.rrType()),
+			zap.String("name", c.key.name), zap.String("type", c.key.family.RRType()),
 			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
 			zap.String("source", c.source))
 	}
@@ -265,7 +267,7 @@ func (k *keeper) read(ctx context.Context, claims []claim) error {
 // thousands of names is most of what a zone costs at rest.
 func share(view zoneView, claims []claim) {
 	for i := range claims {
-		for f := v4; f < families; f++ {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			for key, set := range view.sets {
 				if key.family == f && slices.Equal(set.addrs, claims[i].addrs[f]) {
 					set.addrs = claims[i].addrs[f]
@@ -301,7 +303,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 	for _, c := range w.confirmed {
 		if c.onlyTTL {
 			k.logger.Info("updated TTL of DNS record",
-				zap.String("name", c.key.name), zap.String("type", c.key.family.rrType()),
+				zap.String("name", c.key.name), zap.String("type", c.key.family.RRType()),
 				zap.Duration("ttl", c.ttl))
 			continue
 		}
@@ -313,7 +315,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 			message = "created DNS record"
 		}
 		k.logger.Info(message,
-			zap.String("name", c.key.name), zap.String("type", c.key.family.rrType()),
+			zap.String("name", c.key.name), zap.String("type", c.key.family.RRType()),
 			zap.Stringers("from", c.from), zap.Stringers("to", c.to),
 			zap.String("source", c.source))
 	}
@@ -340,7 +342,7 @@ func (k *keeper) report(before zoneView, w *writing) {
 			log = k.logger.Error
 		}
 		log("leaving DNS record alone: "+l.reason,
-			zap.String("name", l.key.name), zap.String("type", l.key.family.rrType()))
+			zap.String("name", l.key.name), zap.String("type", l.key.family.RRType()))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // memory keeps in Caddy's storage what providers that cannot be read have
@@ -48,11 +50,11 @@ func (m memory) load(ctx context.Context, provider, zone string) (zoneView, erro
 		return view, fmt.Errorf("%s: %w", m.key(provider, zone), err)
 	}
 	for _, s := range sets {
-		f := v4
-		if s.Type == v6.rrType() {
-			f = v6
+		f := ipaddr.V4
+		if s.Type == ipaddr.V6.RRType() {
+			f = ipaddr.V6
 		}
-		view.sets[rrKey{s.Name, f}] = rrset{addrs: sortAddrs(s.Addrs), ttl: s.TTL}
+		view.sets[rrKey{s.Name, f}] = rrset{addrs: ipaddr.Sort(s.Addrs), ttl: s.TTL}
 	}
 	return view, nil
 }
@@ -60,7 +62,7 @@ func (m memory) load(ctx context.Context, provider, zone string) (zoneView, erro
 func (m memory) store(ctx context.Context, provider, zone string, view zoneView) error {
 	sets := make([]remembered, 0, len(view.sets))
 	for key, set := range view.sets {
-		sets = append(sets, remembered{key.name, key.family.rrType(), set.addrs, set.ttl})
+		sets = append(sets, remembered{key.name, key.family.RRType(), set.addrs, set.ttl})
 	}
 	data, err := json.Marshal(sets)
 	if err != nil {

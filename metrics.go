@@ -6,6 +6,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 const metricsPrefix = "caddy_dynamic_dns_"
@@ -58,7 +61,7 @@ func (c *counts) collectors() []prometheus.Collector {
 // expect makes the series of a group exist before anything happens, for an
 // increase from nothing to one is none to Prometheus, and nothing is no zero.
 func (c *counts) expect(g *group) {
-	for f := v4; f < families; f++ {
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		if !g.enabled(f) {
 			continue
 		}
@@ -66,7 +69,7 @@ func (c *counts) expect(g *group) {
 			c.checks.WithLabelValues(src.name, f.String(), resultOK)
 		}
 		for zone := range g.zones {
-			c.changes.WithLabelValues(displayZone(zone), g.provider.name, f.rrType())
+			c.changes.WithLabelValues(dnsname.Display(zone), g.provider.name, f.RRType())
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 const (
@@ -239,6 +241,13 @@ func (v *IPVersions) V4Enabled() bool { return v == nil || v.IPv4 == nil || *v.I
 
 // V6Enabled reports whether IPv6 addresses are wanted.
 func (v *IPVersions) V6Enabled() bool { return v == nil || v.IPv6 == nil || *v.IPv6 }
+
+func (v *IPVersions) enabled(f ipaddr.Family) bool {
+	if f == ipaddr.V4 {
+		return v.V4Enabled()
+	}
+	return v.V6Enabled()
+}
 
 var (
 	_ caddy.App          = (*App)(nil)

@@ -5,20 +5,23 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // absoluteKey identifies an RRset whatever its zone.
 type absoluteKey struct {
 	fqdn   string
-	family family
+	family ipaddr.Family
 }
 
 // rrsets returns the RRsets that the group keeps at a name.
 func (g *group) rrsets(name, zone string) []absoluteKey {
 	var keys []absoluteKey
-	for f := v4; f < families; f++ {
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		if g.enabled(f) {
-			keys = append(keys, absoluteKey{absoluteName(name, zone), f})
+			keys = append(keys, absoluteKey{dnsname.Absolute(name, zone), f})
 		}
 	}
 	return keys

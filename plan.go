@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // defaultTTL is what a new record gets where no TTL is configured, and an
@@ -15,10 +17,10 @@ const defaultTTL = 5 * time.Minute
 // rrKey identifies an RRset within a zone.
 type rrKey struct {
 	name   string
-	family family
+	family ipaddr.Family
 }
 
-func (k rrKey) String() string { return k.name + " " + k.family.rrType() }
+func (k rrKey) String() string { return k.name + " " + k.family.RRType() }
 
 // rrset is an address RRset as a provider shows it: its addresses sorted and
 // each once.
@@ -45,11 +47,11 @@ type claim struct {
 	// from: those of others are no longer to be published.
 	detection string
 	// enabled are the families that are managed.
-	enabled [families]bool
+	enabled [ipaddr.Families]bool
 	// addrs are sorted. No address of a family means that the RRsets of that
 	// family are left alone, for it is disabled or unknown.
-	addrs      [families][]netip.Addr
-	source     [families]string
+	addrs      [ipaddr.Families][]netip.Addr
+	source     [ipaddr.Families]string
 	ttl        time.Duration
 	updateOnly bool
 }
@@ -70,10 +72,10 @@ type change struct {
 }
 
 // missing returns the wished addresses that are not there.
-func (c change) missing() []netip.Addr { return without(c.to, c.from) }
+func (c change) missing() []netip.Addr { return ipaddr.Without(c.to, c.from) }
 
 // stale returns the addresses that are there and not wished.
-func (c change) stale() []netip.Addr { return without(c.from, c.to) }
+func (c change) stale() []netip.Addr { return ipaddr.Without(c.from, c.to) }
 
 // onlyAdds reports whether the change leaves all that exists as it is.
 func (c change) onlyAdds() bool {
@@ -104,7 +106,7 @@ func makePlan(claims []claim, view zoneView, asked map[rrKey]time.Duration) plan
 	for i := range claims {
 		c := &claims[i]
 		for _, name := range c.names {
-			for f := v4; f < families; f++ {
+			for f := ipaddr.V4; f < ipaddr.Families; f++ {
 				if len(c.addrs[f]) > 0 {
 					p.add(c, rrKey{name, f}, view, asked)
 				}
@@ -198,25 +200,4 @@ func isClaimed(claims []claim, key rrKey) bool {
 // updatesOnly reports whether some of the names must not be created.
 func updatesOnly(claims []claim) bool {
 	return slices.ContainsFunc(claims, func(c claim) bool { return c.updateOnly })
-}
-
-// without returns the addresses of a that are not in b.
-func without(a, b []netip.Addr) []netip.Addr {
-	var out []netip.Addr
-	for _, addr := range a {
-		if !slices.Contains(b, addr) {
-			out = append(out, addr)
-		}
-	}
-	return out
-}
-
-// sortAddrs returns the addresses unmapped, sorted, and each once.
-func sortAddrs(addrs []netip.Addr) []netip.Addr {
-	out := make([]netip.Addr, len(addrs))
-	for i, addr := range addrs {
-		out[i] = addr.Unmap()
-	}
-	slices.SortFunc(out, netip.Addr.Compare)
-	return slices.Compact(out)
 }

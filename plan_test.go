@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 func addrs(list ...string) []netip.Addr {
@@ -16,19 +18,19 @@ func addrs(list ...string) []netip.Addr {
 	for _, s := range list {
 		out = append(out, netip.MustParseAddr(s))
 	}
-	return sortAddrs(out)
+	return ipaddr.Sort(out)
 }
 
 func claimOf(names string, a ...string) claim {
-	c := claim{names: strings.Fields(names), enabled: [families]bool{true, true}}
+	c := claim{names: strings.Fields(names), enabled: [ipaddr.Families]bool{true, true}}
 	for _, addr := range addrs(a...) {
-		c.addrs[familyOf(addr)] = append(c.addrs[familyOf(addr)], addr)
+		c.addrs[ipaddr.FamilyOf(addr)] = append(c.addrs[ipaddr.FamilyOf(addr)], addr)
 	}
 	return c
 }
 
 func TestPlan(t *testing.T) {
-	www := rrKey{"www", v4}
+	www := rrKey{"www", ipaddr.V4}
 	is := func(ttl time.Duration, a ...string) zoneView {
 		return zoneView{sets: map[rrKey]rrset{www: {addrs: addrs(a...), ttl: ttl}}}
 	}
@@ -60,7 +62,7 @@ func TestPlan(t *testing.T) {
 			want: "www A [93.184.216.34]→[93.184.216.34] 1h0m0s ttl",
 		},
 		"family unknown": {claims: []claim{claimOf("www", addr1)},
-			view: zoneView{sets: map[rrKey]rrset{www: {addrs: addrs(addr1), ttl: 1}, {"www", v6}: {addrs: addrs(addr6), ttl: 1}}}},
+			view: zoneView{sets: map[rrKey]rrset{www: {addrs: addrs(addr1), ttl: 1}, {"www", ipaddr.V6}: {addrs: addrs(addr6), ttl: 1}}}},
 		"update_only, missing": {
 			claims: []claim{with(claimOf("www", addr1), func(c *claim) { c.updateOnly = true })},
 			want:   "www A left: no such record exists, and update_only creates none",
@@ -163,13 +165,13 @@ func randomPlanInput(r *rand.Rand) ([]claim, zoneView) {
 		for j := range r.IntN(5) {
 			c.names = append(c.names, fmt.Sprintf("n%d-%d", i, j))
 		}
-		c.addrs[v4] = someAddrs()
+		c.addrs[ipaddr.V4] = someAddrs()
 		claims = append(claims, c)
 	}
 	for range r.IntN(12) {
 		name := fmt.Sprintf("n%d-%d", r.IntN(4), r.IntN(6))
 		if there := someAddrs(); len(there) > 0 {
-			view.sets[rrKey{name, v4}] = rrset{addrs: there, ttl: time.Duration(r.IntN(3)) * time.Minute}
+			view.sets[rrKey{name, ipaddr.V4}] = rrset{addrs: there, ttl: time.Duration(r.IntN(3)) * time.Minute}
 		}
 		if r.IntN(6) == 0 {
 			view.cnames[name] = "elsewhere.example.net."

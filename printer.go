@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // lineWidth is the width of a terminal's line that everything fits in.
@@ -262,7 +264,7 @@ func visible(text string) int {
 	return n
 }
 
-func join[A ~[]netip.Addr](addrs A) string { return addrList(addrs).String() }
+func join[A ~[]netip.Addr](addrs A) string { return ipaddr.List(addrs).String() }
 
 func plural(n int, noun string) string {
 	if n == 1 {

@@ -14,6 +14,9 @@ import (
 
 	"github.com/libdns/libdns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 const (
@@ -83,7 +86,7 @@ func (p *provider) read(ctx context.Context, zone string, wanted func(name strin
 		if !ok {
 			continue
 		}
-		name, ok := wanted(ownerName(rr.Name, zone))
+		name, ok := wanted(dnsname.Owner(rr.Name, zone))
 		if !ok {
 			continue
 		}
@@ -96,7 +99,7 @@ func (p *provider) read(ctx context.Context, zone string, wanted func(name strin
 				return zoneView{}, fmt.Errorf("the provider returned %s %s with %q, which is no address", name, rr.Type, rr.Data)
 			}
 			addr = addr.Unmap()
-			key := rrKey{name, familyOf(addr)}
+			key := rrKey{name, ipaddr.FamilyOf(addr)}
 			set := view.sets[key]
 			set.addrs = append(set.addrs, addr)
 			if set.ttl == 0 || rr.TTL < set.ttl {
@@ -107,7 +110,7 @@ func (p *provider) read(ctx context.Context, zone string, wanted func(name strin
 	}
 	for key, set := range view.sets {
 		if len(set.addrs) > 1 {
-			sorted := sortAddrs(set.addrs)
+			sorted := ipaddr.Sort(set.addrs)
 			set.addrs, set.twice = sorted, len(sorted) < len(set.addrs)
 			view.sets[key] = set
 		}

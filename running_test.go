@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/libdns/libdns"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // SetRecords makes it a provider that can be loaded.
@@ -108,21 +110,21 @@ func running(t *testing.T, config json.RawMessage) string {
 			}
 			fmt.Fprintf(&b, " %s%s", s.name, strings.TrimSuffix(string(options), "{}"))
 		}
-		for f := v4; f < families; f++ {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			if d.enabled(f) {
 				fmt.Fprintf(&b, " %s", f)
 			}
 		}
-		if d.filter.include != nil || d.filter.exclude != nil {
-			fmt.Fprintf(&b, " include %v exclude %v", d.filter.include, d.filter.exclude)
+		if d.filter.Include != nil || d.filter.Exclude != nil {
+			fmt.Fprintf(&b, " include %v exclude %v", d.filter.Include, d.filter.Exclude)
 		}
 	}
 	for _, k := range app.keepers {
 		for _, cl := range k.claims {
 			fmt.Fprintf(&b, "\n%s at %s: %s", k.zone.name, describeAccount(t, k.provider), strings.Join(cl.names, " "))
-			for f := v4; f < families; f++ {
+			for f := ipaddr.V4; f < ipaddr.Families; f++ {
 				if cl.enabled[f] {
-					fmt.Fprintf(&b, ", %s", f.rrType())
+					fmt.Fprintf(&b, ", %s", f.RRType())
 				}
 			}
 			if cl.ttl > 0 {

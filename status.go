@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // State says how a zone or a record is doing.
@@ -220,7 +223,7 @@ func (a *App) status(now time.Time) *Status {
 func (g *group) status() GroupStatus {
 	known := g.detector.known.get()
 	s := GroupStatus{Name: g.name(), Provider: g.provider.name}
-	for f := v4; f < families; f++ {
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		if !g.enabled(f) {
 			continue
 		}
@@ -255,7 +258,7 @@ func (k *keeper) status(now time.Time) ZoneStatus {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	s := ZoneStatus{
-		Zone:       displayZone(z.name),
+		Zone:       dnsname.Display(z.name),
 		Provider:   k.provider.name,
 		State:      StateInSync,
 		InSync:     new(true),
@@ -310,7 +313,7 @@ func (k *keeper) records() []RecordStatus {
 	for i := range claims {
 		c := &claims[i]
 		for _, name := range c.names {
-			for f := v4; f < families; f++ {
+			for f := ipaddr.V4; f < ipaddr.Families; f++ {
 				key := rrKey{name, f}
 				seen := z.view.sets[key]
 				if !c.manages(f, len(seen.addrs) > 0) {
@@ -318,7 +321,7 @@ func (k *keeper) records() []RecordStatus {
 				}
 				r := RecordStatus{
 					Name:        name,
-					Type:        f.rrType(),
+					Type:        f.RRType(),
 					Wished:      append([]netip.Addr{}, c.addrs[f]...),
 					Observed:    append([]netip.Addr{}, seen.addrs...),
 					TTL:         seen.ttl.Seconds(),
@@ -372,16 +375,16 @@ func (z *zone) judge(key rrKey, wished []netip.Addr, left map[rrKey]leftAlone, d
 
 // manages reports whether the claim has a say in the records of the family:
 // where the machine has no address of it, just in what is there already.
-func (c *claim) manages(f family, exists bool) bool {
-	return c.enabled[f] && (exists || len(c.addrs[f]) > 0 || len(c.addrs[v4])+len(c.addrs[v6]) == 0)
+func (c *claim) manages(f ipaddr.Family, exists bool) bool {
+	return c.enabled[f] && (exists || len(c.addrs[f]) > 0 || len(c.addrs[ipaddr.V4])+len(c.addrs[ipaddr.V6]) == 0)
 }
 
 // unknown says that there is nothing to wish for, if so.
-func (c *claim) unknown(f family) string {
+func (c *claim) unknown(f ipaddr.Family) string {
 	if len(c.addrs[f]) > 0 {
 		return ""
 	}
-	return fmt.Sprintf("no %s address is known, so the record stays as it is", [families]string{"IPv4", "IPv6"}[f])
+	return fmt.Sprintf("no %s address is known, so the record stays as it is", [ipaddr.Families]string{"IPv4", "IPv6"}[f])
 }
 
 // bothInSync is true if both are, false if one is known not to be, and

@@ -15,6 +15,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // description returns the XML of a device with one service.
@@ -234,7 +236,7 @@ func TestUPnPRemembersRouter(t *testing.T) {
 	get("93.184.216.34", "")
 	count(2, 6)
 
-	ips, err := source.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(v6)})
+	ips, err := source.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(ipaddr.V6)})
 	checkIPs(t, ips, err, "", "")
 	count(2, 6)
 }

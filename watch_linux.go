@@ -10,6 +10,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // subscribeAddresses listens to netlink in the network namespace of the
@@ -73,7 +75,7 @@ func snapshotAddresses() (string, error) {
 		}
 		lines = append(lines, fmt.Sprint(a.LinkIndex, addr.Addr, addr.temporary, addr.deprecated, addr.permanent))
 	}
-	for f := v4; f < families; f++ {
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		routes, err := defaultRoutes(f)
 		if err != nil {
 			return "", fmt.Errorf("listing default routes: %w", err)

@@ -5,6 +5,9 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // witness is told what happens, for the metrics and the events. All its
@@ -16,7 +19,7 @@ type witness struct {
 }
 
 // checked is told what one IP source said about one family.
-func (w *witness) checked(source string, f family, result string) {
+func (w *witness) checked(source string, f ipaddr.Family, result string) {
 	if w != nil {
 		w.counts.checks.WithLabelValues(source, f.String(), result).Inc()
 	}
@@ -30,12 +33,12 @@ func (w *witness) called(provider, method, result string, took time.Duration) {
 	}
 }
 
-func (w *witness) addressChanged(f family, from, to []netip.Addr, source string) {
+func (w *witness) addressChanged(f ipaddr.Family, from, to []netip.Addr, source string) {
 	if w != nil {
 		w.events.add("address_changed", map[string]any{
 			"family": f.String(),
-			"old":    addrList(from),
-			"new":    addrList(to),
+			"old":    ipaddr.List(from),
+			"new":    ipaddr.List(to),
 			"source": source,
 		})
 	}
@@ -49,10 +52,10 @@ func (w *witness) recordsChanged(zone, provider string, changes []change) {
 	list := make(changeList, len(changes))
 	for i, c := range changes {
 		list[i] = newChange(c)
-		w.counts.changes.WithLabelValues(displayZone(zone), provider, c.key.family.rrType()).Inc()
+		w.counts.changes.WithLabelValues(dnsname.Display(zone), provider, c.key.family.RRType()).Inc()
 	}
 	w.events.add("records_changed", map[string]any{
-		"zone":     displayZone(zone),
+		"zone":     dnsname.Display(zone),
 		"provider": provider,
 		"changes":  list,
 	})
@@ -63,7 +66,7 @@ func (w *witness) recordsChanged(zone, provider string, changes []change) {
 func (w *witness) failed(zone, provider string, err error, attempt int) {
 	if w != nil {
 		w.events.add("update_failed", map[string]any{
-			"zone":     displayZone(zone),
+			"zone":     dnsname.Display(zone),
 			"provider": provider,
 			"error":    oneLine(err.Error()),
 			"attempt":  attempt,
@@ -74,33 +77,11 @@ func (w *witness) failed(zone, provider string, err error, attempt int) {
 func (w *witness) recovered(zone, provider string, after time.Duration) {
 	if w != nil {
 		w.events.add("recovered", map[string]any{
-			"zone":     displayZone(zone),
+			"zone":     dnsname.Display(zone),
 			"provider": provider,
 			"after":    int(after.Seconds()),
 		})
 	}
-}
-
-// addrList is a JSON array, and in a placeholder a list with spaces.
-type addrList []netip.Addr
-
-func (l addrList) String() string {
-	if len(l) == 0 {
-		return "none"
-	}
-	texts := make([]string, len(l))
-	for i, addr := range l {
-		texts[i] = addr.String()
-	}
-	return strings.Join(texts, " ")
-}
-
-// MarshalJSON implements json.Marshaler: an empty list is no null.
-func (l addrList) MarshalJSON() ([]byte, error) {
-	if len(l) == 0 {
-		return []byte("[]"), nil
-	}
-	return []byte(`["` + strings.ReplaceAll(l.String(), " ", `","`) + `"]`), nil
 }
 
 // changeList is a JSON array, and in a placeholder one line of text.
@@ -113,5 +94,3 @@ func (l changeList) String() string {
 	}
 	return strings.Join(texts, "; ")
 }
-
-func displayZone(zone string) string { return strings.TrimSuffix(zone, ".") }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // writing is one attempt to make the RRsets that differ hold what is wished,
@@ -237,7 +239,7 @@ func (w *writing) swap(ctx context.Context, changes []change) error {
 			}
 		}
 		changes = slices.DeleteFunc(slices.Clone(changes), func(c change) bool {
-			return replacesAll(c) && (w.blind || len(without(c.to, w.shown(c.key))) == len(c.to))
+			return replacesAll(c) && (w.blind || len(ipaddr.Without(c.to, w.shown(c.key))) == len(c.to))
 		})
 	}
 	return w.remove(ctx, changes, change.stale)
@@ -396,7 +398,7 @@ func (w *writing) confirm(c change, shown rrset) {
 		w.zone.asked[c.key] = c.ttl
 		if c.onlyTTL {
 			w.k.logger.Info("the provider keeps a TTL of its own",
-				zap.String("name", c.key.name), zap.String("type", c.key.family.rrType()),
+				zap.String("name", c.key.name), zap.String("type", c.key.family.RRType()),
 				zap.Duration("ttl", shown.ttl), zap.Duration("asked", c.ttl))
 			return
 		}

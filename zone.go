@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 const (
@@ -96,8 +98,8 @@ func (a acceptance) lags(shown []netip.Addr) bool {
 	if slices.Equal(shown, a.from) {
 		return true
 	}
-	added := without(a.to, a.from)
-	return len(shown) > 0 && len(added) > 0 && len(without(added, shown)) == len(added)
+	added := ipaddr.Without(a.to, a.from)
+	return len(shown) > 0 && len(added) > 0 && len(ipaddr.Without(added, shown)) == len(added)
 }
 
 func newZone(name string) *zone {
@@ -161,7 +163,7 @@ func (z *zone) adopt(claims []claim) {
 	old := z.claims
 	z.claims = slices.Clone(claims)
 	for i := range z.claims {
-		for f := v4; f < families; f++ {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			// What a new configuration does not know yet still holds.
 			if same && len(claims[i].addrs[f]) == 0 {
 				z.claims[i].addrs[f], z.claims[i].source[f] = old[i].addrs[f], old[i].source[f]
@@ -179,7 +181,7 @@ func (z *zone) adopt(claims []claim) {
 // A family that became unknown is no change: what was wished for still holds.
 func wishChanged(old, new []claim) bool {
 	for i := range new {
-		for f := v4; f < families; f++ {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			if len(new[i].addrs[f]) > 0 && !slices.Equal(old[i].addrs[f], new[i].addrs[f]) {
 				return true
 			}
@@ -246,7 +248,7 @@ func (z *zone) verifyAt(interval time.Duration) time.Time {
 
 func anyAddrs(claims []claim) bool {
 	return slices.ContainsFunc(claims, func(c claim) bool {
-		return len(c.addrs[v4]) > 0 || len(c.addrs[v6]) > 0
+		return len(c.addrs[ipaddr.V4]) > 0 || len(c.addrs[ipaddr.V6]) > 0
 	})
 }
 
@@ -305,7 +307,7 @@ func (z *zone) sawAll(view zoneView, now time.Time) (appeared []change) {
 func (z *zone) inSync() bool {
 	for i := range z.claims {
 		c := &z.claims[i]
-		for f := v4; f < families; f++ {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			// Nobody knows whether what is published of the family is right.
 			if c.unknown(f) != "" && slices.ContainsFunc(c.names, func(name string) bool {
 				return c.manages(f, len(z.view.sets[rrKey{name, f}].addrs) > 0)

@@ -1,4 +1,11 @@
-package dynamicdns
+// Package dnsname brings the names of zones, owners and hosts into canonical
+// form. It is pure.
+//
+// A zone is its fully qualified name in lower-case ASCII with a trailing dot
+// ("example.com."), which is what libdns asks for. A name is an owner name
+// relative to its zone, in lower-case ASCII too: "@" for the zone itself,
+// "www", "*", "*.sub".
+package dnsname
 
 import (
 	"errors"
@@ -10,11 +17,6 @@ import (
 
 	"golang.org/x/net/idna"
 )
-
-// Within the program a zone is its fully qualified name in lower-case ASCII
-// with a trailing dot ("example.com."), which is what libdns asks for, and a
-// name is an owner name relative to its zone, in lower-case ASCII too: "@"
-// for the zone itself, "www", "*", "*.sub".
 
 // The limits of RFC 1035, section 2.3.4, in octets. That of the whole name
 // counts the length octet of every label, the root's included.
@@ -33,8 +35,8 @@ var idnaProfile = idna.New(
 	idna.CheckHyphens(false),
 )
 
-// normalizeZone returns the canonical form of a zone's name.
-func normalizeZone(s string) (string, error) {
+// Zone returns the canonical form of a zone's name.
+func Zone(s string) (string, error) {
 	if s == "" {
 		return "", errors.New(`a zone is empty; write its domain name, such as "example.com"`)
 	}
@@ -58,16 +60,16 @@ func normalizeZone(s string) (string, error) {
 	return zone, checkLength("zone", s, zone)
 }
 
-// normalizeName returns the canonical form of a name that is written under
+// Name returns the canonical form of a name that is written under
 // the canonical zone.
-func normalizeName(name, zone string) (string, error) {
+func Name(name, zone string) (string, error) {
 	if name == "" {
 		return "", errors.New(`a name is empty; write "@" for the zone itself`)
 	}
 	if name == "@" {
 		return name, nil
 	}
-	relative := func(host string) string { return relativeName(strings.ToLower(host), zone) }
+	relative := func(host string) string { return Relative(strings.ToLower(host), zone) }
 	if err := checkForm("name", name, relative); err != nil {
 		return "", err
 	}
@@ -85,9 +87,9 @@ func normalizeName(name, zone string) (string, error) {
 	return ascii, checkLength("name", name, ascii+"."+zone)
 }
 
-// normalizeHost returns the lower-case ASCII form of a host, wildcards
+// Host returns the lower-case ASCII form of a host, wildcards
 // included, without a trailing dot.
-func normalizeHost(host string) (string, error) {
+func Host(host string) (string, error) {
 	if host == "" {
 		return "", errors.New(`a host is empty; write its name, such as "www.example.com"`)
 	}
@@ -101,9 +103,9 @@ func normalizeHost(host string) (string, error) {
 	return ascii, checkLength("host", host, ascii+".")
 }
 
-// matchZone finds the longest of the canonical zones in which a host in
+// Match finds the longest of the canonical zones in which a host in
 // lower-case ASCII lies, and the host's name relative to it.
-func matchZone(host string, zones []string) (zone, name string, ok bool) {
+func Match(host string, zones []string) (zone, name string, ok bool) {
 	fqdn := strings.TrimSuffix(host, ".") + "."
 	for _, z := range zones {
 		if len(z) > len(zone) && (fqdn == z || strings.HasSuffix(fqdn, "."+z)) {
@@ -113,13 +115,13 @@ func matchZone(host string, zones []string) (zone, name string, ok bool) {
 	if zone == "" {
 		return "", "", false
 	}
-	return zone, relativeName(fqdn, zone), true
+	return zone, Relative(fqdn, zone), true
 }
 
-// ownerName returns the canonical relative name for what a libdns provider
+// Owner returns the canonical relative name for what a libdns provider
 // gave as the name of a record in the canonical zone. What is absolute and
 // not in the zone keeps its trailing dot, and so equals no name of ours.
-func ownerName(raw, zone string) string {
+func Owner(raw, zone string) string {
 	name := strings.ToLower(raw)
 	if ascii, err := idnaProfile.ToASCII(name); err == nil {
 		name = ascii
@@ -131,15 +133,15 @@ func ownerName(raw, zone string) string {
 	if name == "" {
 		return "@"
 	}
-	if short := relativeName(name, zone); short != strings.TrimSuffix(name, ".") {
+	if short := Relative(name, zone); short != strings.TrimSuffix(name, ".") {
 		return short
 	}
 	return name
 }
 
-// relativeName returns a host's name relative to the canonical zone, or the
+// Relative returns a host's name relative to the canonical zone, or the
 // host without a trailing dot if it is not in the zone.
-func relativeName(host, zone string) string {
+func Relative(host, zone string) string {
 	host, apex := strings.TrimSuffix(host, "."), strings.TrimSuffix(zone, ".")
 	if host == apex {
 		return "@"
@@ -227,3 +229,14 @@ func checkLength(kind, s, fqdn string) error {
 	}
 	return nil
 }
+
+// Absolute returns the FQDN of a canonical name in a canonical zone.
+func Absolute(name, zone string) string {
+	if name == "@" {
+		return zone
+	}
+	return name + "." + zone
+}
+
+// Display returns a zone as people write it, without the trailing dot.
+func Display(zone string) string { return strings.TrimSuffix(zone, ".") }

@@ -1,11 +1,11 @@
-package dynamicdns
+package dnsname
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestNormalizeZone(t *testing.T) {
+func TestZone(t *testing.T) {
 	for _, tc := range []struct{ in, want, err string }{
 		{in: "example.com", want: "example.com."},
 		{in: "example.com.", want: "example.com."},
@@ -42,12 +42,12 @@ func TestNormalizeZone(t *testing.T) {
 		{in: strings.Repeat("a.", 126) + "a", want: strings.Repeat("a.", 127)},
 		{in: strings.Repeat("a.", 126) + "aa", err: `a domain name of 256 octets`},
 	} {
-		got, err := normalizeZone(tc.in)
+		got, err := Zone(tc.in)
 		checkNormalized(t, tc.in, got, err, tc.want, tc.err)
 	}
 }
 
-func TestNormalizeName(t *testing.T) {
+func TestName(t *testing.T) {
 	for _, tc := range []struct{ in, want, err string }{
 		{in: "@", want: "@"},
 		{in: "www", want: "www"},
@@ -91,12 +91,12 @@ func TestNormalizeName(t *testing.T) {
 		{in: strings.Repeat("a.", 120) + "a", want: strings.Repeat("a.", 120) + "a"},
 		{in: strings.Repeat("a.", 120) + "aa", err: `a domain name of 256 octets`},
 	} {
-		got, err := normalizeName(tc.in, "example.com.")
+		got, err := Name(tc.in, "example.com.")
 		checkNormalized(t, tc.in, got, err, tc.want, tc.err)
 	}
 }
 
-func TestNormalizeHost(t *testing.T) {
+func TestHost(t *testing.T) {
 	for _, tc := range []struct{ in, want, err string }{
 		{in: "WWW.example.com.", want: "www.example.com"},
 		{in: "*.bücher.example", want: "*.xn--bcher-kva.example"},
@@ -105,7 +105,7 @@ func TestNormalizeHost(t *testing.T) {
 		{in: "www.example.com:80", err: `has a port; write "www.example.com"`},
 		{in: "www.*.com", err: `wildcard in the wrong place`},
 	} {
-		got, err := normalizeHost(tc.in)
+		got, err := Host(tc.in)
 		checkNormalized(t, tc.in, got, err, tc.want, tc.err)
 	}
 }
@@ -135,7 +135,7 @@ func TestMatchZone(t *testing.T) {
 		{"example.org", "", ""},
 		{"", "", ""},
 	} {
-		zone, name, ok := matchZone(tc.host, zones)
+		zone, name, ok := Match(tc.host, zones)
 		if zone != tc.zone || name != tc.name || ok != (tc.zone != "") {
 			t.Errorf("%q: got %q in zone %q (%t), want %q in zone %q", tc.host, name, zone, ok, tc.name, tc.zone)
 		}
@@ -164,22 +164,22 @@ func TestOwnerName(t *testing.T) {
 		{"www.example.net.", "www.example.net."},
 		{"www.", "www."},
 	} {
-		if got := ownerName(tc.raw, "example.com."); got != tc.want {
+		if got := Owner(tc.raw, "example.com."); got != tc.want {
 			t.Errorf("%q: got %q, want %q", tc.raw, got, tc.want)
 		}
 	}
 }
 
-func FuzzNormalizeZone(f *testing.F) {
+func FuzzZone(f *testing.F) {
 	for _, seed := range []string{"example.com", "Example.COM.", "bücher.example", "BÜCHER。example", "*.example.com", "..", "xn--a", "xn--bcher-kva", "1.2.3.4", "a_b.-c", "ß", "\u200d", "[::1]:53"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		zone, err := normalizeZone(s)
+		zone, err := Zone(s)
 		if err != nil {
 			return
 		}
-		if again, err := normalizeZone(zone); err != nil || again != zone {
+		if again, err := Zone(zone); err != nil || again != zone {
 			t.Errorf("%q gives %q, which gives %q and error %v", s, zone, again, err)
 		}
 		if !strings.HasSuffix(zone, ".") || strings.ContainsAny(zone, "* /:@{}\\") || len(zone)+1 > maxNameLength {
@@ -188,7 +188,7 @@ func FuzzNormalizeZone(f *testing.F) {
 	})
 }
 
-func FuzzNormalizeName(f *testing.F) {
+func FuzzName(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"www", "example.com"}, {"@", "example"}, {"*.Übung", "bücher.example"}, {"www.example.com.", "example.com"},
 		{"*", "*"}, {"a。b", "example.com"}, {".", "a"}, {`\052`, "a"}, {"a.b.a", "a"}, {"example.com.", "example.com"},
@@ -196,15 +196,15 @@ func FuzzNormalizeName(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, s, z string) {
-		zone, err := normalizeZone(z)
+		zone, err := Zone(z)
 		if err != nil {
 			return
 		}
-		name, err := normalizeName(s, zone)
+		name, err := Name(s, zone)
 		if err != nil {
 			return
 		}
-		if again, err := normalizeName(name, zone); err != nil || again != name {
+		if again, err := Name(name, zone); err != nil || again != name {
 			t.Fatalf("%q gives %q, which gives %q and error %v", s, name, again, err)
 		}
 		fqdn := name + "." + zone
@@ -212,28 +212,28 @@ func FuzzNormalizeName(f *testing.F) {
 			fqdn = zone
 		}
 		for _, raw := range []string{name, fqdn, strings.TrimSuffix(fqdn, "."), strings.ToUpper(fqdn), strings.Replace(name, "*", `\052`, 1)} {
-			if got := ownerName(raw, zone); got != name {
+			if got := Owner(raw, zone); got != name {
 				t.Errorf("%q is %q in %q, but %q as %q", s, name, zone, got, raw)
 			}
 		}
-		gotZone, gotName, ok := matchZone(strings.TrimSuffix(fqdn, "."), []string{zone, "not" + zone})
+		gotZone, gotName, ok := Match(strings.TrimSuffix(fqdn, "."), []string{zone, "not" + zone})
 		if !ok || gotZone != zone || gotName != name {
 			t.Errorf("%q is matched as %q in %q, want %q in %q", fqdn, gotName, gotZone, name, zone)
 		}
 	})
 }
 
-func FuzzOwnerName(f *testing.F) {
+func FuzzOwner(f *testing.F) {
 	for _, seed := range []string{"", "@", "www", "WWW.example.com.", `\052`, `\052.example.com.`, ".example.com", "..", "example.com", "bücher", "\xff", "foo.example.net."} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		const zone = "example.com."
-		got := ownerName(raw, zone)
+		got := Owner(raw, zone)
 		if got == "" {
 			t.Errorf("%q gives nothing", raw)
 		}
-		if name, err := normalizeName(got, zone); err == nil && name != got {
+		if name, err := Name(got, zone); err == nil && name != got {
 			t.Errorf("%q gives %q, whose canonical form is %q", raw, got, name)
 		}
 	})

@@ -1,10 +1,8 @@
-package dynamicdns
+package ipaddr
 
 import (
 	"fmt"
 	"net/netip"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // specialRanges says of every address whether it can be reached from the
@@ -71,23 +69,26 @@ var specialRanges = []struct {
 	{netip.MustParsePrefix("ff00::/8"), "multicast (RFC 4291)"},
 }
 
-// addrFilter decides which addresses may be published.
-type addrFilter struct {
-	include, exclude []netip.Prefix
+// Filter decides which addresses may be published.
+type Filter struct {
+	// Include are the only ranges from which addresses may be published, and
+	// allow special-purpose ones; Exclude those from which none may.
+	Include, Exclude []netip.Prefix
 }
 
-func newAddrFilter(include, exclude []string) (*addrFilter, error) {
-	f := new(addrFilter)
+// NewFilter parses CIDR ranges. Its errors name the list that they come from.
+func NewFilter(include, exclude []string) (*Filter, error) {
+	f := new(Filter)
 	for _, list := range []struct {
 		name string
 		from []string
 		to   *[]netip.Prefix
 	}{
-		{"include", include, &f.include},
-		{"exclude", exclude, &f.exclude},
+		{"include", include, &f.Include},
+		{"exclude", exclude, &f.Exclude},
 	} {
 		for _, s := range list.from {
-			prefix, err := parseRange(s)
+			prefix, err := ParseRange(s)
 			if err != nil {
 				return nil, fmt.Errorf("%s %q: %w", list.name, s, err)
 			}
@@ -97,34 +98,34 @@ func newAddrFilter(include, exclude []string) (*addrFilter, error) {
 	return f, nil
 }
 
-// refuse says why the address may not be published, or "" if it may. A source
+// Refuse says why the address may not be published, or "" if it may. A source
 // that was given its addresses by a person has opted in to special ranges.
-func (f *addrFilter) refuse(addr netip.Addr, optedIn bool) (reason string) {
+func (f *Filter) Refuse(addr netip.Addr, optedIn bool) (reason string) {
 	switch {
 	case !addr.IsValid():
 		return "not an address"
 	case addr.Zone() != "":
 		return "has a zone (RFC 4007)"
 	case addr.Is4In6():
-		return specialPurpose(addr)
+		return SpecialPurpose(addr)
 	}
-	in, out := longestMatch(f.include, addr), longestMatch(f.exclude, addr)
+	in, out := longestMatch(f.Include, addr), longestMatch(f.Exclude, addr)
 	switch {
 	case out.IsValid() && out.Bits() >= in.Bits():
 		return "excluded by " + out.String()
 	case in.IsValid():
 		return ""
-	case len(f.include) > 0:
+	case len(f.Include) > 0:
 		return "not in include"
 	case optedIn:
 		return ""
 	}
-	return specialPurpose(addr)
+	return SpecialPurpose(addr)
 }
 
-// specialPurpose says why the address cannot be reached from the internet at
+// SpecialPurpose says why the address cannot be reached from the internet at
 // large, or "" if nothing is known against it.
-func specialPurpose(addr netip.Addr) (reason string) {
+func SpecialPurpose(addr netip.Addr) (reason string) {
 	bits := -1
 	for _, r := range specialRanges {
 		if r.prefix.Bits() > bits && r.prefix.Contains(addr) {
@@ -145,15 +146,12 @@ func longestMatch(prefixes []netip.Prefix, addr netip.Addr) (longest netip.Prefi
 	return longest
 }
 
-// parseRange parses a CIDR range. Bits beyond the prefix length mean nothing,
+// ParseRange parses a CIDR range. Bits beyond the prefix length mean nothing,
 // as elsewhere in Caddy.
-func parseRange(s string) (netip.Prefix, error) {
+func ParseRange(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		addr = addr.Unmap().WithZone("")
 		return netip.Prefix{}, fmt.Errorf("an address is not a range: write %s/%d", addr, addr.BitLen())
-	}
-	if s == privateRanges {
-		return netip.Prefix{}, fmt.Errorf("this word is for the Caddyfile: in JSON, write the ranges %q", expandRanges([]string{s}))
 	}
 	prefix, err := netip.ParsePrefix(s)
 	if err != nil {
@@ -167,25 +165,4 @@ func parseRange(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("IPv4-mapped addresses are never published: write %s", v4)
 	}
 	return prefix.Masked(), nil
-}
-
-const privateRanges = "private_ranges"
-
-// expandRanges replaces the word private_ranges by the ranges that it means
-// elsewhere in Caddy, whose list has bare addresses and stray bits in it.
-func expandRanges(args []string) []string {
-	var ranges []string
-	for _, arg := range args {
-		if arg != privateRanges {
-			ranges = append(ranges, arg)
-			continue
-		}
-		for _, s := range caddyhttp.PrivateRangesCIDR() {
-			if prefix, err := caddyhttp.CIDRExpressionToPrefix(s); err == nil {
-				s = prefix.Masked().String()
-			}
-			ranges = append(ranges, s)
-		}
-	}
-	return ranges
 }

@@ -1,8 +1,7 @@
-package dynamicdns
+package ipaddr
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -84,15 +83,15 @@ func TestAddrFilterByDefault(t *testing.T) {
 		"fe80::1%eth0":           "has a zone (RFC 4007)",
 		"2606:4700:4700::1%eth0": "has a zone (RFC 4007)",
 	} {
-		f, err := newAddrFilter(nil, nil)
+		f, err := NewFilter(nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := f.refuse(netip.MustParseAddr(addr), false); got != want {
+		if got := f.Refuse(netip.MustParseAddr(addr), false); got != want {
 			t.Errorf("%s: got %q, want %q", addr, got, want)
 		}
 	}
-	if got := new(addrFilter).refuse(netip.Addr{}, true); got == "" {
+	if got := new(Filter).Refuse(netip.Addr{}, true); got == "" {
 		t.Error("no address at all is accepted")
 	}
 }
@@ -123,11 +122,11 @@ func TestAddrFilterWithRanges(t *testing.T) {
 		{name: "longest of several", include: "8.0.0.0/8 8.8.8.8/32", exclude: "8.8.0.0/16 8.8.8.0/24", addr: "8.8.8.8"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			f, err := newAddrFilter(strings.Fields(tc.include), strings.Fields(tc.exclude))
+			f, err := NewFilter(strings.Fields(tc.include), strings.Fields(tc.exclude))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := f.refuse(netip.MustParseAddr(tc.addr), tc.optedIn); got != tc.want {
+			if got := f.Refuse(netip.MustParseAddr(tc.addr), tc.optedIn); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
@@ -143,25 +142,13 @@ func TestAddrFilterTeaches(t *testing.T) {
 		"10.0.0.0/33":         `not a CIDR range: write one such as 198.51.100.0/24`,
 		"example.com":         `not a CIDR range`,
 		"":                    `not a CIDR range`,
-		"private_ranges":      `this word is for the Caddyfile: in JSON, write the ranges ["192.168.0.0/16"`,
 	} {
-		_, err := newAddrFilter([]string{in}, nil)
+		_, err := NewFilter([]string{in}, nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", in, err, want)
 		}
-		if _, err := newAddrFilter(nil, []string{in}); err == nil || !strings.HasPrefix(err.Error(), "exclude ") {
+		if _, err := NewFilter(nil, []string{in}); err == nil || !strings.HasPrefix(err.Error(), "exclude ") {
 			t.Errorf("%q as exclude: got %v", in, err)
 		}
-	}
-}
-
-func TestExpandRanges(t *testing.T) {
-	got := expandRanges([]string{"100.64.0.0/10", "private_ranges", "8.8.8.0/24"})
-	want := []string{"100.64.0.0/10", "192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8", "127.0.0.0/8", "fd00::/8", "::1/128", "8.8.8.0/24"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if _, err := newAddrFilter(got, nil); err != nil {
-		t.Errorf("the filter refuses what private_ranges expands to: %v", err)
 	}
 }
