@@ -1,0 +1,100 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	readTimeout = time.Minute
+	// WriteTimeout is how long a write may take.
+	WriteTimeout = 2 * time.Minute
+	// maxCalls is how many calls run at a time per provider configuration.
+	maxCalls = 8
+)
+
+// ErrAbandoned means that a call did not return by its deadline, or that it
+// is no longer waited for. It may still be running.
+var ErrAbandoned = errors.New("the provider did not answer in time")
+
+// Slots bound how many calls of one account run at a time.
+type Slots chan struct{}
+
+// NewSlots returns the slots of an account.
+func NewSlots() Slots { return make(Slots, maxCalls) }
+
+// Call runs fn on a goroutine of its own, so that a provider that panics or
+// ignores its context can neither crash nor hold up the caller. The returned
+// channel is closed when fn has returned, which after ErrAbandoned may be
+// much later. A write is not cancelled when ctx is, for a write broken off in
+// the middle leaves the zone in a state that nobody desires.
+func (p *Provider) Call(ctx context.Context, write bool, fn func(context.Context) error) (<-chan struct{}, error) {
+	done := make(chan struct{})
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		close(done)
+		return done, ctx.Err()
+	}
+	timeout, base := readTimeout, ctx
+	if write {
+		timeout, base = WriteTimeout, context.WithoutCancel(ctx)
+	}
+	callCtx, cancel := context.WithTimeout(base, timeout)
+	// Given up, a call gives its place to others: its own zone never has more
+	// than one such call of a kind.
+	release := sync.OnceFunc(func() { <-p.slots })
+	result := make(chan error, 1)
+	go func() {
+		defer close(done)
+		defer release()
+		defer cancel()
+		result <- p.guard(callCtx, fn)
+	}()
+	timer := time.NewTimer(timeout + time.Second)
+	defer timer.Stop()
+	select {
+	case err := <-result:
+		<-done
+		return done, err
+	case <-timer.C:
+		release()
+		return done, fmt.Errorf("%w (%s)", ErrAbandoned, timeout)
+	case <-ctx.Done():
+		return done, fmt.Errorf("%w: %w", ErrAbandoned, ctx.Err())
+	}
+}
+
+func (p *Provider) guard(ctx context.Context, fn func(context.Context) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = errors.New(p.redact(fmt.Sprintf("the provider panicked: %v", r)))
+			p.logger.Debug("DNS provider panicked",
+				zap.String("provider", p.Name),
+				zap.String("stack", p.redact(string(debug.Stack()))))
+		}
+	}()
+	if err := fn(ctx); err != nil {
+		return &redactedError{message: p.redact(err.Error()), err: err}
+	}
+	return nil
+}
+
+// redactedError is an error of a provider with the secrets of its
+// configuration taken out of the message.
+type redactedError struct {
+	message string
+	err     error
+}
+
+func (e *redactedError) Error() string { return e.message }
+
+// Is lets callers ask for context errors, but never gives the original away,
+// for its message may hold a secret.
+func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) }

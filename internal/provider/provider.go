@@ -1,0 +1,207 @@
+// Package provider calls libdns providers in a way that cannot hurt the
+// caller: under a deadline, with panics and secrets taken out, and with
+// records in canonical form.
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/libdns/libdns"
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+)
+
+// Observer is told how a call of a provider ended. Its method returns at
+// once.
+type Observer interface {
+	Called(provider, method string, ok bool, took time.Duration)
+}
+
+// Provider is a libdns provider.
+type Provider struct {
+	// Name is that of its module.
+	Name string
+
+	getter   libdns.RecordGetter
+	setter   libdns.RecordSetter
+	appender libdns.RecordAppender
+	deleter  libdns.RecordDeleter
+	lister   libdns.ZoneLister
+	slots    Slots
+	redact   func(string) string
+	observer Observer
+	logger   *zap.Logger
+}
+
+// New looks what the module can do. It is an error if that does not suffice
+// to make an RRset hold what is desired.
+func New(name string, module any, slots Slots, redact func(string) string, observer Observer, logger *zap.Logger) (*Provider, error) {
+	p := &Provider{Name: name, slots: slots, redact: redact, observer: observer, logger: logger}
+	p.getter, _ = module.(libdns.RecordGetter)
+	p.setter, _ = module.(libdns.RecordSetter)
+	p.appender, _ = module.(libdns.RecordAppender)
+	p.deleter, _ = module.(libdns.RecordDeleter)
+	p.lister, _ = module.(libdns.ZoneLister)
+	if p.setter != nil || p.appender != nil && p.deleter != nil {
+		return p, nil
+	}
+	missing := "libdns.RecordSetter"
+	switch {
+	case p.appender != nil:
+		missing += " nor libdns.RecordDeleter"
+	case p.deleter != nil:
+		missing += " nor libdns.RecordAppender"
+	default:
+		missing += ", libdns.RecordAppender nor libdns.RecordDeleter"
+	}
+	return nil, fmt.Errorf("the DNS provider %q cannot update records: it implements neither %s; use a provider that can set records, or append and delete them", name, missing)
+}
+
+// CanRead reports whether the provider can be read.
+func (p *Provider) CanRead() bool { return p.getter != nil }
+
+// CanSet reports whether the provider can set RRsets.
+func (p *Provider) CanSet() bool { return p.setter != nil }
+
+// CanAppend reports whether the provider can add records.
+func (p *Provider) CanAppend() bool { return p.appender != nil }
+
+// CanDelete reports whether the provider can delete records.
+func (p *Provider) CanDelete() bool { return p.deleter != nil }
+
+// CanList reports whether the provider can list its zones.
+func (p *Provider) CanList() bool { return p.lister != nil }
+
+// Read returns the address RRsets and CNAMEs of the wanted names in the zone.
+// wanted gives back the caller's copy of a name, for the provider's may be a
+// piece of a whole answer that it would keep in memory.
+func (p *Provider) Read(ctx context.Context, zone string, wanted func(name string) (string, bool)) (plan.Observed, error) {
+	recs, err := p.measure("GetRecords", func() ([]libdns.Record, error) {
+		return p.getter.GetRecords(ctx, zone)
+	})
+	if err != nil {
+		return plan.Observed{}, err
+	}
+	observed := plan.Observed{Sets: make(map[plan.Key]plan.RRset), CNAMEs: make(map[string]string)}
+	for _, rec := range recs {
+		rr, ok := recordRR(rec)
+		if !ok {
+			continue
+		}
+		name, ok := wanted(dnsname.Owner(rr.Name, zone))
+		if !ok {
+			continue
+		}
+		switch strings.ToUpper(rr.Type) {
+		case "CNAME":
+			observed.CNAMEs[name] = rr.Data
+		case "A", "AAAA":
+			addr, err := netip.ParseAddr(strings.TrimSpace(rr.Data))
+			if err != nil {
+				return plan.Observed{}, fmt.Errorf("the provider returned %s %s with %q, which is no address", name, rr.Type, rr.Data)
+			}
+			addr = addr.Unmap()
+			key := plan.Key{Name: name, Family: ipaddr.FamilyOf(addr)}
+			set := observed.Sets[key]
+			set.Addrs = append(set.Addrs, addr)
+			if set.TTL == 0 || rr.TTL < set.TTL {
+				set.TTL = rr.TTL
+			}
+			observed.Sets[key] = set
+		}
+	}
+	for key, set := range observed.Sets {
+		if len(set.Addrs) > 1 {
+			set.Addrs = ipaddr.Sort(set.Addrs)
+			observed.Sets[key] = set
+		}
+	}
+	return observed, nil
+}
+
+// Set makes each RRset hold what its write says.
+func (p *Provider) Set(ctx context.Context, zone string, writes []plan.Write) error {
+	_, err := p.measure("SetRecords", func() ([]libdns.Record, error) {
+		return p.setter.SetRecords(ctx, zone, records(writes))
+	})
+	return err
+}
+
+// Append adds the addresses of each write.
+func (p *Provider) Append(ctx context.Context, zone string, writes []plan.Write) error {
+	_, err := p.measure("AppendRecords", func() ([]libdns.Record, error) {
+		return p.appender.AppendRecords(ctx, zone, records(writes))
+	})
+	return err
+}
+
+// Delete removes the addresses of each write, whatever their TTL.
+func (p *Provider) Delete(ctx context.Context, zone string, writes []plan.Write) error {
+	writes = slices.Clone(writes)
+	for i := range writes {
+		writes[i].TTL = 0
+	}
+	_, err := p.measure("DeleteRecords", func() ([]libdns.Record, error) {
+		return p.deleter.DeleteRecords(ctx, zone, records(writes))
+	})
+	return err
+}
+
+// Zones returns the zones of the provider in canonical form.
+func (p *Provider) Zones(ctx context.Context) ([]string, error) {
+	if p.lister == nil {
+		return nil, errors.New("the provider cannot list zones")
+	}
+	list, err := p.lister.ListZones(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var zones []string
+	for _, z := range list {
+		if zone, err := dnsname.Zone(z.Name); err == nil {
+			zones = append(zones, zone)
+		}
+	}
+	return zones, nil
+}
+
+// measure counts a call, also one that panics.
+func (p *Provider) measure(method string, call func() ([]libdns.Record, error)) (recs []libdns.Record, err error) {
+	began, ok := time.Now(), false
+	defer func() { p.observer.Called(p.Name, method, ok, time.Since(began)) }()
+	recs, err = call()
+	ok = err == nil
+	return recs, err
+}
+
+func records(writes []plan.Write) []libdns.Record {
+	var recs []libdns.Record
+	for _, w := range writes {
+		for _, addr := range w.Addrs {
+			recs = append(recs, libdns.Address{Name: w.Key.Name, TTL: w.TTL, IP: addr})
+		}
+	}
+	return recs
+}
+
+// recordRR returns the record's RR. Some providers return nil pointers, and
+// some pointers to values whose methods then panic.
+func recordRR(rec libdns.Record) (libdns.RR, bool) {
+	if rec == nil {
+		return libdns.RR{}, false
+	}
+	if v := reflect.ValueOf(rec); v.Kind() == reflect.Pointer && v.IsNil() {
+		return libdns.RR{}, false
+	}
+	return rec.RR(), true
+}

@@ -1,0 +1,309 @@
+package reconcile
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+)
+
+const (
+	// lostAfter is when a write that a provider accepted and does not show is
+	// taken for lost, where its writes have shown at once before.
+	lostAfter = 30 * time.Second
+	// rewriteAfter is the same for all others: readers that go through a
+	// resolver lag by the TTL.
+	rewriteAfter = time.Hour
+	// firstLook is when such a write is looked for, at first; the pauses
+	// double up to maxLook.
+	firstLook = 30 * time.Second
+	maxLook   = time.Hour
+	// maxPast bounds how many values a lagging reader is expected to show.
+	maxPast = 8
+)
+
+// doubt is what is known of an RRset beyond its believed value.
+type doubt struct {
+	// pending means that a write was accepted that no read has shown yet.
+	pending     bool
+	ended, told time.Time
+	// past are the values that a reader that lags may still show.
+	past [][]netip.Addr
+	// late means that a read has shown such a value since the write.
+	late bool
+	// rewritten means that the write was taken for lost once already.
+	rewritten bool
+	// unsure means that a write failed, or was given up, and may have taken
+	// effect all the same.
+	unsure bool
+	// writing means that a write is under way.
+	writing bool
+	// unread means that a write awaits the read that follows it.
+	unread bool
+
+	// before is what was believed before the last write. based means that
+	// the value before the first that does not show yet was read.
+	before []netip.Addr
+	based  bool
+
+	// from is what was there before our first write of a change, if begun.
+	begun bool
+	from  []netip.Addr
+	// drifted means that somebody else has changed what was right.
+	drifted bool
+	// mine is what we have published and no longer want.
+	mine []netip.Addr
+
+	way way
+	// asked is the TTL of which the provider has made another.
+	asked   time.Duration
+	failure error
+	pace    pace
+	// reported is what was told last of why the RRset is left alone.
+	reported string
+}
+
+// idle reports whether there is nothing more to know.
+func (d *doubt) idle() bool {
+	return !d.pending && !d.unsure && !d.unread && !d.begun && !d.drifted && len(d.mine) == 0 &&
+		d.way == way{} && d.asked == 0 && d.failure == nil && d.pace.used == 0 && d.reported == ""
+}
+
+// read takes in what the provider shows.
+func (m *Machine) read(now time.Time, e Read) {
+	if e.Err != nil {
+		m.readFailed(now, e.Err)
+		return
+	}
+	m.reads.at, m.reads.failed, m.reads.since = now, 0, time.Time{}
+	m.reads.spread = 0.9 + 0.2*m.chance
+	m.cnames = e.Observed.CNAMEs
+	m.attempt.fresh = true
+	// First from all together, so that their order does not matter.
+	for key, r := range m.open {
+		shown := e.Observed.Sets[key].Addrs
+		if d := r.doubt; d != nil {
+			if d.unread && d.based && m.reads.shows == showsUnknown && !d.isOld(shown) {
+				m.reads.shows = showsAtOnce
+			}
+			if d.pending && d.late && slices.Equal(shown, r.believed.Addrs) {
+				m.reads.shows = showsLate
+			}
+		}
+	}
+	shared := sharing{}
+	waiting := false
+	for key, r := range m.sets {
+		if !m.can.Read && r.known {
+			continue
+		}
+		shown, ok := e.Observed.Sets[key]
+		seen := absent
+		if ok {
+			seen = shared.of(shown, r)
+		}
+		m.see(now, key, r, seen)
+		waiting = waiting || r.doubt != nil && r.doubt.pending
+	}
+	if !waiting {
+		m.reads.looks = 0
+	} else if !now.Before(m.reads.next) {
+		m.reads.next = now.Add(lookPause(m.reads.looks))
+		m.reads.looks++
+	}
+}
+
+func (m *Machine) readFailed(now time.Time, err error) {
+	if m.reads.failed == 0 {
+		m.reads.since = now
+	}
+	m.reads.failed++
+	m.reads.lastFailure = now
+	m.attempt.blind, m.attempt.readErr = true, err
+	for _, r := range m.open {
+		if d := r.doubt; d != nil {
+			d.unread = false
+		}
+	}
+}
+
+// see takes in what a read shows of an RRset.
+func (m *Machine) see(now time.Time, key plan.Key, r *rrset, shown *plan.RRset) {
+	d := r.doubt
+	if d == nil {
+		if r.known && r.isDesired() && !slices.Equal(shown.Addrs, r.desired.Addrs) {
+			r.need().drifted = true
+		}
+		r.believed, r.known, r.seen = shown, true, true
+		if m.decide(key, r).Verdict != plan.Right {
+			m.open[key] = r
+		} else if m.open[key] != nil {
+			m.settle(now, key, r)
+		}
+		return
+	}
+	written, effect, lost := d.unread, !d.isOld(shown.Addrs), false
+	asAccepted := slices.Equal(shown.Addrs, r.believed.Addrs)
+	if d.pending && !asAccepted && d.isOld(shown.Addrs) {
+		if m.awaits(now, r, d) {
+			d.unread, d.late, r.known = false, true, true
+			m.open[key] = r
+			return
+		}
+		d.rewritten, lost = true, true
+	}
+	if d.begun && r.desired.TTL > 0 && shown.TTL != r.desired.TTL && slices.Equal(shown.Addrs, r.desired.Addrs) {
+		d.asked = r.desired.TTL
+	}
+	if r.known && !d.begun && !d.pending && !d.unsure && r.isDesired() && !asAccepted {
+		d.drifted = true
+	}
+	several := len(r.believed.Addrs) > 1 || len(shown.Addrs) > 1
+	r.believed, r.known, r.seen = shown, true, true
+	if several && (written || lost) || written && !d.unsure {
+		d.way.fell(effect)
+	}
+	if m.reads.shows == showsAtOnce || now.Sub(d.ended) >= rewriteAfter {
+		d.mine = slices.DeleteFunc(d.mine, func(addr netip.Addr) bool { return !slices.Contains(shown.Addrs, addr) })
+	}
+	d.pending, d.late, d.unsure, d.unread, d.past = false, false, false, false, nil
+	m.open[key] = r
+	m.settle(now, key, r)
+	if written && d.way.exhausted() && m.decide(key, r).Verdict == plan.Differs {
+		d.way.repair = false
+		m.fail(key, r, fmt.Errorf("the provider accepted %v for %s, but shows %v", r.desired.Addrs, key, shown.Addrs))
+	}
+}
+
+// isDesired reports whether the RRset is believed to hold what it should.
+func (r *rrset) isDesired() bool {
+	return r.desired.State == plan.Set && slices.Equal(r.believed.Addrs, r.desired.Addrs)
+}
+
+// isOld reports whether the value was there before the last write, so that it
+// shows no effect of it.
+func (d *doubt) isOld(shown []netip.Addr) bool {
+	return slices.Equal(shown, d.before) ||
+		slices.ContainsFunc(d.past, func(past []netip.Addr) bool { return slices.Equal(past, shown) })
+}
+
+// awaits reports whether a write that does not show is to be waited for. A
+// provider that makes one value of several shows what was there before, too.
+func (m *Machine) awaits(now time.Time, r *rrset, d *doubt) bool {
+	since := now.Sub(d.ended)
+	if m.reads.shows != showsAtOnce {
+		return since < rewriteAfter
+	}
+	if len(r.believed.Addrs) > 1 || len(d.past[0]) > 1 {
+		return false
+	}
+	if d.rewritten {
+		return since < rewriteAfter
+	}
+	return since < lostAfter
+}
+
+// settle closes an RRset that is as desired, and tells of what came true.
+func (m *Machine) settle(now time.Time, key plan.Key, r *rrset) {
+	decision := m.decide(key, r)
+	d := r.doubt
+	if decision.Verdict != plan.Right || d != nil && (d.pending || d.unsure || d.writing) {
+		return
+	}
+	if r.desired.State == plan.Unknown {
+		delete(m.open, key)
+		return
+	}
+	if m.leftovers(r) {
+		return
+	}
+	c := Confirmed{Key: key, Desired: r.desired, To: r.believed.Addrs, TTL: r.believed.TTL}
+	if d != nil {
+		c.From = d.from
+		c.Changed = d.begun && !slices.Equal(d.from, r.believed.Addrs)
+		c.Drifted = d.begun && d.drifted
+		if d.begun && !c.Changed && !c.Drifted && r.desired.TTL > 0 {
+			c.OnlyTTL = r.believed.TTL == r.desired.TTL
+			c.OtherTTL = !c.OnlyTTL
+		}
+		d.begun, d.from, d.drifted, d.failure, d.rewritten, d.reported = false, nil, false, nil, false, ""
+		if m.attempt != nil {
+			delete(m.attempt.failed, key)
+		}
+		d.way.worked()
+		d.pace.rest(now, r.desired.Class)
+		if r.desired.State == plan.Set {
+			d.mine = ipaddr.Without(d.mine, r.believed.Addrs)
+		}
+		if d.idle() {
+			r.doubt = nil
+		}
+	}
+	if c.Changed || c.Drifted || c.OnlyTTL {
+		r.changed = now.Unix()
+	}
+	delete(m.open, key)
+	m.report(c)
+}
+
+// leftovers reports whether something that we have published is still to be
+// taken away, where neither a read nor a write tells that it is gone.
+func (m *Machine) leftovers(r *rrset) bool {
+	return r.doubt != nil && !m.can.Read && !m.can.Set && r.desired.State == plan.Set &&
+		len(ipaddr.Without(r.doubt.mine, r.desired.Addrs)) > 0
+}
+
+// decide plans the RRset from what is believed of it.
+func (m *Machine) decide(key plan.Key, r *rrset) plan.Decision {
+	want := r.desired
+	if d := r.doubt; d != nil && want.State == plan.None && len(d.mine) > 0 {
+		all := *want
+		all.Addrs = ipaddr.Sort(slices.Concat(want.Addrs, d.mine))
+		want = &all
+	}
+	if want.State == plan.None && !m.can.Delete {
+		return plan.Decision{Verdict: plan.Blocked, Reason: "the provider cannot delete records, so the addresses stay"}
+	}
+	decision := plan.Decide(key, want, r.believed, m.cnames[key.Name])
+	if decision.Verdict == plan.Differs && decision.Change.OnlyTTL {
+		if r.doubt != nil && r.doubt.asked == r.desired.TTL || !m.can.Set {
+			return plan.Decision{}
+		}
+	}
+	return decision
+}
+
+// lookPause returns the pause before a write that does not show is looked for
+// again.
+func lookPause(looks int) time.Duration {
+	if looks >= 7 {
+		return maxLook
+	}
+	return min(maxLook, firstLook<<looks)
+}
+
+// sharing lets equal RRsets share their memory, which at thousands of names
+// is most of what a zone costs at rest.
+type sharing struct{ last [4]*plan.RRset }
+
+func (s *sharing) of(shown plan.RRset, r *rrset) *plan.RRset {
+	if equalRRsets(r.believed, &shown) {
+		return r.believed
+	}
+	for _, other := range s.last {
+		if other != nil && equalRRsets(other, &shown) {
+			return other
+		}
+	}
+	if slices.Equal(shown.Addrs, r.desired.Addrs) {
+		shown.Addrs = r.desired.Addrs
+	}
+	copy(s.last[1:], s.last[:3])
+	s.last[0] = &shown
+	return &shown
+}
+
+func equalRRsets(a, b *plan.RRset) bool { return a.TTL == b.TTL && slices.Equal(a.Addrs, b.Addrs) }

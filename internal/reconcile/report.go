@@ -1,0 +1,87 @@
+package reconcile
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+)
+
+// Report is something that is worth telling.
+type Report interface{ report() }
+
+type (
+	// Confirmed says that an RRset is as desired.
+	Confirmed struct {
+		Key     plan.Key
+		Desired *plan.Desired
+		// Changed means that we have changed the addresses, Drifted that we
+		// have undone what others had changed, OnlyTTL that we have changed
+		// the TTL alone, and OtherTTL that the provider made another of ours.
+		Changed, Drifted, OnlyTTL, OtherTTL bool
+		From, To                            []netip.Addr
+		TTL                                 time.Duration
+	}
+	// Failed says that an RRset could not be made as desired. It is tried
+	// again.
+	Failed struct {
+		Key plan.Key
+		Err error
+	}
+	// LeftAlone says that an RRset is not to be written. New means that it
+	// has not been told before.
+	LeftAlone struct {
+		plan.LeftAlone
+		New bool
+	}
+	// Superseded says that something else is desired by now.
+	Superseded struct {
+		Key     plan.Key
+		Desired *plan.Desired
+	}
+	// Waiting says that writes were accepted that do not show yet.
+	Waiting struct {
+		Keys []plan.Key
+		In   time.Duration
+	}
+	// Failing says that an attempt has failed, and when the next one is.
+	Failing struct {
+		Err error
+		// Keys are the RRsets that could not be written. There are none where
+		// the zone could not be read.
+		Keys []plan.Key
+		// Attempt counts failures in a row, since Since.
+		Attempt int
+		Since   time.Time
+		Pause   time.Duration
+	}
+	// Recovered says that an attempt has gone well after others have failed.
+	Recovered struct{ After time.Duration }
+	// Verified says that the attempt that was asked for is over.
+	Verified struct{}
+)
+
+func (Confirmed) report()  {}
+func (Failed) report()     {}
+func (LeftAlone) report()  {}
+func (Superseded) report() {}
+func (Waiting) report()    {}
+func (Failing) report()    {}
+func (Recovered) report()  {}
+func (Verified) report()   {}
+
+// reportWaiting tells of writes that do not show, once each.
+func (m *Machine) reportWaiting(now time.Time) {
+	var keys []plan.Key
+	for key, r := range m.open {
+		if d := r.doubt; d != nil && d.pending && d.ended.After(d.told) {
+			d.told = d.ended
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) > 0 {
+		slices.SortFunc(keys, plan.Key.Compare)
+		m.report(Waiting{keys, m.reads.next.Sub(now)})
+	}
+}

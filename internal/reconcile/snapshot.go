@@ -1,0 +1,167 @@
+package reconcile
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+)
+
+// State says how an RRset is doing.
+type State uint8
+
+const (
+	// NoAddress means that nothing is known of what the RRset should hold.
+	NoAddress State = iota
+	// InSync means that the newest evidence is as desired.
+	InSync
+	// Left means that the configuration asks to leave the RRset as it is.
+	Left
+	// Unverified means that what is desired was accepted and does not show
+	// yet.
+	Unverified
+	// Pending means that the RRset is about to be read or written.
+	Pending
+	// InTheWay means that another record is in the way.
+	InTheWay
+	// InTrouble means that reading or writing failed.
+	InTrouble
+)
+
+// Record is what is known of an RRset. InSync is nil where that cannot be
+// told.
+type Record struct {
+	Key      plan.Key
+	Desired  *plan.Desired
+	Observed []netip.Addr
+	TTL      time.Duration
+	// Accepted is what the provider has accepted and does not show yet.
+	Accepted []netip.Addr
+	// Asked is the TTL of which the provider has made another.
+	Asked   time.Duration
+	State   State
+	Reason  string
+	InSync  *bool
+	Changed time.Time
+}
+
+// Snapshot is what is known of a zone.
+type Snapshot struct {
+	// Records are in the order of their keys.
+	Records []Record
+	// Verified is when the zone was last read, Synced when all was last as
+	// desired.
+	Verified, Synced time.Time
+	// Next is when the zone is read or written next, if it is known.
+	Next time.Time
+	// Failures counts those in a row, since Since, and Err is the last. Last
+	// and LastAt are the last failure also once it is over.
+	Failures int
+	Since    time.Time
+	Err      error
+	Last     error
+	LastAt   time.Time
+}
+
+// Snapshot returns what is known now.
+func (m *Machine) Snapshot(now time.Time) Snapshot {
+	s := Snapshot{
+		Verified: m.reads.at, Synced: m.synced,
+		Failures: m.failures.count, Since: m.failures.since, Err: m.failures.err, Last: m.failures.last, LastAt: m.failures.at,
+		Records: make([]Record, 0, len(m.sets)),
+	}
+	if at, ok := m.due(now); ok && !m.hungWrite {
+		s.Next = at
+		if at.Before(now) {
+			s.Next = now
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(m.sets), plan.Key.Compare) {
+		r := m.sets[key]
+		record := Record{Key: key, Desired: r.desired, Observed: r.believed.Addrs, TTL: r.believed.TTL}
+		if d := r.doubt; d != nil {
+			record.Asked = d.asked
+			if d.pending {
+				record.Observed, record.Accepted = d.past[0], r.believed.Addrs
+			}
+		}
+		if r.changed != 0 {
+			record.Changed = time.Unix(r.changed, 0)
+		}
+		j := m.judge(key, r)
+		record.State, record.Reason, record.InSync = j.state, j.reason, j.inSync
+		s.Records = append(s.Records, record)
+	}
+	return s
+}
+
+type judgement struct {
+	state  State
+	reason string
+	inSync *bool
+}
+
+// judge says how an RRset is doing.
+func (m *Machine) judge(key plan.Key, r *rrset) judgement {
+	trouble := func(err error, inSync *bool) judgement { return judgement{InTrouble, err.Error(), inSync} }
+	d := r.doubt
+	if d == nil {
+		d = new(doubt)
+	}
+	decision := m.decide(key, r)
+	differs := decision.Verdict == plan.Differs && !decision.Change.OnlyTTL
+	unsure := d.unsure || m.leftovers(r) || d.unread || d.writing
+	switch {
+	case r.desired.State == plan.Unknown:
+		return judgement{state: NoAddress}
+	case !r.known && m.failures.err != nil:
+		return trouble(m.failures.err, nil)
+	case !r.known:
+		return judgement{Pending, "not read yet", nil}
+	case decision.Verdict == plan.Blocked:
+		return judgement{InTheWay, decision.Reason, new(false)}
+	case decision.Verdict == plan.Restrained:
+		return judgement{Left, decision.Reason, new(true)}
+	case differs && d.failure != nil:
+		return trouble(d.failure, new(false))
+	case differs && m.failures.err != nil:
+		return trouble(m.failures.err, new(false))
+	case differs:
+		return judgement{Pending, "about to be written", new(false)}
+	case d.pending:
+		return judgement{Unverified, "the provider accepted this, and does not show it yet", nil}
+	case d.failure != nil:
+		return trouble(d.failure, nil)
+	case unsure:
+		return judgement{Pending, "about to be read or written", nil}
+	case m.failures.err != nil && !m.anyFailure():
+		return trouble(m.failures.err, nil)
+	}
+	return judgement{InSync, "", new(true)}
+}
+
+// anyFailure reports whether the failure is that of some RRsets.
+func (m *Machine) anyFailure() bool {
+	for _, r := range m.open {
+		if r.doubt != nil && r.doubt.failure != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// inSync reports whether all RRsets are as desired. Nobody knows whether one
+// is that exists and of which nothing is known to be desired.
+func (m *Machine) inSync() bool {
+	for key, r := range m.sets {
+		if r.desired.State == plan.Unknown && len(r.believed.Addrs) == 0 {
+			continue
+		}
+		if j := m.judge(key, r); j.inSync == nil || !*j.inSync {
+			return false
+		}
+	}
+	return true
+}
