@@ -93,6 +93,9 @@ func (m *Machine) Begin(now time.Time, chance float64) Action {
 		return m.Next(now)
 	}
 	m.call = &action
+	if action.Do == DoRead {
+		m.reads.begun++
+	}
 	for _, w := range action.Writes {
 		m.attempt.written = true
 		r := m.sets[w.Key]

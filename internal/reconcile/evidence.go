@@ -97,7 +97,8 @@ func (m *Machine) read(now time.Time, e Read) {
 	shared := sharing{}
 	waiting := false
 	for key, r := range m.sets {
-		if !m.can.Read && r.known {
+		if !m.can.Read && r.known || r.born == m.reads.begun {
+			// It was not asked for.
 			continue
 		}
 		shown, ok := e.Observed.Sets[key]
@@ -222,14 +223,14 @@ func (m *Machine) settle(now time.Time, key plan.Key, r *rrset) {
 	}
 	c := Confirmed{Key: key, Desired: r.desired, To: r.believed.Addrs, TTL: r.believed.TTL}
 	if d != nil {
-		c.From = d.from
+		c.From, c.Late = d.from, !d.told.IsZero()
 		c.Changed = d.begun && !slices.Equal(d.from, r.believed.Addrs)
 		c.Drifted = d.begun && d.drifted
 		if d.begun && !c.Changed && !c.Drifted && r.desired.TTL > 0 {
 			c.OnlyTTL = r.believed.TTL == r.desired.TTL
 			c.OtherTTL = !c.OnlyTTL
 		}
-		d.begun, d.from, d.drifted, d.failure, d.rewritten, d.reported = false, nil, false, nil, false, ""
+		d.begun, d.from, d.drifted, d.failure, d.rewritten, d.reported, d.told = false, nil, false, nil, false, "", time.Time{}
 		if m.attempt != nil {
 			delete(m.attempt.failed, key)
 		}

@@ -59,6 +59,7 @@ type Machine struct {
 
 // reads is what is known of the reads of a zone.
 type reads struct {
+	begun uint32
 	// at is when the last successful one ended.
 	at time.Time
 	// spread is this period's share of the verify interval, so that zones
@@ -98,6 +99,8 @@ type rrset struct {
 	// known means that believed rests on evidence, seen that a read was
 	// among it.
 	known, seen bool
+	// born is the number of reads that had begun before.
+	born uint32
 	// doubt is kept for as long as there is more to know.
 	doubt *doubt
 }
@@ -187,9 +190,10 @@ func (m *Machine) Step(now time.Time, chance float64, e Event) {
 		m.endCall()
 		m.read(now, e)
 	case Wrote:
+		batch := len(m.call.Writes) > 1
 		call := m.endCall()
 		if e.Err != nil {
-			m.refused(now, call, e.Err)
+			m.refused(now, call, batch, e.Err)
 		} else {
 			m.accepted(now, call)
 		}
@@ -214,14 +218,19 @@ func (m *Machine) Step(now time.Time, chance float64, e Event) {
 	}
 }
 
+// endCall returns the call that is over, without what it has written of
+// RRsets that were given up meanwhile.
 func (m *Machine) endCall() *Action {
 	call := m.call
 	m.call = nil
-	for _, w := range call.Writes {
-		if r := m.sets[w.Key]; r != nil {
-			r.need().writing = false
+	call.Writes = slices.DeleteFunc(call.Writes, func(w plan.Write) bool {
+		r := m.sets[w.Key]
+		if r == nil || r.doubt == nil || !r.doubt.writing {
+			return true
 		}
-	}
+		r.doubt.writing = false
+		return false
+	})
 	return call
 }
 
@@ -248,7 +257,7 @@ func (m *Machine) claim(now time.Time, e Claim) {
 func (m *Machine) want(now time.Time, e Want) {
 	r, ok := m.sets[e.Key]
 	if !ok {
-		r = &rrset{name: e.Key.Name, desired: unknown, believed: absent}
+		r = &rrset{name: e.Key.Name, desired: unknown, believed: absent, born: m.reads.begun}
 		m.sets[e.Key] = r
 	}
 	if r.holder > e.Holder {

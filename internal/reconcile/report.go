@@ -20,8 +20,10 @@ type (
 		// have undone what others had changed, OnlyTTL that we have changed
 		// the TTL alone, and OtherTTL that the provider made another of ours.
 		Changed, Drifted, OnlyTTL, OtherTTL bool
-		From, To                            []netip.Addr
-		TTL                                 time.Duration
+		// Late means that it was told before that the change does not show.
+		Late     bool
+		From, To []netip.Addr
+		TTL      time.Duration
 	}
 	// Failed says that an RRset could not be made as desired. It is tried
 	// again.

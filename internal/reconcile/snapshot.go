@@ -97,6 +97,53 @@ func (m *Machine) Snapshot(now time.Time) Snapshot {
 	return s
 }
 
+// Names returns a function that tells which names are managed as of now, with
+// the zone's own copy of each.
+func (m *Machine) Names() func(name string) (string, bool) {
+	names := make(map[string]string, len(m.sets))
+	for key, r := range m.sets {
+		names[key.Name] = r.name
+	}
+	return func(name string) (string, bool) {
+		own, ok := names[name]
+		return own, ok
+	}
+}
+
+// FirstName returns the first of the managed names, or that of the zone.
+func (m *Machine) FirstName() string {
+	first := "@"
+	for key := range m.sets {
+		if first == "@" || key.Name < first {
+			first = key.Name
+		}
+	}
+	return first
+}
+
+// Believed returns what the RRsets are believed to hold, as far as that is
+// known for sure.
+func (m *Machine) Believed() map[plan.Key]plan.RRset {
+	sets := make(map[plan.Key]plan.RRset, len(m.sets))
+	for key, r := range m.sets {
+		unsure := m.can.Set && r.doubt != nil && r.doubt.unsure
+		if r.known && !unsure && len(r.believed.Addrs) > 0 {
+			sets[key] = *r.believed
+		}
+	}
+	return sets
+}
+
+// Known reports whether something is known of all RRsets.
+func (m *Machine) Known() bool {
+	for _, r := range m.sets {
+		if !r.known {
+			return false
+		}
+	}
+	return true
+}
+
 type judgement struct {
 	state  State
 	reason string

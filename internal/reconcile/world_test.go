@@ -130,6 +130,9 @@ type world struct {
 	// edited are the names that others have written since the last read.
 	edited [names]bool
 	holder Holder
+	// adopted means that x was forgotten and is managed again, so that nobody
+	// knows what was published there.
+	adopted bool
 	// emptying means that the call was begun to leave x with none.
 	emptying bool
 
@@ -140,7 +143,7 @@ type world struct {
 func newWorld(k kind) *world {
 	w := &world{
 		kind: k, m: New(), now: time.Unix(1e9, 0), managed: names, holder: 1,
-		faults: 2, edits: 1, changes: 3, reloads: 1,
+		faults: 2, edits: 1, changes: 3, reloads: 2,
 	}
 	w.zone = [names]value{z, 0}
 	w.before = w.zone
@@ -187,6 +190,7 @@ const (
 	moveToNone
 	moveReload
 	moveForget
+	moveAdopt
 	moveEdit
 	moveErase
 	moves
@@ -204,25 +208,25 @@ func (w *world) do(mv move) (*world, bool) {
 	case moveBegin:
 		n.begin()
 	case moveDone:
-		n.end(n.m.call, names, nil, false)
+		n.end(n.calling(), names, nil, false)
 	case moveFail:
 		n.faults--
-		n.end(n.m.call, 0, errCall, false)
+		n.end(n.calling(), 0, errCall, false)
 	case moveFailLate:
 		n.faults--
-		n.end(n.m.call, names, errCall, false)
+		n.end(n.calling(), names, errCall, false)
 	case moveFailHalf:
 		n.faults--
-		n.end(n.m.call, 1, errCall, false)
+		n.end(n.calling(), 1, errCall, false)
 	case moveLost:
 		n.faults--
-		n.end(n.m.call, 0, nil, true)
+		n.end(n.calling(), 0, nil, true)
 	case moveHang:
 		n.faults--
-		late := *n.m.call
-		n.late = &late
+		late := n.calling()
+		n.late = late
 		if late.Do != DoRead {
-			n.uncertain(&late)
+			n.uncertain(late)
 		}
 		n.m.Step(n.now, 0.5, Abandoned{Err: errCall})
 	case moveReturn:
@@ -241,12 +245,15 @@ func (w *world) do(mv move) (*world, bool) {
 		for i := range n.managed {
 			n.m.Step(n.now, 0.5, Want{Holder: n.holder, Key: keys[i], Desired: n.wanted(i)})
 		}
-	case moveReload, moveForget:
+	case moveReload, moveForget, moveAdopt:
 		n.reloads--
 		old := n.holder
 		n.holder++
 		if mv == moveForget {
-			n.managed = 1
+			n.managed, n.none = 1, false
+		}
+		if mv == moveAdopt {
+			n.managed, n.adopted = names, true
 		}
 		n.claim()
 		n.m.Step(n.now, 0.5, Release{old})
@@ -286,13 +293,22 @@ func (w *world) can(mv move) bool {
 	case moveToUnknown:
 		return w.changes > 0 && w.desired != 0
 	case moveToNone:
-		return w.changes > 0 && !w.none && w.desired != 0 && w.managed == names
+		return w.changes > 0 && !w.none && !w.adopted && w.desired != 0 && w.managed == names
 	case moveReload:
 		return w.reloads > 0
 	case moveForget:
 		return w.reloads > 0 && w.managed == names
+	case moveAdopt:
+		return w.reloads > 0 && w.managed < names
 	}
 	return w.edits > 0
+}
+
+// calling is a copy of the call that is under way.
+func (w *world) calling() *Action {
+	call := *w.m.call
+	call.Writes = slices.Clone(call.Writes)
+	return &call
 }
 
 func (w *world) due() bool {
@@ -347,6 +363,9 @@ func (w *world) endRead(err error) {
 		if !w.kind.can.Read {
 			// What was accepted, which is nothing at first.
 			shown = w.evidence[i].value
+			if !w.evidence[i].known && w.kind.can.Set {
+				shown = 0
+			}
 		}
 		w.evidence[i] = evidence{true, shown}
 		w.edited[i] = false
@@ -469,6 +488,8 @@ func (w *world) wrong() string {
 		j := w.m.judge(keys[i], w.m.sets[keys[i]])
 		want := w.desired
 		switch {
+		case w.adopted && i == 1 && !w.kind.can.Set && (!w.kind.can.Read || w.kind.unreadable):
+			continue
 		case d.State == plan.Unknown, !w.kind.can.Read && w.edits == 0, !w.kind.can.Read && !w.kind.can.Set && w.zone[i]&z != 0:
 			continue
 		case d.State == plan.None:
@@ -534,6 +555,9 @@ func (w *world) clone() *world {
 	for key := range w.m.open {
 		m.open[key] = m.sets[key]
 	}
+	if m.call != nil {
+		m.call = w.calling()
+	}
 	if m.attempt != nil {
 		attempt := *m.attempt
 		attempt.failed = maps.Clone(attempt.failed)
@@ -570,7 +594,7 @@ func (w *world) digest() uint64 {
 		return int(t.Sub(w.now) / time.Second)
 	}
 	num(int(w.desired), w.managed, int(w.faults), int(w.edits), int(w.changes), int(w.reloads))
-	flag(w.none, w.emptying)
+	flag(w.none, w.emptying, w.adopted)
 	for i := range names {
 		num(int(w.zone[i]), int(w.evidence[i].value))
 		flag(w.evidence[i].known, w.edited[i])
@@ -583,7 +607,7 @@ func (w *world) digest() uint64 {
 			continue
 		}
 		num(int(valueOf(r.believed.Addrs)))
-		flag(r.known, r.seen, w.m.open[keys[i]] != nil)
+		flag(r.known, r.seen, r.born == w.m.reads.begun, w.m.open[keys[i]] != nil)
 		if d := r.doubt; d != nil {
 			flag(d.pending, d.late, d.rewritten, d.unsure, d.unread, d.writing, d.based, d.begun, d.drifted, d.failure != nil,
 				d.way.repair, d.way.repaired, d.way.stuck, d.way.alone)
@@ -668,7 +692,7 @@ func (w *world) describe(mv move) string {
 	return map[move]string{
 		moveReturn: "the call that hung returns", moveTick: "time passes", moveToA: "the address is a", moveToB: "the address is b",
 		moveToBoth: "the addresses are a and b", moveToUnknown: "the address is unknown", moveToNone: "x is to hold none", moveReload: "reload",
-		moveForget: "reload without x", moveEdit: "somebody writes z to www", moveErase: "somebody deletes www",
+		moveForget: "reload without x", moveAdopt: "reload with x", moveEdit: "somebody writes z to www", moveErase: "somebody deletes www",
 	}[mv]
 }
 

@@ -133,10 +133,7 @@ func (r *reads) dead() bool {
 func (m *Machine) accepted(now time.Time, call *Action) {
 	for _, w := range call.Writes {
 		r := m.sets[w.Key]
-		if r == nil {
-			continue
-		}
-		d := r.need()
+		d := r.doubt
 		before := r.believed.Addrs
 		after := w.Addrs
 		switch call.Do {
@@ -173,25 +170,22 @@ func (m *Machine) accepted(now time.Time, call *Action) {
 
 // refused takes in a write that has failed, of which nobody knows what it has
 // done.
-func (m *Machine) refused(now time.Time, call *Action, err error) {
+func (m *Machine) refused(now time.Time, call *Action, batch bool, err error) {
 	for _, w := range call.Writes {
 		r := m.sets[w.Key]
-		if r == nil {
-			continue
-		}
-		d := r.need()
+		d := r.doubt
 		d.unsure, d.unread, d.failure, d.ended = true, m.can.Read && !m.attempt.blind, err, now
 		m.assumeWorst(r, call.Do, w)
 		m.open[w.Key] = r
 		several := len(r.believed.Addrs) > 1 || len(r.desired.Addrs) > 1
 		switch {
-		case len(call.Writes) > 1:
+		case batch:
 			d.way.alone = true
 		case d.unread && several && !d.way.repair && m.can.Set && (m.can.Append || m.can.Delete):
 		default:
 			m.fail(w.Key, r, err)
 		}
-		if d.way.alone && len(call.Writes) == 1 {
+		if d.way.alone && !batch {
 			m.attempt.refusals++
 		}
 	}
@@ -204,13 +198,12 @@ func (m *Machine) refused(now time.Time, call *Action, err error) {
 // abandon takes in a write that is no longer waited for.
 func (m *Machine) abandon(now time.Time, call *Action, err error) {
 	for _, w := range call.Writes {
-		if r := m.sets[w.Key]; r != nil {
-			d := r.need()
-			d.unsure, d.unread, d.failure, d.ended = true, m.can.Read, err, now
-			m.assumeWorst(r, call.Do, w)
-			m.open[w.Key] = r
-			m.fail(w.Key, r, err)
-		}
+		r := m.sets[w.Key]
+		d := r.doubt
+		d.unsure, d.unread, d.failure, d.ended = true, m.can.Read, err, now
+		m.assumeWorst(r, call.Do, w)
+		m.open[w.Key] = r
+		m.fail(w.Key, r, err)
 	}
 	m.attempt.over = err
 }

@@ -1,0 +1,83 @@
+package zone
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
+)
+
+// look is a read that the machine does not learn of: a difference that is
+// seen must still be news to it.
+type look struct {
+	ctx   context.Context
+	reply chan seen
+}
+
+type seen struct {
+	observed plan.Observed
+	snapshot reconcile.Snapshot
+	err      error
+}
+
+// DryRun reads the zone, in turn with its attempts, and returns what it shows
+// and what is known of it.
+func (z *Zone) DryRun(ctx context.Context) (plan.Observed, reconcile.Snapshot, error) {
+	l := &look{ctx: ctx, reply: make(chan seen, 1)}
+	if !z.post(func() { z.looks = append(z.looks, l) }) {
+		return plan.Observed{}, reconcile.Snapshot{}, ErrReleased
+	}
+	select {
+	case s := <-l.reply:
+		return s.observed, s.snapshot, s.err
+	case <-ctx.Done():
+		if z.Hung() {
+			return plan.Observed{}, reconcile.Snapshot{}, errors.New("the provider has not returned from an earlier call")
+		}
+		return plan.Observed{}, reconcile.Snapshot{}, errors.New("the zone is still being read or written")
+	}
+}
+
+// Hung reports whether a call that was given up has not returned.
+func (z *Zone) Hung() bool {
+	reply := make(chan bool, 1)
+	return z.post(func() { reply <- z.hung > 0 }) && <-reply
+}
+
+// look serves the first who has asked.
+func (z *Zone) look(b *Backend) {
+	l := z.looks[0]
+	z.looks = z.looks[1:]
+	if l.ctx.Err() != nil {
+		z.post(func() {})
+		return
+	}
+	z.called = true
+	wanted := z.machine.Names()
+	believed, all := z.machine.Believed(), z.machine.Known()
+	go func() {
+		var s seen
+		var done <-chan struct{}
+		if !b.Provider.CanRead() && all {
+			s.observed.Sets = believed
+		} else {
+			s.observed, done, s.err = z.fetch(l.ctx, b, wanted)
+		}
+		abandoned := errors.Is(s.err, provider.ErrAbandoned)
+		z.post(func() {
+			z.called = false
+			if abandoned {
+				z.hung++
+			}
+			s.snapshot = z.machine.Snapshot(time.Now())
+			l.reply <- s
+		})
+		if abandoned {
+			<-done
+			z.post(func() { z.hung-- })
+		}
+	}()
+}

@@ -1,0 +1,165 @@
+package zone
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"regexp"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
+)
+
+// tell passes on what the machine reports.
+func (z *Zone) tell() {
+	b := z.backend()
+	var confirmed []reconcile.Confirmed
+	for _, report := range z.machine.Reports() {
+		switch r := report.(type) {
+		case reconcile.Confirmed:
+			z.resolve(r.Key, r.Desired, nil)
+			confirmed = append(confirmed, r)
+		case reconcile.Failed:
+			z.resolve(r.Key, nil, r.Err)
+		case reconcile.LeftAlone:
+			z.resolve(r.Key, nil, fmt.Errorf("%s is left alone: %s", r.Key, r.Reason))
+			if b != nil && r.New {
+				z.logLeftAlone(b, r)
+			}
+		case reconcile.Superseded:
+			z.resolve(r.Key, r.Desired, ErrSuperseded)
+		case reconcile.Verified:
+			for _, done := range z.verifiers {
+				close(done)
+			}
+			z.verifiers = nil
+		default:
+			if b != nil {
+				z.logZone(b, r)
+			}
+		}
+	}
+	if b != nil {
+		z.tellConfirmed(b, confirmed)
+	}
+}
+
+// resolve ends the handles of an RRset, or only those that want the same.
+func (z *Zone) resolve(key plan.Key, desired *plan.Desired, err error) {
+	z.handles[key] = slices.DeleteFunc(z.handles[key], func(h *Handle) bool {
+		if desired != nil && h.desired != desired {
+			return false
+		}
+		h.resolve(err)
+		return true
+	})
+	if len(z.handles[key]) == 0 {
+		delete(z.handles, key)
+	}
+}
+
+func (z *Zone) logger(b *Backend) *zap.Logger {
+	return b.Logger.With(zap.String("zone", dnsname.Display(z.Name)), zap.String("provider", b.Provider.Name))
+}
+
+// tellConfirmed logs what came true, and tells the observer.
+func (z *Zone) tellConfirmed(b *Backend, confirmed []reconcile.Confirmed) {
+	slices.SortFunc(confirmed, func(a, b reconcile.Confirmed) int { return a.Key.Compare(b.Key) })
+	var changes []plan.Change
+	for _, c := range confirmed {
+		if !c.Changed && !c.Drifted && !c.OnlyTTL && !c.OtherTTL {
+			continue
+		}
+		logger := z.logger(b).With(zap.String("name", c.Key.Name), zap.String("type", c.Key.Family.RRType()))
+		switch {
+		case c.OtherTTL:
+			logger.Info("the provider keeps a TTL of its own", zap.Duration("ttl", c.TTL), zap.Duration("asked", c.Desired.TTL))
+			continue
+		case c.OnlyTTL:
+			logger.Info("updated TTL of DNS record", zap.Duration("ttl", c.TTL))
+		default:
+			message := "updated DNS record"
+			switch {
+			case c.Late:
+				message = "DNS record shows the change that was accepted before"
+			case c.Drifted:
+				message = "repaired drift: the DNS record had been changed"
+			case len(c.From) == 0:
+				message = "created DNS record"
+			case len(c.To) == 0:
+				message = "removed DNS record"
+			}
+			logger.Info(message, zap.Stringers("from", c.From), zap.Stringers("to", c.To), zap.String("source", c.Desired.Source))
+		}
+		changes = append(changes, plan.Change{
+			Key: c.Key, From: c.From, To: c.To, TTL: c.TTL, Source: c.Desired.Source, OnlyTTL: c.OnlyTTL,
+		})
+	}
+	if len(changes) > 0 {
+		b.Observer.RecordsChanged(z.Name, b.Provider.Name, changes)
+	}
+}
+
+func (z *Zone) logLeftAlone(b *Backend, l reconcile.LeftAlone) {
+	log := z.logger(b).Info
+	if l.Blocked {
+		log = z.logger(b).Error
+	}
+	log("leaving DNS record alone: "+l.Reason, zap.String("name", l.Key.Name), zap.String("type", l.Key.Family.RRType()))
+}
+
+// logZone logs what is about the zone as a whole. A failure that repeats is
+// logged at growing distance.
+func (z *Zone) logZone(b *Backend, report reconcile.Report) {
+	switch r := report.(type) {
+	case reconcile.Waiting:
+		z.logger(b).Warn("the provider accepted changes but does not show them yet; looking again",
+			zap.Strings("records", describe(r.Keys)), zap.Duration("in", r.In))
+	case reconcile.Recovered:
+		after := r.After.Round(time.Second)
+		z.logger(b).Info("working again", zap.Duration("after", after))
+		b.Observer.Recovered(z.Name, b.Provider.Name, after)
+		z.failure = ""
+	case reconcile.Failing:
+		same := withoutNumbers(r.Err.Error()) == withoutNumbers(z.failure)
+		z.failure = r.Err.Error()
+		if !same {
+			b.Observer.UpdateFailed(z.Name, b.Provider.Name, r.Err, r.Attempt)
+		}
+		log := z.logger(b).Error
+		if same && bits.OnesCount(uint(r.Attempt)) > 1 {
+			log = z.logger(b).Debug
+		}
+		message := "updating DNS failed"
+		if len(r.Keys) == 0 {
+			message = "reading DNS failed"
+		}
+		log(message+"; retrying in "+cmp.Or(r.Pause.Round(time.Second), time.Second).String(),
+			zap.Strings("records", describe(r.Keys)), zap.Int("attempt", r.Attempt), zap.Error(r.Err))
+	}
+}
+
+// describe names RRsets for a log line without making it endless.
+func describe(keys []plan.Key) []string {
+	const most = 10
+	texts := make([]string, 0, min(len(keys), most+1))
+	for i, key := range keys {
+		if i == most {
+			return append(texts, fmt.Sprintf("and %d more", len(keys)-most))
+		}
+		texts = append(texts, key.String())
+	}
+	return texts
+}
+
+// numbers are what differs between errors that are the same: ports, times,
+// and the IDs of requests.
+var numbers = regexp.MustCompile(`[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*`)
+
+// withoutNumbers makes errors comparable.
+func withoutNumbers(s string) string { return numbers.ReplaceAllString(s, "") }
