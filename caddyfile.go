@@ -353,7 +353,7 @@ func (b *block) noteEarlier(n *namer) {
 		g := *entry
 		g.inherit(&b.app.Group)
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
-			if versions.enabled(f) && g.Versions.enabled(f) {
+			if wanted(versions, f) && wanted(g.Versions, f) {
 				n.earlier(&g)
 			}
 		}

@@ -46,7 +46,7 @@ type source struct {
 }
 
 func newSource(name string, module IPSource) *source {
-	_, trusted := module.(*Static)
+	_, trusted := module.(Configured)
 	src := &source{IPSource: module, name: name, trusted: trusted}
 	for f := range src.busy {
 		src.busy[f] = make(chan struct{}, 1)
@@ -106,7 +106,12 @@ func (d *detection) any() bool {
 	return d.families[ipaddr.V4].addrs != nil || d.families[ipaddr.V6].addrs != nil
 }
 
-func (d *detector) enabled(f ipaddr.Family) bool { return d.versions.enabled(f) }
+func (d *detector) enabled(f ipaddr.Family) bool { return wanted(&d.versions, f) }
+
+// wanted reports whether addresses of the family are wanted.
+func wanted(v *IPVersions, f ipaddr.Family) bool {
+	return f == ipaddr.V4 && v.V4Enabled() || f == ipaddr.V6 && v.V6Enabled()
+}
 
 // detect asks the sources in order until one has an acceptable address of the
 // family. If none has, what was known stays. It returns how soon a source
@@ -214,8 +219,8 @@ func (d *detector) acceptable(src *source, f ipaddr.Family, addrs []netip.Addr, 
 			zap.Stringer("address", addr),
 			zap.String("reason", reason),
 		}
-		if hinter, ok := src.IPSource.(refusalHinter); ok {
-			fields = append(fields, zap.String("hint", hinter.refusalHint()))
+		if e, ok := src.IPSource.(Explainer); ok {
+			fields = append(fields, zap.String("hint", e.ExplainRefusal(addr)))
 		}
 		d.logger.Warn("not publishing an address", fields...)
 	}

@@ -38,7 +38,7 @@ func (*talkativeSource) CaddyModule() caddy.ModuleInfo {
 func (s *talkativeSource) GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error) {
 	askedFor.Lock()
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if settings.IPVersions.enabled(f) {
+		if wanted(&settings.IPVersions, f) {
 			askedFor.families[f]++
 		}
 	}

@@ -102,11 +102,11 @@ func (n *NetInterface) GetIPs(_ context.Context, settings IPSettings) ([]netip.A
 		absent, failed []error
 	)
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if !settings.IPVersions.enabled(f) {
+		if !wanted(&settings.IPVersions, f) {
 			continue
 		}
 		ip, err := n.familyIP(f, settings)
-		var none absentFamilyError
+		var none *NoFamilyError
 		switch {
 		case errors.As(err, &none):
 			absent = append(absent, err)
@@ -134,7 +134,7 @@ func (n *NetInterface) familyIP(f ipaddr.Family, settings IPSettings) (netip.Add
 			return netip.Addr{}, fmt.Errorf("looking for the default route of %s: %w", f, err)
 		}
 		if name == "" {
-			return netip.Addr{}, absentFamilyError(fmt.Sprintf("there is no default route for %s", f))
+			return netip.Addr{}, &NoFamilyError{fmt.Errorf("there is no default route for %s", f)}
 		}
 	}
 	addrs, err := n.addrs(name)
@@ -149,7 +149,7 @@ func (n *NetInterface) familyIP(f ipaddr.Family, settings IPSettings) (netip.Add
 		return ipaddr.FamilyOf(a.Addr) != f || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
 	})
 	if len(addrs) == 0 {
-		return netip.Addr{}, absentFamilyError(fmt.Sprintf("interface %s has no %s address", name, f))
+		return netip.Addr{}, &NoFamilyError{fmt.Errorf("interface %s has no %s address", name, f)}
 	}
 	ip, err := chooseAddr(addrs, settings.Known, accepts)
 	if err != nil {
@@ -200,12 +200,6 @@ func (a interfaceAddr) defect() string {
 	}
 	return ""
 }
-
-// absentFamilyError says that the machine does not have an address family,
-// which is the normal state of many machines.
-type absentFamilyError string
-
-func (e absentFamilyError) Error() string { return string(e) }
 
 func trueFirst(a, b bool) int {
 	switch {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 // interfaceAddrs returns the addresses of the interface of that name. All are
@@ -32,9 +34,9 @@ func interfaceAddrs(name string) ([]interfaceAddr, error) {
 // default route leads through, or "" if there is no default route. To connect
 // a UDP socket chooses a route without sending anything; the destinations are
 // a.root-servers.net, which no route but the default one should lead to.
-func defaultRouteInterface(f family) (string, error) {
+func defaultRouteInterface(f ipaddr.Family) (string, error) {
 	network, destination := "udp4", "198.41.0.4:53"
-	if f == v6 {
+	if f == ipaddr.V6 {
 		network, destination = "udp6", "[2001:503:ba3e::2:30]:53"
 	}
 	conn, err := net.Dial(network, destination)

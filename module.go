@@ -10,8 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
-
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
 const (
@@ -120,15 +118,6 @@ type Group struct {
 	TTL caddy.Duration `json:"ttl,omitempty"`
 }
 
-// IPVersions selects address families. A family that is not mentioned is
-// enabled.
-type IPVersions struct {
-	// Whether A records are managed. Default: true.
-	IPv4 *bool `json:"ipv4,omitempty"`
-	// Whether AAAA records are managed. Default: true.
-	IPv6 *bool `json:"ipv6,omitempty"`
-}
-
 // CaddyModule returns the Caddy module information.
 func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
@@ -234,19 +223,6 @@ func (a *App) Cleanup() error {
 	}
 	a.held = nil
 	return nil
-}
-
-// V4Enabled reports whether IPv4 addresses are wanted.
-func (v *IPVersions) V4Enabled() bool { return v == nil || v.IPv4 == nil || *v.IPv4 }
-
-// V6Enabled reports whether IPv6 addresses are wanted.
-func (v *IPVersions) V6Enabled() bool { return v == nil || v.IPv6 == nil || *v.IPv6 }
-
-func (v *IPVersions) enabled(f ipaddr.Family) bool {
-	if f == ipaddr.V4 {
-		return v.V4Enabled()
-	}
-	return v.V6Enabled()
 }
 
 var (

@@ -350,7 +350,7 @@ func TestUPnPInNamespace(t *testing.T) {
 		case "":
 			return errors.Is(err, errNoExternalIP) && strings.Contains(err.Error(), "the router itself is behind NAT")
 		case "10.64.0.2":
-			return source.refusalHint() == "the router itself is behind NAT"
+			return source.ExplainRefusal(netip.Addr{}) == "the router itself is behind NAT"
 		}
 		return false
 	})

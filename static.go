@@ -93,6 +93,9 @@ func (s *Static) GetIPs(_ context.Context, settings IPSettings) ([]netip.Addr, e
 	return addrs, nil
 }
 
+// Configured lets the addresses be of special-purpose ranges.
+func (*Static) Configured() {}
+
 var errStaticEmpty = errors.New("static needs at least one address, such as 198.51.100.7 or 2001:db8::7")
 
 func parseStaticAddr(s string) (netip.Addr, error) {
@@ -115,4 +118,5 @@ var (
 	_ caddy.Provisioner     = (*Static)(nil)
 	_ caddyfile.Unmarshaler = (*Static)(nil)
 	_ IPSource              = (*Static)(nil)
+	_ Configured            = (*Static)(nil)
 )

@@ -51,12 +51,6 @@ type UPnP struct {
 	gateway *upnpGateway
 }
 
-// refusalHinter is implemented by IP sources that know what it means if the
-// address that they returned may not be published.
-type refusalHinter interface {
-	refusalHint() string
-}
-
 // CaddyModule returns the Caddy module information.
 func (*UPnP) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
@@ -122,7 +116,8 @@ func (u *UPnP) GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, e
 	return []netip.Addr{ip}, nil
 }
 
-func (*UPnP) refusalHint() string { return "the router itself is behind NAT" }
+// ExplainRefusal says what it means if the address is a private one.
+func (*UPnP) ExplainRefusal(netip.Addr) string { return "the router itself is behind NAT" }
 
 // askRemembered asks the router that answered last, and forgets it if it does
 // not answer.
@@ -191,13 +186,8 @@ func (u *UPnP) remember(gateway *upnpGateway) {
 }
 
 var (
-	errNoGateway    = errors.New("no router with UPnP has answered")
-	errNoExternalIP = errors.New("the router has no external address now: it is offline, or the router itself is behind NAT")
-)
-
-var (
 	_ IPSource              = (*UPnP)(nil)
 	_ caddy.Provisioner     = (*UPnP)(nil)
 	_ caddyfile.Unmarshaler = (*UPnP)(nil)
-	_ refusalHinter         = (*UPnP)(nil)
+	_ Explainer             = (*UPnP)(nil)
 )

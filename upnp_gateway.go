@@ -30,6 +30,11 @@ var upnpServiceTypes = []string{
 	"urn:schemas-upnp-org:service:WANPPPConnection:1",
 }
 
+var (
+	errNoGateway    = errors.New("no router with UPnP has answered")
+	errNoExternalIP = errors.New("the router has no external address now: it is offline, or the router itself is behind NAT")
+)
+
 // upnpGateway is an Internet Gateway Device whose description has been read.
 type upnpGateway struct {
 	location *url.URL
