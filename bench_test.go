@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // inSync makes claims for names in a zone that holds just what they wish.
@@ -104,7 +105,7 @@ func steady(tb testing.TB) (*checker, []*keeper) {
 
 type steadySource struct{ ips []netip.Addr }
 
-func (s steadySource) GetIPs(context.Context, IPSettings) ([]netip.Addr, error) {
+func (s steadySource) GetIPs(context.Context, ipsources.IPSettings) ([]netip.Addr, error) {
 	return slices.Clone(s.ips), nil
 }
 

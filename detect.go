@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // sourceTimeout bounds one question to one IP source, for sources that do
@@ -26,7 +27,7 @@ type detector struct {
 	// key stands for the sources, the families and the filter.
 	key      string
 	sources  []*source
-	versions IPVersions
+	versions ipsources.IPVersions
 	filter   *ipaddr.Filter
 	known    *detection
 	witness  *witness
@@ -35,7 +36,7 @@ type detector struct {
 
 // source is one IP source of a detector.
 type source struct {
-	IPSource
+	ipsources.IPSource
 	name string
 	// trusted is set for a source whose addresses a person chose, so that
 	// special-purpose ranges are allowed.
@@ -45,8 +46,8 @@ type source struct {
 	busy [ipaddr.Families]chan struct{}
 }
 
-func newSource(name string, module IPSource) *source {
-	_, trusted := module.(Configured)
+func newSource(name string, module ipsources.IPSource) *source {
+	_, trusted := module.(ipsources.Configured)
 	src := &source{IPSource: module, name: name, trusted: trusted}
 	for f := range src.busy {
 		src.busy[f] = make(chan struct{}, 1)
@@ -109,7 +110,7 @@ func (d *detection) any() bool {
 func (d *detector) enabled(f ipaddr.Family) bool { return wanted(&d.versions, f) }
 
 // wanted reports whether addresses of the family are wanted.
-func wanted(v *IPVersions, f ipaddr.Family) bool {
+func wanted(v *ipsources.IPVersions, f ipaddr.Family) bool {
 	return f == ipaddr.V4 && v.V4Enabled() || f == ipaddr.V6 && v.V6Enabled()
 }
 
@@ -135,7 +136,7 @@ func (d *detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Durat
 		if err == nil {
 			err = errors.New("knows no address that may be published")
 		}
-		var again *SoonError
+		var again *ipsources.SoonError
 		if errors.As(err, &again) && (soon == 0 || again.After < soon) {
 			soon = again.After
 		}
@@ -153,8 +154,8 @@ func (d *detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Durat
 func (d *detector) ask(ctx context.Context, src *source, f ipaddr.Family) ([]netip.Addr, error) {
 	known := d.known.get()
 	want4, want6 := f == ipaddr.V4, f == ipaddr.V6
-	settings := IPSettings{
-		IPVersions: IPVersions{IPv4: &want4, IPv6: &want6},
+	settings := ipsources.IPSettings{
+		IPVersions: ipsources.IPVersions{IPv4: &want4, IPv6: &want6},
 		Known:      slices.Clone(known[f].addrs),
 		Accepts:    func(addr netip.Addr) bool { return d.filter.Refuse(addr, src.trusted) == "" },
 	}
@@ -219,7 +220,7 @@ func (d *detector) acceptable(src *source, f ipaddr.Family, addrs []netip.Addr, 
 			zap.Stringer("address", addr),
 			zap.String("reason", reason),
 		}
-		if e, ok := src.IPSource.(Explainer); ok {
+		if e, ok := src.IPSource.(ipsources.Explainer); ok {
 			fields = append(fields, zap.String("hint", e.ExplainRefusal(addr)))
 		}
 		d.logger.Warn("not publishing an address", fields...)
@@ -242,7 +243,7 @@ func checkResult(f ipaddr.Family, addrs, good []netip.Addr, err error) string {
 
 func (d *detector) remember(src *source, f ipaddr.Family, addrs []netip.Addr) {
 	var by []string
-	if c, ok := src.IPSource.(Confirmer); ok {
+	if c, ok := src.IPSource.(ipsources.Confirmer); ok {
 		for _, addr := range addrs {
 			by = append(by, c.ConfirmedBy(addr)...)
 		}

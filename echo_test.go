@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func TestParseEcho(t *testing.T) {
@@ -185,7 +186,7 @@ func TestEchoHostileAnswers(t *testing.T) {
 			}
 			s := newTestEcho(t, SimpleHTTP{Endpoints: []string{tc.url}})
 			s.ask = echoServer(t, tc.handler).ask
-			got, err := s.GetIPs(t.Context(), IPSettings{
+			got, err := s.GetIPs(t.Context(), ipsources.IPSettings{
 				IPVersions: onlyFamily("ipv6"),
 				Accepts:    func(addr netip.Addr) bool { return ipaddr.SpecialPurpose(addr) == "" },
 			})
@@ -297,7 +298,7 @@ func TestEchoSlowAnswers(t *testing.T) {
 				return ours, nil
 			}}).ask
 			start := time.Now()
-			got, err := s.GetIPs(t.Context(), IPSettings{})
+			got, err := s.GetIPs(t.Context(), ipsources.IPSettings{})
 			if len(got) > 0 || time.Since(start) != 10*time.Second {
 				t.Errorf("%s: got %v after %s", name, got, time.Since(start))
 			}

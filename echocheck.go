@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 const (
@@ -52,7 +53,7 @@ type echoOutcome struct {
 }
 
 // check finds the address of one family.
-func (s *SimpleHTTP) check(ctx context.Context, f *echoFamily, settings IPSettings) echoOutcome {
+func (s *SimpleHTTP) check(ctx context.Context, f *echoFamily, settings ipsources.IPSettings) echoOutcome {
 	endpoints := s.reachable(f.v6)
 	if len(endpoints) == 0 {
 		f.mu.Lock()
@@ -165,7 +166,7 @@ func (s *SimpleHTTP) conclude(f *echoFamily, b *echoBallot) echoOutcome {
 		err := fmt.Errorf("%s: %d endpoints of different hosts must agree on a changed address, but too few answer (check %d of %d): %s",
 			f, b.quorum, f.repeat.times, echoRepeats, b.whoSaidWhat())
 		s.logger.Debug("too few echo services answer to confirm an address", zap.Error(err))
-		return echoOutcome{family: f, logged: true, err: &SoonError{After: echoRepeatAfter, Err: err}}
+		return echoOutcome{family: f, logged: true, err: &ipsources.SoonError{After: echoRepeatAfter, Err: err}}
 	}
 	s.logger.Warn("accepting an address that too few echo services confirm, for the others do not answer and these have repeated it",
 		zap.Stringer("family", f), zap.Stringer("address", addr), zap.Strings("confirmed_by", hosts),

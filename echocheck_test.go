@@ -19,6 +19,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // An echoScript plays echo services in a bubble: what each host says, and
@@ -191,7 +193,7 @@ func runEchoChecks(t *testing.T, s *SimpleHTTP, checks []echoCheck) {
 			script.says[host] = what
 		}
 		s.ask = script.ask
-		settings := IPSettings{IPVersions: onlyFamily("ipv4")}
+		settings := ipsources.IPSettings{IPVersions: onlyFamily("ipv4")}
 		if check.known != "" {
 			settings.Known = []netip.Addr{netip.MustParseAddr(check.known)}
 		}
@@ -203,7 +205,7 @@ func runEchoChecks(t *testing.T, s *SimpleHTTP, checks []echoCheck) {
 
 		what := fmt.Sprintf("check %d", i+1)
 		assertErrText(t, what, err, check.err)
-		if soon, ok := errors.AsType[*SoonError](err); ok != check.soon || ok && soon.After != 10*time.Second {
+		if soon, ok := errors.AsType[*ipsources.SoonError](err); ok != check.soon || ok && soon.After != 10*time.Second {
 			t.Errorf("%s: to be repeated soon: %v", what, ok)
 		}
 		if addrs := strings.Trim(fmt.Sprint(got), "[]"); addrs != check.want {
@@ -243,7 +245,7 @@ func TestSimpleHTTPFamiliesAtOnce(t *testing.T) {
 			return netip.Addr{}, errors.New("down")
 		}
 		start := time.Now()
-		if _, err := s.GetIPs(t.Context(), IPSettings{}); err == nil || strings.Count(err.Error(), "no answer within 10s") != 6 {
+		if _, err := s.GetIPs(t.Context(), ipsources.IPSettings{}); err == nil || strings.Count(err.Error(), "no answer within 10s") != 6 {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(start); took != 10*time.Second {
@@ -267,11 +269,11 @@ func TestSimpleHTTPUnroutableFamily(t *testing.T) {
 		script := &echoScript{says: map[string]string{"a": "198.51.100.7"}}
 		s.ask = script.ask
 
-		got, err := s.GetIPs(t.Context(), IPSettings{})
+		got, err := s.GetIPs(t.Context(), ipsources.IPSettings{})
 		if err != nil || len(got) != 1 || !slices.Equal(script.over, []string{"tcp4 a"}) {
 			t.Errorf("got %v, %v after asking %q", got, err, script.over)
 		}
-		_, err = s.GetIPs(t.Context(), IPSettings{IPVersions: onlyFamily("ipv6")})
+		_, err = s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyFamily("ipv6")})
 		if !errors.Is(err, errEchoNoRoute) {
 			t.Errorf("got %v", err)
 		}
@@ -293,11 +295,11 @@ func TestSimpleHTTPFailingFamilyIsOneLineADay(t *testing.T) {
 			return netip.Addr{}, errors.New("broken")
 		}
 		for range 3 * 24 * 12 {
-			if got, err := s.GetIPs(t.Context(), IPSettings{}); len(got) != 1 || err == nil {
+			if got, err := s.GetIPs(t.Context(), ipsources.IPSettings{}); len(got) != 1 || err == nil {
 				t.Fatalf("got %v, %v", got, err)
 			}
 			// The families may also be asked for one by one.
-			if got, err := s.GetIPs(t.Context(), IPSettings{IPVersions: onlyFamily("ipv6")}); len(got) > 0 || err == nil {
+			if got, err := s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyFamily("ipv6")}); len(got) > 0 || err == nil {
 				t.Fatalf("got %v, %v", got, err)
 			}
 			time.Sleep(5 * time.Minute)
@@ -310,7 +312,7 @@ func TestSimpleHTTPFailingFamilyIsOneLineADay(t *testing.T) {
 			return netip.Addr{}, errors.New("broken")
 		}
 		for range 3 {
-			s.GetIPs(t.Context(), IPSettings{})
+			s.GetIPs(t.Context(), ipsources.IPSettings{})
 		}
 		if n := len(logs.TakeAll()); n != 1 {
 			t.Errorf("logged %d lines when the other family failed too", n)
@@ -323,7 +325,7 @@ func TestSimpleHTTPConfirmedBy(t *testing.T) {
 		s := newTestEcho(t, SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example", "https://c.example"}})
 		addr := netip.MustParseAddr("198.51.100.7")
 		s.ask = func(context.Context, string, *url.URL) (netip.Addr, error) { return addr, nil }
-		settings := IPSettings{IPVersions: onlyFamily("ipv4")}
+		settings := ipsources.IPSettings{IPVersions: onlyFamily("ipv4")}
 		for _, want := range []string{"a.example b.example", "a.example b.example", "a.example b.example c.example"} {
 			if _, err := s.GetIPs(t.Context(), settings); err != nil {
 				t.Fatal(err)
@@ -346,7 +348,7 @@ func TestSimpleHTTPRespectsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		_, err := s.GetIPs(ctx, IPSettings{})
+		_, err := s.GetIPs(ctx, ipsources.IPSettings{})
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("got %v after %s", err, time.Since(start))
 		}
@@ -380,7 +382,7 @@ func TestSimpleHTTPLeaksNoGoroutines(t *testing.T) {
 				synctest.Wait()
 				before, _ := bubbleGoroutines()
 				for range 1000 {
-					if _, err := s.GetIPs(t.Context(), IPSettings{}); err == nil {
+					if _, err := s.GetIPs(t.Context(), ipsources.IPSettings{}); err == nil {
 						t.Fatal("got an answer")
 					}
 				}

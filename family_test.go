@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // talkativeSource gives addresses of both families, whatever it is asked for,
@@ -35,7 +36,7 @@ func (*talkativeSource) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "dynamic_dns.ip_sources.talkative", New: func() caddy.Module { return new(talkativeSource) }}
 }
 
-func (s *talkativeSource) GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error) {
+func (s *talkativeSource) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	askedFor.Lock()
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		if wanted(&settings.IPVersions, f) {
@@ -198,8 +199,8 @@ func TestSourcesOfOneFamily(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		for _, src := range []IPSource{echo, failing, nic, static} {
-			got, err := src.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(on)})
+		for _, src := range []ipsources.IPSource{echo, failing, nic, static} {
+			got, err := src.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyOf(on)})
 			if src != failing && !slices.Equal(got, addrs[on:on+1]) {
 				t.Errorf("%T gives %v, %v", src, got, err)
 			}
@@ -216,7 +217,7 @@ func TestSourcesOfOneFamily(t *testing.T) {
 	}
 	// UPnP knows IPv4 only, and needs no router to say so.
 	upnp := &UPnP{search: nil}
-	if got, err := upnp.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(ipaddr.V6)}); len(got) > 0 || err != nil {
+	if got, err := upnp.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyOf(ipaddr.V6)}); len(got) > 0 || err != nil {
 		t.Errorf("UPnP gives %v, %v", got, err)
 	}
 }

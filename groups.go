@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // pool holds what outlives a configuration.
@@ -267,7 +268,7 @@ func (l *loader) loadDetector(g *group) error {
 			return g.at(place, err)
 		}
 		name := inlineKey(raw, "source")
-		src, ok := module.(IPSource)
+		src, ok := module.(ipsources.IPSource)
 		if !ok {
 			return g.at(place, fmt.Errorf("the module %q is no IP source: it does not implement dynamicdns.IPSource", name))
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func init() {
@@ -96,7 +97,7 @@ func (n *NetInterface) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // GetIPs returns the address of each wanted family. A family that the machine
 // does not have is an error only if there is no address of the other either.
-func (n *NetInterface) GetIPs(_ context.Context, settings IPSettings) ([]netip.Addr, error) {
+func (n *NetInterface) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	var (
 		ips            []netip.Addr
 		absent, failed []error
@@ -106,7 +107,7 @@ func (n *NetInterface) GetIPs(_ context.Context, settings IPSettings) ([]netip.A
 			continue
 		}
 		ip, err := n.familyIP(f, settings)
-		var none *NoFamilyError
+		var none *ipsources.NoFamilyError
 		switch {
 		case errors.As(err, &none):
 			absent = append(absent, err)
@@ -125,7 +126,7 @@ func (n *NetInterface) GetIPs(_ context.Context, settings IPSettings) ([]netip.A
 	return ips, errors.Join(failed...)
 }
 
-func (n *NetInterface) familyIP(f ipaddr.Family, settings IPSettings) (netip.Addr, error) {
+func (n *NetInterface) familyIP(f ipaddr.Family, settings ipsources.IPSettings) (netip.Addr, error) {
 	name := n.name
 	if name == "" {
 		var err error
@@ -134,7 +135,7 @@ func (n *NetInterface) familyIP(f ipaddr.Family, settings IPSettings) (netip.Add
 			return netip.Addr{}, fmt.Errorf("looking for the default route of %s: %w", f, err)
 		}
 		if name == "" {
-			return netip.Addr{}, &NoFamilyError{fmt.Errorf("there is no default route for %s", f)}
+			return netip.Addr{}, &ipsources.NoFamilyError{Err: fmt.Errorf("there is no default route for %s", f)}
 		}
 	}
 	addrs, err := n.addrs(name)
@@ -149,7 +150,7 @@ func (n *NetInterface) familyIP(f ipaddr.Family, settings IPSettings) (netip.Add
 		return ipaddr.FamilyOf(a.Addr) != f || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
 	})
 	if len(addrs) == 0 {
-		return netip.Addr{}, &NoFamilyError{fmt.Errorf("interface %s has no %s address", name, f)}
+		return netip.Addr{}, &ipsources.NoFamilyError{Err: fmt.Errorf("interface %s has no %s address", name, f)}
 	}
 	ip, err := chooseAddr(addrs, settings.Known, accepts)
 	if err != nil {
@@ -212,7 +213,7 @@ func trueFirst(a, b bool) int {
 }
 
 var (
-	_ IPSource              = (*NetInterface)(nil)
+	_ ipsources.IPSource    = (*NetInterface)(nil)
 	_ caddy.Provisioner     = (*NetInterface)(nil)
 	_ caddyfile.Unmarshaler = (*NetInterface)(nil)
 )

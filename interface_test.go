@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func TestNetInterfaceChoosesAddress(t *testing.T) {
@@ -111,7 +112,7 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n := &NetInterface{name: "wan0", addrs: func(string) ([]interfaceAddr, error) { return slices.Clone(tc.addrs), nil }}
-			settings := IPSettings{IPVersions: onlyOf(ipaddr.V6), Accepts: tc.accepts}
+			settings := ipsources.IPSettings{IPVersions: onlyOf(ipaddr.V6), Accepts: tc.accepts}
 			if tc.known != "" {
 				settings.Known = []netip.Addr{netip.MustParseAddr(tc.known)}
 			}
@@ -135,7 +136,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		source   string
-		versions IPVersions
+		versions ipsources.IPVersions
 		routes   map[ipaddr.Family]string
 		links    map[string][]interfaceAddr
 		want     string
@@ -197,7 +198,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 					return slices.Clone(addrs), nil
 				},
 			}
-			ips, err := n.GetIPs(t.Context(), IPSettings{IPVersions: tc.versions})
+			ips, err := n.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: tc.versions})
 			checkIPs(t, ips, err, tc.want, tc.wantErr)
 		})
 	}
@@ -217,7 +218,7 @@ func TestNetInterfaceProvision(t *testing.T) {
 	if err := n.Provision(caddy.Context{}); err != nil {
 		t.Errorf("an interface that does not exist is an error at load: %v", err)
 	}
-	if _, err := n.GetIPs(t.Context(), IPSettings{}); err == nil || !strings.Contains(err.Error(), "no-such-link") {
+	if _, err := n.GetIPs(t.Context(), ipsources.IPSettings{}); err == nil || !strings.Contains(err.Error(), "no-such-link") {
 		t.Errorf("got error %v at the check; want one that names the interface", err)
 	}
 }
@@ -241,12 +242,12 @@ func TestNetInterfaceCaddyfile(t *testing.T) {
 	}
 }
 
-func onlyOf(f ipaddr.Family) IPVersions {
+func onlyOf(f ipaddr.Family) ipsources.IPVersions {
 	no := false
 	if f == ipaddr.V6 {
-		return IPVersions{IPv4: &no}
+		return ipsources.IPVersions{IPv4: &no}
 	}
-	return IPVersions{IPv6: &no}
+	return ipsources.IPVersions{IPv6: &no}
 }
 
 // checkIPs compares addresses with want, which holds them in order separated

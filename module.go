@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 const (
@@ -100,7 +102,7 @@ type Group struct {
 	Except []string `json:"except,omitempty"`
 
 	// The address families to publish. Default: both.
-	Versions *IPVersions `json:"versions,omitempty"`
+	Versions *ipsources.IPVersions `json:"versions,omitempty"`
 
 	// CIDR ranges of the only addresses that may be published. They may name
 	// special-purpose ranges (RFC 6890), such as private ones, which are

@@ -19,6 +19,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // namespaceVar tells a test that it runs inside a namespace, and the name of
@@ -118,7 +120,7 @@ func TestNetInterfaceInNamespace(t *testing.T) {
 	if err := source.Provision(caddy.Context{}); err != nil {
 		t.Fatal(err)
 	}
-	settings := IPSettings{Accepts: func(ip netip.Addr) bool { return !ip.IsPrivate() }}
+	settings := ipsources.IPSettings{Accepts: func(ip netip.Addr) bool { return !ip.IsPrivate() }}
 	check := func(want, wantErr string) {
 		t.Helper()
 		ips, err := source.GetIPs(t.Context(), settings)
@@ -310,7 +312,7 @@ func TestUPnPInNamespace(t *testing.T) {
 		return
 	}
 	router := os.Getenv(namespaceVar)
-	settings := IPSettings{Accepts: func(ip netip.Addr) bool { return !ip.IsPrivate() }}
+	settings := ipsources.IPSettings{Accepts: func(ip netip.Addr) bool { return !ip.IsPrivate() }}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	defer cancel()
 	source := new(UPnP)

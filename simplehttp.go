@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func init() {
@@ -182,7 +184,7 @@ func (s *SimpleHTTP) Provision(ctx caddy.Context) error {
 
 // GetIPs asks for the wanted families, both at once. A family that the
 // machine has no route for is not asked.
-func (s *SimpleHTTP) GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error) {
+func (s *SimpleHTTP) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	var wanted []*echoFamily
 	if settings.IPVersions.V4Enabled() {
 		wanted = append(wanted, s.v4)
@@ -219,8 +221,8 @@ func (s *SimpleHTTP) GetIPs(ctx context.Context, settings IPSettings) ([]netip.A
 		errs = noRoute
 	}
 	err := errors.Join(errs...)
-	if _, ok := errors.AsType[*SoonError](err); ok {
-		err = &SoonError{After: echoRepeatAfter, Err: err}
+	if _, ok := errors.AsType[*ipsources.SoonError](err); ok {
+		err = &ipsources.SoonError{After: echoRepeatAfter, Err: err}
 	}
 	return addrs, err
 }
@@ -252,6 +254,6 @@ func (s *SimpleHTTP) addEndpoints(d *caddyfile.Dispenser) error {
 var (
 	_ caddy.Provisioner     = (*SimpleHTTP)(nil)
 	_ caddyfile.Unmarshaler = (*SimpleHTTP)(nil)
-	_ IPSource              = (*SimpleHTTP)(nil)
-	_ Confirmer             = (*SimpleHTTP)(nil)
+	_ ipsources.IPSource    = (*SimpleHTTP)(nil)
+	_ ipsources.Confirmer   = (*SimpleHTTP)(nil)
 )

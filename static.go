@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func init() {
@@ -83,7 +85,7 @@ func (s *Static) Provision(caddy.Context) error {
 }
 
 // GetIPs returns the addresses of the wanted families.
-func (s *Static) GetIPs(_ context.Context, settings IPSettings) ([]netip.Addr, error) {
+func (s *Static) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	var addrs []netip.Addr
 	for _, addr := range s.addrs {
 		if addr.Is4() && settings.IPVersions.V4Enabled() || addr.Is6() && settings.IPVersions.V6Enabled() {
@@ -117,6 +119,6 @@ func parseStaticAddr(s string) (netip.Addr, error) {
 var (
 	_ caddy.Provisioner     = (*Static)(nil)
 	_ caddyfile.Unmarshaler = (*Static)(nil)
-	_ IPSource              = (*Static)(nil)
-	_ Configured            = (*Static)(nil)
+	_ ipsources.IPSource    = (*Static)(nil)
+	_ ipsources.Configured  = (*Static)(nil)
 )

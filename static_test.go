@@ -8,6 +8,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func TestStaticCaddyfile(t *testing.T) {
@@ -57,12 +59,12 @@ func TestStaticProvision(t *testing.T) {
 			continue
 		}
 		for versions, want := range map[string]int{"both": 3, "ipv4": 2, "ipv6": 1} {
-			got, err := s.GetIPs(t.Context(), IPSettings{IPVersions: onlyFamily(versions)})
+			got, err := s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyFamily(versions)})
 			if err != nil || len(got) != want {
 				t.Errorf("%s: got %v, %v, want %d addresses", versions, got, err, want)
 			}
 		}
-		if got, _ := s.GetIPs(t.Context(), IPSettings{}); got[0] != netip.MustParseAddr("198.51.100.7") {
+		if got, _ := s.GetIPs(t.Context(), ipsources.IPSettings{}); got[0] != netip.MustParseAddr("198.51.100.7") {
 			t.Errorf("the placeholder became %s", got[0])
 		}
 	}
@@ -77,7 +79,7 @@ func assertErrText(t *testing.T, what string, err error, want string) {
 	}
 }
 
-func onlyFamily(s string) (v IPVersions) {
+func onlyFamily(s string) (v ipsources.IPVersions) {
 	no := false
 	switch s {
 	case "ipv4":

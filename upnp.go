@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func init() {
@@ -102,7 +104,7 @@ func (u *UPnP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // GetIPs returns the router's external IPv4 address. It knows no IPv6 address.
-func (u *UPnP) GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error) {
+func (u *UPnP) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	if !settings.IPVersions.V4Enabled() {
 		return nil, nil
 	}
@@ -140,7 +142,7 @@ func (u *UPnP) askRemembered(ctx context.Context) (netip.Addr, error) {
 
 // askNew asks the configured router, or else those that can be found until one
 // has an address that may be published.
-func (u *UPnP) askNew(ctx context.Context, settings IPSettings) (netip.Addr, error) {
+func (u *UPnP) askNew(ctx context.Context, settings ipsources.IPSettings) (netip.Addr, error) {
 	if u.endpoint != nil {
 		gateway, ip, err := openGateway(ctx, u.endpoint, isLocalOrLAN)
 		if gateway != nil {
@@ -186,8 +188,8 @@ func (u *UPnP) remember(gateway *upnpGateway) {
 }
 
 var (
-	_ IPSource              = (*UPnP)(nil)
+	_ ipsources.IPSource    = (*UPnP)(nil)
 	_ caddy.Provisioner     = (*UPnP)(nil)
 	_ caddyfile.Unmarshaler = (*UPnP)(nil)
-	_ Explainer             = (*UPnP)(nil)
+	_ ipsources.Explainer   = (*UPnP)(nil)
 )

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // description returns the XML of a device with one service.
@@ -92,7 +93,7 @@ func TestUPnPServices(t *testing.T) {
 				}
 				fmt.Fprint(w, externalIPAnswer("93.184.216.34"))
 			}
-			ips, err := router.source(t).GetIPs(t.Context(), IPSettings{})
+			ips, err := router.source(t).GetIPs(t.Context(), ipsources.IPSettings{})
 			checkIPs(t, ips, err, "93.184.216.34", "")
 		})
 	}
@@ -120,7 +121,7 @@ func TestUPnPAnswers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			router := newFakeRouter(t)
 			router.answer = say(tc.answer)
-			ips, err := router.source(t).GetIPs(t.Context(), IPSettings{})
+			ips, err := router.source(t).GetIPs(t.Context(), ipsources.IPSettings{})
 			checkIPs(t, ips, err, tc.want, tc.wantErr)
 			if err != nil && len(err.Error()) > 1000 {
 				t.Errorf("the error repeats what the router says, with %d characters", len(err.Error()))
@@ -161,7 +162,7 @@ func TestUPnPHostileDescriptions(t *testing.T) {
 			if tc.answer != nil {
 				router.answer = tc.answer
 			}
-			ips, err := router.source(t).GetIPs(t.Context(), IPSettings{})
+			ips, err := router.source(t).GetIPs(t.Context(), ipsources.IPSettings{})
 			checkIPs(t, ips, err, "", tc.wantErr)
 			if router.elsewhere.Load() != 0 {
 				t.Error("the redirect was followed")
@@ -174,14 +175,14 @@ func TestUPnPIgnoresForeignURLBase(t *testing.T) {
 	router := newFakeRouter(t)
 	router.describe = say(strings.Replace(description(upnpServiceTypes[1], "/control"),
 		"<device>", "<URLBase>http://192.0.2.1:80/</URLBase><device>", 1))
-	ips, err := router.source(t).GetIPs(t.Context(), IPSettings{})
+	ips, err := router.source(t).GetIPs(t.Context(), ipsources.IPSettings{})
 	checkIPs(t, ips, err, "93.184.216.34", "")
 }
 
 func TestUPnPRespectsContext(t *testing.T) {
 	router := newFakeRouter(t)
 	source := router.source(t)
-	if _, err := source.GetIPs(t.Context(), IPSettings{}); err != nil {
+	if _, err := source.GetIPs(t.Context(), ipsources.IPSettings{}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -192,7 +193,7 @@ func TestUPnPRespectsContext(t *testing.T) {
 		<-req.Context().Done()
 	}
 	began := time.Now()
-	_, err := source.GetIPs(ctx, IPSettings{})
+	_, err := source.GetIPs(ctx, ipsources.IPSettings{})
 	checkErr(t, err, "context canceled")
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("took %v after the context was done", took)
@@ -207,7 +208,7 @@ func TestUPnPRemembersRouter(t *testing.T) {
 	source := router.source(t)
 	get := func(want, wantErr string) {
 		t.Helper()
-		ips, err := source.GetIPs(t.Context(), IPSettings{})
+		ips, err := source.GetIPs(t.Context(), ipsources.IPSettings{})
 		checkIPs(t, ips, err, want, wantErr)
 	}
 	count := func(described, asked int32) {
@@ -236,7 +237,7 @@ func TestUPnPRemembersRouter(t *testing.T) {
 	get("93.184.216.34", "")
 	count(2, 6)
 
-	ips, err := source.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(ipaddr.V6)})
+	ips, err := source.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyOf(ipaddr.V6)})
 	checkIPs(t, ips, err, "", "")
 	count(2, 6)
 }
