@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -76,7 +77,7 @@ func TestParseEcho(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := parseEcho([]byte(tc.body), tc.v6)
-			assertErrText(t, tc.body, err, tc.wantErr)
+			sourcetest.CheckErr(t, tc.body, err, tc.wantErr)
 			if err == nil && got.String() != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
@@ -187,10 +188,10 @@ func TestEchoHostileAnswers(t *testing.T) {
 			s := newTestEcho(t, SimpleHTTP{Endpoints: []string{tc.url}})
 			s.ask = echoServer(t, tc.handler).ask
 			got, err := s.GetIPs(t.Context(), ipsources.IPSettings{
-				IPVersions: onlyFamily("ipv6"),
+				IPVersions: sourcetest.Only(ipaddr.V6),
 				Accepts:    func(addr netip.Addr) bool { return ipaddr.SpecialPurpose(addr) == "" },
 			})
-			assertErrText(t, tc.name, err, tc.wantErr)
+			sourcetest.CheckErr(t, tc.name, err, tc.wantErr)
 			if err != nil && len(got) > 0 {
 				t.Errorf("got %v along with %v", got, err)
 			}
@@ -208,7 +209,7 @@ func TestEchoVerifiesCertificates(t *testing.T) {
 	client := echoServer(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "8.8.8.8") })
 	client.roots = nil
 	_, err := client.ask(t.Context(), "tcp4", mustURL("https://example.com"))
-	assertErrText(t, "unknown authority", err, "certificate signed by unknown authority")
+	sourcetest.CheckErr(t, "unknown authority", err, "certificate signed by unknown authority")
 }
 
 func TestEchoRedirectsFromPlainHTTP(t *testing.T) {
@@ -225,7 +226,7 @@ func TestEchoRedirectsFromPlainHTTP(t *testing.T) {
 			return dialOnly(plain.Listener.Addr())(ctx, network, address)
 		}}
 		_, err := client.ask(t.Context(), "tcp4", mustURL("http://example.com/"))
-		assertErrText(t, to, err, want)
+		sourcetest.CheckErr(t, to, err, want)
 		plain.Close()
 	}
 }
@@ -302,7 +303,7 @@ func TestEchoSlowAnswers(t *testing.T) {
 			if len(got) > 0 || time.Since(start) != 10*time.Second {
 				t.Errorf("%s: got %v after %s", name, got, time.Since(start))
 			}
-			assertErrText(t, name, err, "no answer within 10s")
+			sourcetest.CheckErr(t, name, err, "no answer within 10s")
 			time.Sleep(2 * time.Second) // until the server notices
 		})
 	}

@@ -20,6 +20,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -193,7 +195,7 @@ func runEchoChecks(t *testing.T, s *SimpleHTTP, checks []echoCheck) {
 			script.says[host] = what
 		}
 		s.ask = script.ask
-		settings := ipsources.IPSettings{IPVersions: onlyFamily("ipv4")}
+		settings := ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V4)}
 		if check.known != "" {
 			settings.Known = []netip.Addr{netip.MustParseAddr(check.known)}
 		}
@@ -204,7 +206,7 @@ func runEchoChecks(t *testing.T, s *SimpleHTTP, checks []echoCheck) {
 		synctest.Wait()
 
 		what := fmt.Sprintf("check %d", i+1)
-		assertErrText(t, what, err, check.err)
+		sourcetest.CheckErr(t, what, err, check.err)
 		if soon, ok := errors.AsType[*ipsources.SoonError](err); ok != check.soon || ok && soon.After != 10*time.Second {
 			t.Errorf("%s: to be repeated soon: %v", what, ok)
 		}
@@ -273,7 +275,7 @@ func TestSimpleHTTPUnroutableFamily(t *testing.T) {
 		if err != nil || len(got) != 1 || !slices.Equal(script.over, []string{"tcp4 a"}) {
 			t.Errorf("got %v, %v after asking %q", got, err, script.over)
 		}
-		_, err = s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyFamily("ipv6")})
+		_, err = s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V6)})
 		if !errors.Is(err, errEchoNoRoute) {
 			t.Errorf("got %v", err)
 		}
@@ -299,7 +301,7 @@ func TestSimpleHTTPFailingFamilyIsOneLineADay(t *testing.T) {
 				t.Fatalf("got %v, %v", got, err)
 			}
 			// The families may also be asked for one by one.
-			if got, err := s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyFamily("ipv6")}); len(got) > 0 || err == nil {
+			if got, err := s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V6)}); len(got) > 0 || err == nil {
 				t.Fatalf("got %v, %v", got, err)
 			}
 			time.Sleep(5 * time.Minute)
@@ -325,7 +327,7 @@ func TestSimpleHTTPConfirmedBy(t *testing.T) {
 		s := newTestEcho(t, SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example", "https://c.example"}})
 		addr := netip.MustParseAddr("198.51.100.7")
 		s.ask = func(context.Context, string, *url.URL) (netip.Addr, error) { return addr, nil }
-		settings := ipsources.IPSettings{IPVersions: onlyFamily("ipv4")}
+		settings := ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V4)}
 		for _, want := range []string{"a.example b.example", "a.example b.example", "a.example b.example c.example"} {
 			if _, err := s.GetIPs(t.Context(), settings); err != nil {
 				t.Fatal(err)

@@ -17,6 +17,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
@@ -187,10 +189,10 @@ func TestSourcesOfOneFamily(t *testing.T) {
 		}
 		nic := &NetInterface{
 			defaultRoute: func(f ipaddr.Family) (string, error) { see(f); return "wan0", nil },
-			addrs: func(string) ([]interfaceAddr, error) {
-				return []interfaceAddr{
-					{Addr: addrs[ipaddr.V4], permanent: true, preferred: foreverPreferred},
-					{Addr: addrs[ipaddr.V6], permanent: true, preferred: foreverPreferred},
+			addrs: func(string) ([]netmon.Addr, error) {
+				return []netmon.Addr{
+					{Addr: addrs[ipaddr.V4], Permanent: true, Preferred: netmon.Forever},
+					{Addr: addrs[ipaddr.V6], Permanent: true, Preferred: netmon.Forever},
 				}, nil
 			},
 		}
@@ -200,7 +202,7 @@ func TestSourcesOfOneFamily(t *testing.T) {
 		}
 
 		for _, src := range []ipsources.IPSource{echo, failing, nic, static} {
-			got, err := src.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyOf(on)})
+			got, err := src.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: sourcetest.Only(on)})
 			if src != failing && !slices.Equal(got, addrs[on:on+1]) {
 				t.Errorf("%T gives %v, %v", src, got, err)
 			}
@@ -217,7 +219,7 @@ func TestSourcesOfOneFamily(t *testing.T) {
 	}
 	// UPnP knows IPv4 only, and needs no router to say so.
 	upnp := &UPnP{search: nil}
-	if got, err := upnp.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyOf(ipaddr.V6)}); len(got) > 0 || err != nil {
+	if got, err := upnp.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V6)}); len(got) > 0 || err != nil {
 		t.Errorf("UPnP gives %v, %v", got, err)
 	}
 }

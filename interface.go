@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -37,23 +37,9 @@ type NetInterface struct {
 	Name string `json:"name,omitempty"`
 
 	name         string
-	addrs        func(name string) ([]interfaceAddr, error)
+	addrs        func(name string) ([]netmon.Addr, error)
 	defaultRoute func(f ipaddr.Family) (string, error)
 }
-
-// interfaceAddr is an address of an interface with what decides whether it is
-// fit to be published.
-type interfaceAddr struct {
-	netip.Addr
-	temporary, deprecated, tentative, duplicate bool
-
-	permanent bool
-	preferred uint32 // the rest of the preferred lifetime in seconds
-}
-
-// foreverPreferred is how interfaceAddr, like netlink, writes a preferred
-// lifetime that does not end.
-const foreverPreferred = math.MaxUint32
 
 // CaddyModule returns the Caddy module information.
 func (NetInterface) CaddyModule() caddy.ModuleInfo {
@@ -70,8 +56,8 @@ func (n *NetInterface) Provision(caddy.Context) error {
 		return fmt.Errorf("interface name: %w", err)
 	}
 	n.name = name
-	n.addrs = interfaceAddrs
-	n.defaultRoute = defaultRouteInterface
+	n.addrs = netmon.Addrs
+	n.defaultRoute = netmon.DefaultRoute
 	return nil
 }
 
@@ -146,7 +132,7 @@ func (n *NetInterface) familyIP(f ipaddr.Family, settings ipsources.IPSettings) 
 	if accepts == nil {
 		accepts = func(netip.Addr) bool { return true }
 	}
-	addrs = slices.DeleteFunc(addrs, func(a interfaceAddr) bool {
+	addrs = slices.DeleteFunc(addrs, func(a netmon.Addr) bool {
 		return ipaddr.FamilyOf(a.Addr) != f || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
 	})
 	if len(addrs) == 0 {
@@ -161,13 +147,13 @@ func (n *NetInterface) familyIP(f ipaddr.Family, settings ipsources.IPSettings) 
 
 // chooseAddr returns the fittest of an interface's addresses. Where none is
 // accepted it is one that is not, so that the app can say why.
-func chooseAddr(addrs []interfaceAddr, known []netip.Addr, accepts func(netip.Addr) bool) (netip.Addr, error) {
+func chooseAddr(addrs []netmon.Addr, known []netip.Addr, accepts func(netip.Addr) bool) (netip.Addr, error) {
 	var (
-		fit    []interfaceAddr
+		fit    []netmon.Addr
 		reason []string
 	)
 	for _, a := range addrs {
-		if defect := a.defect(); defect != "" {
+		if defect := a.Defect(); defect != "" {
 			reason = append(reason, fmt.Sprintf("%s is %s", a.Addr, defect))
 			continue
 		}
@@ -176,30 +162,16 @@ func chooseAddr(addrs []interfaceAddr, known []netip.Addr, accepts func(netip.Ad
 	if len(fit) == 0 {
 		return netip.Addr{}, errors.New(strings.Join(reason, ", "))
 	}
-	best := slices.MinFunc(fit, func(a, b interfaceAddr) int {
+	best := slices.MinFunc(fit, func(a, b netmon.Addr) int {
 		return cmp.Or(
 			trueFirst(accepts(a.Addr), accepts(b.Addr)),
 			trueFirst(slices.Contains(known, a.Addr), slices.Contains(known, b.Addr)),
-			trueFirst(a.permanent, b.permanent),
-			cmp.Compare(b.preferred, a.preferred),
+			trueFirst(a.Permanent, b.Permanent),
+			cmp.Compare(b.Preferred, a.Preferred),
 			a.Addr.Compare(b.Addr),
 		)
 	})
 	return best.Addr, nil
-}
-
-func (a interfaceAddr) defect() string {
-	switch {
-	case a.duplicate:
-		return "in use by another host"
-	case a.tentative:
-		return "tentative"
-	case a.deprecated, a.preferred == 0:
-		return "deprecated"
-	case a.temporary:
-		return "temporary"
-	}
-	return ""
 }
 
 func trueFirst(a, b bool) int {

@@ -11,17 +11,19 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func TestNetInterfaceChoosesAddress(t *testing.T) {
-	stable := func(ip string, preferred uint32) interfaceAddr {
-		return interfaceAddr{Addr: netip.MustParseAddr(ip), preferred: preferred}
+	stable := func(ip string, preferred uint32) netmon.Addr {
+		return netmon.Addr{Addr: netip.MustParseAddr(ip), Preferred: preferred}
 	}
-	permanent := func(ip string) interfaceAddr {
-		return interfaceAddr{Addr: netip.MustParseAddr(ip), permanent: true, preferred: foreverPreferred}
+	permanent := func(ip string) netmon.Addr {
+		return netmon.Addr{Addr: netip.MustParseAddr(ip), Permanent: true, Preferred: netmon.Forever}
 	}
-	with := func(a interfaceAddr, set func(*interfaceAddr)) interfaceAddr {
+	with := func(a netmon.Addr, set func(*netmon.Addr)) netmon.Addr {
 		set(&a)
 		return a
 	}
@@ -29,7 +31,7 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 
 	for _, tc := range []struct {
 		name    string
-		addrs   []interfaceAddr
+		addrs   []netmon.Addr
 		known   string
 		accepts func(netip.Addr) bool
 		want    string
@@ -37,37 +39,37 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 	}{
 		{
 			name:  "the lowest of equals",
-			addrs: []interfaceAddr{permanent("2606:4700::2"), permanent("2606:4700::1"), permanent("2606:4700::3")},
+			addrs: []netmon.Addr{permanent("2606:4700::2"), permanent("2606:4700::1"), permanent("2606:4700::3")},
 			want:  "2606:4700::1",
 		},
 		{
 			name:  "permanent before dynamic",
-			addrs: []interfaceAddr{stable("2606:4700::1", foreverPreferred), permanent("2606:4700::2")},
+			addrs: []netmon.Addr{stable("2606:4700::1", netmon.Forever), permanent("2606:4700::2")},
 			want:  "2606:4700::2",
 		},
 		{
 			name: "permanent with a preferred lifetime before one that is dynamic for ever",
-			addrs: []interfaceAddr{
-				stable("2606:4700::1", foreverPreferred),
-				with(permanent("2606:4700::2"), func(a *interfaceAddr) { a.preferred = 100 }),
+			addrs: []netmon.Addr{
+				stable("2606:4700::1", netmon.Forever),
+				with(permanent("2606:4700::2"), func(a *netmon.Addr) { a.Preferred = 100 }),
 			},
 			want: "2606:4700::2",
 		},
 		{
 			name:  "the longest preferred lifetime",
-			addrs: []interfaceAddr{stable("2606:4700::1", 1799), stable("2606:4700::2", 1800)},
+			addrs: []netmon.Addr{stable("2606:4700::1", 1799), stable("2606:4700::2", 1800)},
 			want:  "2606:4700::2",
 		},
 		{
 			name:  "an address that is published stays while it is valid",
-			addrs: []interfaceAddr{stable("2606:4700::1", 10), stable("2606:4700::2", 1800), permanent("2606:4700::3")},
+			addrs: []netmon.Addr{stable("2606:4700::1", 10), stable("2606:4700::2", 1800), permanent("2606:4700::3")},
 			known: "2606:4700::1",
 			want:  "2606:4700::1",
 		},
 		{
 			name: "an address that is published goes when it is deprecated",
-			addrs: []interfaceAddr{
-				with(stable("2606:4700::1", 0), func(a *interfaceAddr) { a.deprecated = true }),
+			addrs: []netmon.Addr{
+				with(stable("2606:4700::1", 0), func(a *netmon.Addr) { a.Deprecated = true }),
 				stable("2606:4700::2", 1800),
 			},
 			known: "2606:4700::1",
@@ -75,30 +77,30 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 		},
 		{
 			name:  "an address that is published goes when the interface has it no more",
-			addrs: []interfaceAddr{stable("2606:4700::2", 1800)},
+			addrs: []netmon.Addr{stable("2606:4700::2", 1800)},
 			known: "2606:4700::1",
 			want:  "2606:4700::2",
 		},
 		{
 			name:    "an address that may be published before a published one that may not",
-			addrs:   []interfaceAddr{permanent("fd00::1"), stable("2606:4700::2", 10)},
+			addrs:   []netmon.Addr{permanent("fd00::1"), stable("2606:4700::2", 10)},
 			known:   "fd00::1",
 			accepts: notULA,
 			want:    "2606:4700::2",
 		},
 		{
 			name:    "the best of those that may not be published where there is no other",
-			addrs:   []interfaceAddr{stable("fd00::1", 10), permanent("fd00::2")},
+			addrs:   []netmon.Addr{stable("fd00::1", 10), permanent("fd00::2")},
 			accepts: notULA,
 			want:    "fd00::2",
 		},
 		{
 			name: "no address that cannot be relied upon",
-			addrs: []interfaceAddr{
-				with(permanent("2606:4700::1"), func(a *interfaceAddr) { a.temporary = true }),
-				with(permanent("2606:4700::2"), func(a *interfaceAddr) { a.deprecated = true }),
-				with(permanent("2606:4700::3"), func(a *interfaceAddr) { a.tentative = true }),
-				with(permanent("2606:4700::4"), func(a *interfaceAddr) { a.tentative, a.duplicate = true, true }),
+			addrs: []netmon.Addr{
+				with(permanent("2606:4700::1"), func(a *netmon.Addr) { a.Temporary = true }),
+				with(permanent("2606:4700::2"), func(a *netmon.Addr) { a.Deprecated = true }),
+				with(permanent("2606:4700::3"), func(a *netmon.Addr) { a.Tentative = true }),
+				with(permanent("2606:4700::4"), func(a *netmon.Addr) { a.Tentative, a.Duplicate = true, true }),
 			},
 			known: "2606:4700::1",
 			wantErr: "interface wan0 has no usable ipv6 address: 2606:4700::1 is temporary, 2606:4700::2 is deprecated, " +
@@ -106,20 +108,20 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 		},
 		{
 			name:    "link-local addresses are none",
-			addrs:   []interfaceAddr{permanent("fe80::1")},
+			addrs:   []netmon.Addr{permanent("fe80::1")},
 			wantErr: "interface wan0 has no ipv6 address",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			n := &NetInterface{name: "wan0", addrs: func(string) ([]interfaceAddr, error) { return slices.Clone(tc.addrs), nil }}
-			settings := ipsources.IPSettings{IPVersions: onlyOf(ipaddr.V6), Accepts: tc.accepts}
+			n := &NetInterface{name: "wan0", addrs: func(string) ([]netmon.Addr, error) { return slices.Clone(tc.addrs), nil }}
+			settings := ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V6), Accepts: tc.accepts}
 			if tc.known != "" {
 				settings.Known = []netip.Addr{netip.MustParseAddr(tc.known)}
 			}
 			// The order in which the system lists addresses means nothing.
 			for range 2 {
 				ips, err := n.GetIPs(t.Context(), settings)
-				checkIPs(t, ips, err, tc.want, tc.wantErr)
+				sourcetest.CheckIPs(t, ips, err, tc.want, tc.wantErr)
 				slices.Reverse(tc.addrs)
 				if tc.wantErr != "" {
 					break
@@ -130,48 +132,48 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 }
 
 func TestNetInterfaceFamilies(t *testing.T) {
-	ipv4 := interfaceAddr{Addr: netip.MustParseAddr("203.0.113.7"), permanent: true, preferred: foreverPreferred}
-	ipv6 := interfaceAddr{Addr: netip.MustParseAddr("2606:4700::1"), permanent: true, preferred: foreverPreferred}
+	ipv4 := netmon.Addr{Addr: netip.MustParseAddr("203.0.113.7"), Permanent: true, Preferred: netmon.Forever}
+	ipv6 := netmon.Addr{Addr: netip.MustParseAddr("2606:4700::1"), Permanent: true, Preferred: netmon.Forever}
 
 	for _, tc := range []struct {
 		name     string
 		source   string
 		versions ipsources.IPVersions
 		routes   map[ipaddr.Family]string
-		links    map[string][]interfaceAddr
+		links    map[string][]netmon.Addr
 		want     string
 		wantErr  string
 	}{
 		{
 			name:   "each family from its own default route",
 			routes: map[ipaddr.Family]string{ipaddr.V4: "wan0", ipaddr.V6: "tun0"},
-			links:  map[string][]interfaceAddr{"wan0": {ipv4}, "tun0": {ipv6}},
+			links:  map[string][]netmon.Addr{"wan0": {ipv4}, "tun0": {ipv6}},
 			want:   "203.0.113.7 2606:4700::1",
 		},
 		{
 			name:   "a machine without IPv6",
 			routes: map[ipaddr.Family]string{ipaddr.V4: "wan0"},
-			links:  map[string][]interfaceAddr{"wan0": {ipv4}},
+			links:  map[string][]netmon.Addr{"wan0": {ipv4}},
 			want:   "203.0.113.7",
 		},
 		{
 			name:   "a named interface without IPv6",
 			source: "wan0",
-			links:  map[string][]interfaceAddr{"wan0": {ipv4}},
+			links:  map[string][]netmon.Addr{"wan0": {ipv4}},
 			want:   "203.0.113.7",
 		},
 		{
 			name:     "only what is wanted",
 			source:   "wan0",
-			versions: onlyOf(ipaddr.V4),
-			links:    map[string][]interfaceAddr{"wan0": {ipv4, ipv6}},
+			versions: sourcetest.Only(ipaddr.V4),
+			links:    map[string][]netmon.Addr{"wan0": {ipv4, ipv6}},
 			want:     "203.0.113.7",
 		},
 		{
 			name:   "one family's defect does not hide the other",
 			source: "wan0",
-			links: map[string][]interfaceAddr{"wan0": {
-				ipv4, {Addr: ipv6.Addr, preferred: 0},
+			links: map[string][]netmon.Addr{"wan0": {
+				ipv4, {Addr: ipv6.Addr, Preferred: 0},
 			}},
 			want:    "203.0.113.7",
 			wantErr: "interface wan0 has no usable ipv6 address: 2606:4700::1 is deprecated",
@@ -190,7 +192,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 			n := &NetInterface{
 				name:         tc.source,
 				defaultRoute: func(f ipaddr.Family) (string, error) { return tc.routes[f], nil },
-				addrs: func(name string) ([]interfaceAddr, error) {
+				addrs: func(name string) ([]netmon.Addr, error) {
 					addrs, ok := tc.links[name]
 					if !ok {
 						return nil, errors.New("no such interface")
@@ -199,7 +201,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 				},
 			}
 			ips, err := n.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: tc.versions})
-			checkIPs(t, ips, err, tc.want, tc.wantErr)
+			sourcetest.CheckIPs(t, ips, err, tc.want, tc.wantErr)
 		})
 	}
 }
@@ -234,44 +236,10 @@ func TestNetInterfaceCaddyfile(t *testing.T) {
 		t.Run(tc.input, func(t *testing.T) {
 			n := new(NetInterface)
 			err := n.UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.input))
-			checkErr(t, err, tc.wantErr)
+			sourcetest.CheckErr(t, "error", err, tc.wantErr)
 			if err == nil && n.Name != tc.want {
 				t.Errorf("got name %q, want %q", n.Name, tc.want)
 			}
 		})
-	}
-}
-
-func onlyOf(f ipaddr.Family) ipsources.IPVersions {
-	no := false
-	if f == ipaddr.V6 {
-		return ipsources.IPVersions{IPv4: &no}
-	}
-	return ipsources.IPVersions{IPv6: &no}
-}
-
-// checkIPs compares addresses with want, which holds them in order separated
-// by spaces, and the error's text with wantErr.
-func checkIPs(t *testing.T, ips []netip.Addr, err error, want, wantErr string) {
-	t.Helper()
-	var got []string
-	for _, ip := range ips {
-		got = append(got, ip.String())
-	}
-	if joined := strings.Join(got, " "); joined != want {
-		t.Errorf("got addresses %q, want %q", joined, want)
-	}
-	checkErr(t, err, wantErr)
-}
-
-func checkErr(t *testing.T, err error, want string) {
-	t.Helper()
-	switch {
-	case want == "" && err != nil:
-		t.Errorf("unexpected error: %v", err)
-	case want != "" && err == nil:
-		t.Errorf("no error, want one with %q", want)
-	case want != "" && !strings.Contains(err.Error(), want):
-		t.Errorf("got error %q, want one with %q", err, want)
 	}
 }

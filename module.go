@@ -11,8 +11,12 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
+
+// watchAddresses is a variable so that tests can say what happens.
+var watchAddresses = netmon.Watch
 
 const (
 	defaultCheckInterval  = 5 * time.Minute

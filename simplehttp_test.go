@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 )
 
 // newTestEcho provisions a source on a machine with routes everywhere.
@@ -58,7 +60,7 @@ func TestSimpleHTTPCaddyfile(t *testing.T) {
 	} {
 		var s SimpleHTTP
 		err := s.UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.in))
-		assertErrText(t, tc.in, err, tc.wantErr)
+		sourcetest.CheckErr(t, tc.in, err, tc.wantErr)
 		if err != nil {
 			if !strings.Contains(err.Error(), "Testfile:") {
 				t.Errorf("%s: no file and line in %v", tc.in, err)
@@ -98,7 +100,7 @@ func TestSimpleHTTPProvision(t *testing.T) {
 		{name: "negative timeout", in: SimpleHTTP{Timeout: -1}, wantErr: "is shorter than"},
 	} {
 		err := tc.in.Provision(caddy.Context{Context: t.Context()})
-		assertErrText(t, tc.name, err, tc.wantErr)
+		sourcetest.CheckErr(t, tc.name, err, tc.wantErr)
 		if err == nil && tc.in.quorum(false) != tc.wantQuorum {
 			t.Errorf("%s: quorum is %d, want %d", tc.name, tc.in.quorum(false), tc.wantQuorum)
 		}

@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -29,7 +31,7 @@ func TestStaticCaddyfile(t *testing.T) {
 	} {
 		var s Static
 		err := s.UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.in))
-		assertErrText(t, tc.in, err, tc.wantErr)
+		sourcetest.CheckErr(t, tc.in, err, tc.wantErr)
 		if err != nil && !strings.Contains(err.Error(), "Testfile:") {
 			t.Errorf("%s: no file and line in %v", tc.in, err)
 		}
@@ -54,38 +56,18 @@ func TestStaticProvision(t *testing.T) {
 	} {
 		s := Static{IPs: tc.ips}
 		err := s.Provision(caddy.Context{})
-		assertErrText(t, strings.Join(tc.ips, " "), err, tc.wantErr)
+		sourcetest.CheckErr(t, strings.Join(tc.ips, " "), err, tc.wantErr)
 		if err != nil {
 			continue
 		}
-		for versions, want := range map[string]int{"both": 3, "ipv4": 2, "ipv6": 1} {
-			got, err := s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyFamily(versions)})
+		for want, versions := range map[int]ipsources.IPVersions{3: {}, 2: sourcetest.Only(ipaddr.V4), 1: sourcetest.Only(ipaddr.V6)} {
+			got, err := s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: versions})
 			if err != nil || len(got) != want {
-				t.Errorf("%s: got %v, %v, want %d addresses", versions, got, err, want)
+				t.Errorf("got %v, %v, want %d addresses", got, err, want)
 			}
 		}
 		if got, _ := s.GetIPs(t.Context(), ipsources.IPSettings{}); got[0] != netip.MustParseAddr("198.51.100.7") {
 			t.Errorf("the placeholder became %s", got[0])
 		}
 	}
-}
-
-// assertErrText fails the test unless the error has the wanted text, or is nil if
-// none is wanted.
-func assertErrText(t *testing.T, what string, err error, want string) {
-	t.Helper()
-	if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-		t.Errorf("%s: got error %v, want %q", what, err, want)
-	}
-}
-
-func onlyFamily(s string) (v ipsources.IPVersions) {
-	no := false
-	switch s {
-	case "ipv4":
-		v.IPv6 = &no
-	case "ipv6":
-		v.IPv4 = &no
-	}
-	return v
 }

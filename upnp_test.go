@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -94,7 +95,7 @@ func TestUPnPServices(t *testing.T) {
 				fmt.Fprint(w, externalIPAnswer("93.184.216.34"))
 			}
 			ips, err := router.source(t).GetIPs(t.Context(), ipsources.IPSettings{})
-			checkIPs(t, ips, err, "93.184.216.34", "")
+			sourcetest.CheckIPs(t, ips, err, "93.184.216.34", "")
 		})
 	}
 }
@@ -122,7 +123,7 @@ func TestUPnPAnswers(t *testing.T) {
 			router := newFakeRouter(t)
 			router.answer = say(tc.answer)
 			ips, err := router.source(t).GetIPs(t.Context(), ipsources.IPSettings{})
-			checkIPs(t, ips, err, tc.want, tc.wantErr)
+			sourcetest.CheckIPs(t, ips, err, tc.want, tc.wantErr)
 			if err != nil && len(err.Error()) > 1000 {
 				t.Errorf("the error repeats what the router says, with %d characters", len(err.Error()))
 			}
@@ -163,7 +164,7 @@ func TestUPnPHostileDescriptions(t *testing.T) {
 				router.answer = tc.answer
 			}
 			ips, err := router.source(t).GetIPs(t.Context(), ipsources.IPSettings{})
-			checkIPs(t, ips, err, "", tc.wantErr)
+			sourcetest.CheckIPs(t, ips, err, "", tc.wantErr)
 			if router.elsewhere.Load() != 0 {
 				t.Error("the redirect was followed")
 			}
@@ -176,7 +177,7 @@ func TestUPnPIgnoresForeignURLBase(t *testing.T) {
 	router.describe = say(strings.Replace(description(upnpServiceTypes[1], "/control"),
 		"<device>", "<URLBase>http://192.0.2.1:80/</URLBase><device>", 1))
 	ips, err := router.source(t).GetIPs(t.Context(), ipsources.IPSettings{})
-	checkIPs(t, ips, err, "93.184.216.34", "")
+	sourcetest.CheckIPs(t, ips, err, "93.184.216.34", "")
 }
 
 func TestUPnPRespectsContext(t *testing.T) {
@@ -194,7 +195,7 @@ func TestUPnPRespectsContext(t *testing.T) {
 	}
 	began := time.Now()
 	_, err := source.GetIPs(ctx, ipsources.IPSettings{})
-	checkErr(t, err, "context canceled")
+	sourcetest.CheckErr(t, "error", err, "context canceled")
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("took %v after the context was done", took)
 	}
@@ -209,7 +210,7 @@ func TestUPnPRemembersRouter(t *testing.T) {
 	get := func(want, wantErr string) {
 		t.Helper()
 		ips, err := source.GetIPs(t.Context(), ipsources.IPSettings{})
-		checkIPs(t, ips, err, want, wantErr)
+		sourcetest.CheckIPs(t, ips, err, want, wantErr)
 	}
 	count := func(described, asked int32) {
 		t.Helper()
@@ -237,8 +238,8 @@ func TestUPnPRemembersRouter(t *testing.T) {
 	get("93.184.216.34", "")
 	count(2, 6)
 
-	ips, err := source.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: onlyOf(ipaddr.V6)})
-	checkIPs(t, ips, err, "", "")
+	ips, err := source.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V6)})
+	sourcetest.CheckIPs(t, ips, err, "", "")
 	count(2, 6)
 }
 
@@ -247,7 +248,7 @@ func TestUPnPDeniesOtherAddresses(t *testing.T) {
 	location, _ := url.Parse(router.URL + "/description.xml")
 	// A name that resolves to an address that is not in a local network.
 	_, _, err := openGateway(t.Context(), location, isLAN)
-	checkErr(t, err, "127.0.0.1 is not an address that the router may be asked at")
+	sourcetest.CheckErr(t, "error", err, "127.0.0.1 is not an address that the router may be asked at")
 	if router.described.Load() != 0 {
 		t.Error("the router was asked nevertheless")
 	}
@@ -268,7 +269,7 @@ func TestUPnPAnswerLocation(t *testing.T) {
 		{location: "http://192.168.1.1:x/", from: "192.168.1.1", wantErr: "invalid port"},
 	} {
 		_, err := upnpAnswer{tc.location, netip.MustParseAddr(tc.from)}.checkedLocation()
-		checkErr(t, err, tc.wantErr)
+		sourcetest.CheckErr(t, "error", err, tc.wantErr)
 	}
 }
 
@@ -288,7 +289,7 @@ func TestUPnPCaddyfile(t *testing.T) {
 		t.Run(tc.input, func(t *testing.T) {
 			u := new(UPnP)
 			err := u.UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.input))
-			checkErr(t, err, tc.wantErr)
+			sourcetest.CheckErr(t, "error", err, tc.wantErr)
 			if err == nil && u.Endpoint != tc.want {
 				t.Errorf("got endpoint %q, want %q", u.Endpoint, tc.want)
 			}

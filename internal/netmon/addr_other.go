@@ -1,6 +1,6 @@
 //go:build !linux
 
-package dynamicdns
+package netmon
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
-// interfaceAddrs returns the addresses of the interface of that name. All are
-// taken for permanent, for the standard library does not tell.
-func interfaceAddrs(name string) ([]interfaceAddr, error) {
+// Addrs returns the addresses of the named interface. The standard library does
+// not tell which are permanent, so all count as such.
+func Addrs(name string) ([]Addr, error) {
 	iface, err := net.InterfaceByName(name)
 	if err != nil {
 		return nil, err
@@ -21,20 +21,20 @@ func interfaceAddrs(name string) ([]interfaceAddr, error) {
 	if err != nil {
 		return nil, err
 	}
-	var addrs []interfaceAddr
+	var addrs []Addr
 	for _, a := range list {
 		if ip, ok := fromNetAddr(a); ok {
-			addrs = append(addrs, interfaceAddr{Addr: ip, permanent: true, preferred: foreverPreferred})
+			addrs = append(addrs, Addr{Addr: ip, Permanent: true, Preferred: Forever})
 		}
 	}
 	return addrs, nil
 }
 
-// defaultRouteInterface returns the name of the interface that the family's
-// default route leads through, or "" if there is no default route. To connect
-// a UDP socket chooses a route without sending anything; the destinations are
-// a.root-servers.net, which no route but the default one should lead to.
-func defaultRouteInterface(f ipaddr.Family) (string, error) {
+// DefaultRoute returns the name of the interface that the family's
+// default route leads through, or "" if there is none. Connecting a UDP
+// socket chooses a route and sends nothing. The destination is
+// a.root-servers.net, which no other route should lead to.
+func DefaultRoute(f ipaddr.Family) (string, error) {
 	network, destination := "udp4", "198.41.0.4:53"
 	if f == ipaddr.V6 {
 		network, destination = "udp6", "[2001:503:ba3e::2:30]:53"

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package dynamicdns
+package netmon
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 const pollInterval = 10 * time.Second
 
-// subscribeAddresses has the addresses looked at every now and then.
+// subscribeAddresses polls.
 func subscribeAddresses(ctx context.Context, changed func()) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()

@@ -1,4 +1,4 @@
-package dynamicdns
+package netmon
 
 import (
 	"context"
@@ -9,13 +9,12 @@ import (
 )
 
 const (
-	// quietTime is for how long no address may have changed until the
-	// addresses are taken to have settled, and what lies at least between
-	// two signals.
+	// quietTime is how long nothing may change before the addresses count as
+	// settled. It is also the least time between two signals.
 	quietTime = 250 * time.Millisecond
 
-	// settleTime is waited before the first signal: who replaces an address
-	// removes the old one first, and nobody should see the moment between.
+	// settleTime precedes the first signal: an address is replaced by removing
+	// the old one first, and nobody should see the moment in between.
 	settleTime = 5 * time.Millisecond
 
 	clockInterval = 10 * time.Second
@@ -25,12 +24,11 @@ const (
 	maxResubscribe = time.Minute
 )
 
-// watchAddresses signals when the addresses or the default routes of this
-// machine have changed, and when it has slept: at once on the first change,
-// again when all has been quiet for a while, and not more often than that in
-// between. The channel is closed when the context is done and the watch has
-// ended. It is a variable so that tests of the app can say what happens.
-var watchAddresses = func(ctx context.Context, logger *zap.Logger) <-chan struct{} {
+// Watch signals that the addresses or default routes of this machine have
+// changed, or that it has slept: at once on the first change, and again when all
+// has been quiet for a while, but never more often than that. The channel is
+// closed after ctx is done, once the watch has ended.
+func Watch(ctx context.Context, logger *zap.Logger) <-chan struct{} {
 	w := &addressWatch{
 		logger:    logger,
 		subscribe: subscribeAddresses,
@@ -40,7 +38,7 @@ var watchAddresses = func(ctx context.Context, logger *zap.Logger) <-chan struct
 	return debounce(settleTime, quietTime, w.start(ctx))
 }
 
-// addressWatch turns what the system says into events that matter.
+// addressWatch turns what the system reports into events that matter.
 type addressWatch struct {
 	logger *zap.Logger
 
@@ -48,14 +46,14 @@ type addressWatch struct {
 	// an address may have changed, until the context is done or it fails.
 	subscribe func(ctx context.Context, changed func()) error
 
-	// snapshot returns what the watch is about, in a form to be compared.
+	// snapshot returns what is watched, in a form that can be compared.
 	snapshot func() (string, error)
 
 	wallClock func() time.Time
 }
 
-// start watches until the context is done, and then closes the channel. The
-// first event is about changes since start was called.
+// start watches until ctx is done, and then closes the channel. Changes count
+// from the call on.
 func (w *addressWatch) start(ctx context.Context) <-chan struct{} {
 	last, err := w.snapshot()
 	if err != nil {
@@ -137,9 +135,9 @@ func (w *addressWatch) keepSubscribed(ctx context.Context, changed func()) {
 	}
 }
 
-// debounce passes an event on after the settle time, and once more when there
-// has been none for the quiet time. Events in between are passed on no more
-// often than once in the quiet time. The result is closed after events is.
+// debounce passes an event on after the settle time, and once more after the
+// quiet time without any. In between it passes on at most one event per quiet
+// time. The result is closed after events is.
 func debounce(settle, quiet time.Duration, events <-chan struct{}) <-chan struct{} {
 	out := make(chan struct{}, 1)
 	go func() {
@@ -169,7 +167,7 @@ func debounce(settle, quiet time.Duration, events <-chan struct{}) <-chan struct
 	return out
 }
 
-// signal leaves a signal for a reader that may not be reading just now.
+// signal leaves a signal for a reader that may be busy.
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -1,4 +1,4 @@
-package dynamicdns
+package netmon
 
 import (
 	"cmp"
@@ -15,7 +15,7 @@ import (
 
 // interfaceAddrs returns the addresses of the interface of that name, as
 // netlink tells them.
-func interfaceAddrs(name string) ([]interfaceAddr, error) {
+func Addrs(name string) ([]Addr, error) {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		var missing netlink.LinkNotFoundError
@@ -30,7 +30,7 @@ func interfaceAddrs(name string) ([]interfaceAddr, error) {
 	if err != nil {
 		return nil, err
 	}
-	var addrs []interfaceAddr
+	var addrs []Addr
 	for _, a := range list {
 		if addr, ok := fromNetlink(a); ok {
 			addrs = append(addrs, addr)
@@ -41,7 +41,7 @@ func interfaceAddrs(name string) ([]interfaceAddr, error) {
 
 // defaultRouteInterface returns the name of the interface that the family's
 // default route leads through, or "" if there is no default route.
-func defaultRouteInterface(f ipaddr.Family) (string, error) {
+func DefaultRoute(f ipaddr.Family) (string, error) {
 	routes, err := defaultRoutes(f)
 	if err != nil || len(routes) == 0 {
 		return "", err
@@ -94,30 +94,30 @@ func defaultRoutes(f ipaddr.Family) ([]defaultRoute, error) {
 	return routes, nil
 }
 
-func fromNetlink(a netlink.Addr) (interfaceAddr, bool) {
+func fromNetlink(a netlink.Addr) (Addr, bool) {
 	if a.IPNet == nil {
-		return interfaceAddr{}, false
+		return Addr{}, false
 	}
 	ip, ok := netip.AddrFromSlice(a.IP)
 	if !ok {
-		return interfaceAddr{}, false
+		return Addr{}, false
 	}
 	ip = ip.Unmap()
-	return interfaceAddr{
+	return Addr{
 		Addr: ip,
 		// The bit means "secondary" for IPv4, which takes nothing away.
-		temporary:  ip.Is6() && a.Flags&unix.IFA_F_TEMPORARY != 0,
-		deprecated: a.Flags&unix.IFA_F_DEPRECATED != 0,
-		tentative:  a.Flags&unix.IFA_F_TENTATIVE != 0,
-		duplicate:  a.Flags&unix.IFA_F_DADFAILED != 0,
-		permanent:  a.Flags&unix.IFA_F_PERMANENT != 0,
+		Temporary:  ip.Is6() && a.Flags&unix.IFA_F_TEMPORARY != 0,
+		Deprecated: a.Flags&unix.IFA_F_DEPRECATED != 0,
+		Tentative:  a.Flags&unix.IFA_F_TENTATIVE != 0,
+		Duplicate:  a.Flags&unix.IFA_F_DADFAILED != 0,
+		Permanent:  a.Flags&unix.IFA_F_PERMANENT != 0,
 		// Where int has 32 bits, "for ever" arrives as -1.
-		preferred: uint32(a.PreferedLft),
+		Preferred: uint32(a.PreferedLft),
 	}, true
 }
 
-// uninterrupted repeats a dump that the kernel reports as inconsistent, which
-// happens while the dumped things change.
+// uninterrupted repeats a dump that the kernel reports as inconsistent because
+// something changed meanwhile.
 func uninterrupted[T any](dump func() ([]T, error)) (list []T, err error) {
 	for range 5 {
 		list, err = dump()

@@ -1,4 +1,4 @@
-package dynamicdns
+package netmon
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 )
 
 // subscribeAddresses listens to netlink in the network namespace of the
-// process. It uses one bare socket rather than netlink.AddrSubscribe and its
-// like: what has changed is found by comparing snapshots anyway, so nothing of
-// the messages needs to be parsed, and nothing outlives the call.
+// process. It takes one bare socket instead of netlink.AddrSubscribe and the
+// like: snapshots are compared anyway, so the messages need no parsing, and
+// nothing outlives the call.
 func subscribeAddresses(ctx context.Context, changed func()) error {
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE,
 		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
@@ -70,10 +70,10 @@ func snapshotAddresses() (string, error) {
 	var lines []string
 	for _, a := range list {
 		addr, ok := fromNetlink(a)
-		if !ok || addr.tentative || addr.duplicate || addr.IsLinkLocalUnicast() || addr.IsLoopback() {
+		if !ok || addr.Tentative || addr.Duplicate || addr.IsLinkLocalUnicast() || addr.IsLoopback() {
 			continue
 		}
-		lines = append(lines, fmt.Sprint(a.LinkIndex, addr.Addr, addr.temporary, addr.deprecated, addr.permanent))
+		lines = append(lines, fmt.Sprint(a.LinkIndex, addr.Addr, addr.Temporary, addr.Deprecated, addr.Permanent))
 	}
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		routes, err := defaultRoutes(f)
