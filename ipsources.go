@@ -2,6 +2,9 @@ package dynamicdns
 
 import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/netinterface"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/static"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/upnp"
 )
 
 // The contract of IP sources, for modules that import this package alone.

@@ -18,8 +18,6 @@ import (
 	"github.com/miekg/dns"
 
 	dynamicdns "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
-
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func init() {
@@ -38,7 +36,7 @@ func (restlessSource) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-func (restlessSource) GetIPs(context.Context, ipsources.IPSettings) ([]netip.Addr, error) {
+func (restlessSource) GetIPs(context.Context, dynamicdns.IPSettings) ([]netip.Addr, error) {
 	n := restless.Add(1)
 	return []netip.Addr{netip.AddrFrom4([4]byte{8, 8, byte(n >> 8), byte(n)})}, nil
 }

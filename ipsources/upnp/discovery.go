@@ -1,4 +1,4 @@
-package dynamicdns
+package upnp
 
 import (
 	"bufio"
@@ -25,14 +25,14 @@ const (
 
 var ssdpGroup = netip.MustParseAddrPort("239.255.255.250:1900")
 
-// upnpAnswer is a device's answer to a search.
-type upnpAnswer struct {
+// ssdpAnswer is a device's answer to a search.
+type ssdpAnswer struct {
 	location string
 	from     netip.Addr
 }
 
-// open asks the device that has answered, if it told of itself.
-func (a upnpAnswer) open(ctx context.Context) (*upnpGateway, netip.Addr, error) {
+// open asks the device that answered, provided that it answered for itself.
+func (a ssdpAnswer) open(ctx context.Context) (*igd, netip.Addr, error) {
 	location, err := a.checkedLocation()
 	if err != nil {
 		return nil, netip.Addr{}, err
@@ -40,7 +40,7 @@ func (a upnpAnswer) open(ctx context.Context) (*upnpGateway, netip.Addr, error) 
 	return openGateway(ctx, location, func(ip netip.Addr) bool { return ip == a.from })
 }
 
-func (a upnpAnswer) checkedLocation() (*url.URL, error) {
+func (a ssdpAnswer) checkedLocation() (*url.URL, error) {
 	if !isLAN(a.from) {
 		return nil, fmt.Errorf("%s, which has answered, is not in a local network", a.from)
 	}
@@ -55,12 +55,11 @@ func (a upnpAnswer) checkedLocation() (*url.URL, error) {
 }
 
 // searchGateways looks for Internet Gateway Devices in all local networks by
-// SSDP. A device answers several times. The channel is closed when there is no
-// more to expect; cancel the context to read no further.
-// It is not goupnp's search, which does not tell who answered, and always takes its full
-// two seconds.
-func searchGateways(ctx context.Context) <-chan upnpAnswer {
-	answers := make(chan upnpAnswer)
+// SSDP. A device answers several times. The channel is closed when nothing more
+// can come; cancel ctx to stop reading earlier. goupnp's search would not do: it
+// does not tell who answered, and always takes two seconds.
+func searchGateways(ctx context.Context) <-chan ssdpAnswer {
+	answers := make(chan ssdpAnswer)
 	go func() {
 		defer close(answers)
 		ifaces, err := net.Interfaces()
@@ -81,7 +80,7 @@ func searchGateways(ctx context.Context) <-chan upnpAnswer {
 }
 
 // searchLink sends questions through an interface and passes answers on.
-func searchLink(ctx context.Context, iface *net.Interface, answers chan<- upnpAnswer) error {
+func searchLink(ctx context.Context, iface *net.Interface, answers chan<- ssdpAnswer) error {
 	local, err := lanIPv4(iface)
 	if err != nil {
 		return err
@@ -131,13 +130,13 @@ func searchLink(ctx context.Context, iface *net.Interface, answers chan<- upnpAn
 }
 
 // parseSSDP reads an answer to a search.
-func parseSSDP(packet []byte, from netip.Addr) (upnpAnswer, bool) {
+func parseSSDP(packet []byte, from netip.Addr) (ssdpAnswer, bool) {
 	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(packet)), nil)
 	if err != nil {
-		return upnpAnswer{}, false
+		return ssdpAnswer{}, false
 	}
 	defer resp.Body.Close()
-	answer := upnpAnswer{resp.Header.Get("Location"), from}
+	answer := ssdpAnswer{resp.Header.Get("Location"), from}
 	return answer, resp.StatusCode == http.StatusOK && answer.location != ""
 }
 

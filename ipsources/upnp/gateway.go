@@ -1,4 +1,4 @@
-package dynamicdns
+package upnp
 
 import (
 	"bytes"
@@ -12,19 +12,22 @@ import (
 	"net/netip"
 	"net/url"
 	"syscall"
+	"time"
 
 	"github.com/huin/goupnp"
 	"github.com/huin/goupnp/soap"
 )
 
 const (
-	upnpMaxBody     = 64 << 10
-	upnpMaxServices = 8
+	gatewayTimeout = 2 * time.Second
+
+	maxBody     = 64 << 10
+	maxServices = 8
 )
 
-// upnpServiceTypes are the services that tell the external address, in order
+// serviceTypes are the services that tell the external address, in order
 // of preference.
-var upnpServiceTypes = []string{
+var serviceTypes = []string{
 	"urn:schemas-upnp-org:service:WANIPConnection:2",
 	"urn:schemas-upnp-org:service:WANIPConnection:1",
 	"urn:schemas-upnp-org:service:WANPPPConnection:1",
@@ -35,23 +38,24 @@ var (
 	errNoExternalIP = errors.New("the router has no external address now: it is offline, or the router itself is behind NAT")
 )
 
-// upnpGateway is an Internet Gateway Device whose description has been read.
-type upnpGateway struct {
+// igd is an Internet Gateway Device whose description has been read.
+type igd struct {
 	location *url.URL
-	services []upnpService
+	services []wanService
 	client   *http.Client
 }
 
-// upnpService is one WAN connection of a gateway.
-type upnpService struct {
+// wanService is one WAN connection of a gateway.
+type wanService struct {
 	serviceType string
 	control     *url.URL
 }
 
 // openGateway reads the device description at the location and asks the device
-// for its address. A device that has none just now comes with errNoExternalIP.
-func openGateway(ctx context.Context, location *url.URL, allowed func(netip.Addr) bool) (*upnpGateway, netip.Addr, error) {
-	g := &upnpGateway{location: location, client: upnpClient(allowed)}
+// for its address. One that has none right now is returned with
+// errNoExternalIP.
+func openGateway(ctx context.Context, location *url.URL, allowed func(netip.Addr) bool) (*igd, netip.Addr, error) {
+	g := &igd{location: location, client: lanClient(allowed)}
 	err := g.describe(ctx)
 	if err != nil {
 		return nil, netip.Addr{}, err
@@ -63,10 +67,10 @@ func openGateway(ctx context.Context, location *url.URL, allowed func(netip.Addr
 	return g, ip, err
 }
 
-// describe does what goupnp.DeviceByURLCtx does, whose HTTP client is a global
-// variable that would follow redirects and read bodies without end.
-func (g *upnpGateway) describe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, upnpGatewayTimeout)
+// describe stands in for goupnp.DeviceByURLCtx, whose HTTP client is a global
+// variable that follows redirects and reads bodies without end.
+func (g *igd) describe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, gatewayTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.location.String(), nil)
 	if err != nil {
@@ -92,8 +96,8 @@ func (g *upnpGateway) describe(ctx context.Context) error {
 }
 
 // externalIP asks the gateway's services until one has an address.
-func (g *upnpGateway) externalIP(ctx context.Context) (netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, upnpGatewayTimeout)
+func (g *igd) externalIP(ctx context.Context) (netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, gatewayTimeout)
 	defer cancel()
 	var (
 		answered bool
@@ -113,7 +117,7 @@ func (g *upnpGateway) externalIP(ctx context.Context) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("asking the router at %s for its address: %w", g.location.Host, lastErr)
 }
 
-func (s upnpService) externalIP(ctx context.Context, client *http.Client) (netip.Addr, error) {
+func (s wanService) externalIP(ctx context.Context, client *http.Client) (netip.Addr, error) {
 	caller := soap.SOAPClient{EndpointURL: *s.control, HTTPClient: *client}
 	var answer struct {
 		IPs []string `xml:"NewExternalIPAddress"`
@@ -140,7 +144,7 @@ func parseExternalIP(s string) (netip.Addr, error) {
 
 // parseDescription returns the services of a device description that tell the
 // external address. Their control URLs are at the host of the description.
-func parseDescription(body []byte, location *url.URL) ([]upnpService, error) {
+func parseDescription(body []byte, location *url.URL) ([]wanService, error) {
 	var root goupnp.RootDevice
 	decoder := xml.NewDecoder(bytes.NewReader(body))
 	decoder.DefaultSpace = goupnp.DeviceXMLNamespace
@@ -154,17 +158,17 @@ func parseDescription(body []byte, location *url.URL) ([]upnpService, error) {
 	root.SetURLBase(base)
 
 	var (
-		services  []upnpService
+		services  []wanService
 		elsewhere error
 	)
-	for _, serviceType := range upnpServiceTypes {
+	for _, serviceType := range serviceTypes {
 		for _, s := range root.Device.FindService(serviceType) {
 			control := s.ControlURL.URL
 			if !s.ControlURL.Ok || !sameHost(&control, location) {
 				elsewhere = fmt.Errorf("the control URL %.128q is not at the host of the description", s.ControlURL.Str)
 				continue
 			}
-			services = append(services, upnpService{serviceType, &control})
+			services = append(services, wanService{serviceType, &control})
 		}
 	}
 	switch {
@@ -173,15 +177,15 @@ func parseDescription(body []byte, location *url.URL) ([]upnpService, error) {
 	case len(services) == 0:
 		return nil, errors.New("the device has no WANIPConnection or WANPPPConnection service")
 	}
-	return services[:min(len(services), upnpMaxServices)], nil
+	return services[:min(len(services), maxServices)], nil
 }
 
 func sameHost(u, location *url.URL) bool {
 	return u.Scheme == "http" && u.Opaque == "" && u.User == nil && u.Hostname() == location.Hostname()
 }
 
-// parseDeviceURL parses the URL of a device description. If its host is an
-// address, it must be an allowed one; else that shows when it is connected to.
+// parseDeviceURL parses the URL of a device description. A host that is an
+// address must be allowed; one that is a name is checked on connecting.
 func parseDeviceURL(s string, allowed func(netip.Addr) bool) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -199,9 +203,9 @@ func parseDeviceURL(s string, allowed func(netip.Addr) bool) (*url.URL, error) {
 	return u, nil
 }
 
-// upnpClient returns a client that connects to allowed addresses only, goes
-// where it is told and nowhere else, and reads a bounded amount.
-func upnpClient(allowed func(netip.Addr) bool) *http.Client {
+// lanClient returns a client that connects to allowed addresses only, follows
+// no redirects and reads a bounded amount.
+func lanClient(allowed func(netip.Addr) bool) *http.Client {
 	dialer := &net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
 		addrPort, err := netip.ParseAddrPort(address)
 		if err != nil {
@@ -217,7 +221,7 @@ func upnpClient(allowed func(netip.Addr) bool) *http.Client {
 			DialContext:            dialer.DialContext,
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
-			MaxResponseHeaderBytes: upnpMaxBody,
+			MaxResponseHeaderBytes: maxBody,
 		}},
 		CheckRedirect: func(req *http.Request, _ []*http.Request) error {
 			return fmt.Errorf("the router redirects to %.128q, which is not followed", req.URL)
@@ -231,7 +235,7 @@ type boundedTransport struct{ http.RoundTripper }
 func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.RoundTripper.RoundTrip(req)
 	if err == nil {
-		resp.Body = http.MaxBytesReader(nil, resp.Body, upnpMaxBody)
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxBody)
 	}
 	return resp, err
 }

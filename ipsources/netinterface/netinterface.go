@@ -1,4 +1,5 @@
-package dynamicdns
+// Package netinterface is the IP source that reads a network interface.
+package netinterface
 
 import (
 	"cmp"
@@ -21,15 +22,14 @@ func init() {
 	caddy.RegisterModule(NetInterface{})
 }
 
-// NetInterface takes the addresses from a network interface of this machine,
-// one of each family.
+// NetInterface is an IP source that takes one address of each family from a
+// network interface of this machine.
 //
 // Addresses that are temporary (RFC 8981), deprecated or not yet known to be
-// unique (RFC 4862) are not published. Of the others, an address that is
-// published already stays for as long as it is valid; else permanent addresses
-// come before dynamic ones, then longer preferred lifetimes before shorter
-// ones, then lower addresses before higher ones. Only Linux tells all of this
-// about its addresses.
+// unique (RFC 4862) are never published. Of the others, the one that is already
+// published stays while it is valid. Otherwise permanent addresses come before
+// dynamic ones, longer preferred lifetimes before shorter ones, and lower
+// addresses before higher ones. Only Linux tells all of this.
 type NetInterface struct {
 	// The name of the interface. Placeholders are resolved. It need not
 	// exist when the configuration is loaded. Default: for each family, the
@@ -89,7 +89,7 @@ func (n *NetInterface) GetIPs(_ context.Context, settings ipsources.IPSettings) 
 		absent, failed []error
 	)
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if !wanted(&settings.IPVersions, f) {
+		if f == ipaddr.V4 && !settings.IPVersions.V4Enabled() || f == ipaddr.V6 && !settings.IPVersions.V6Enabled() {
 			continue
 		}
 		ip, err := n.familyIP(f, settings)
@@ -145,8 +145,8 @@ func (n *NetInterface) familyIP(f ipaddr.Family, settings ipsources.IPSettings) 
 	return ip, nil
 }
 
-// chooseAddr returns the fittest of an interface's addresses. Where none is
-// accepted it is one that is not, so that the app can say why.
+// chooseAddr returns the fittest of an interface's addresses. If none is
+// accepted it returns one anyway, so that the app can say why.
 func chooseAddr(addrs []netmon.Addr, known []netip.Addr, accepts func(netip.Addr) bool) (netip.Addr, error) {
 	var (
 		fit    []netmon.Addr

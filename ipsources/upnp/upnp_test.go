@@ -1,4 +1,4 @@
-package dynamicdns
+package upnp
 
 import (
 	"context"
@@ -53,7 +53,7 @@ type fakeRouter struct {
 
 func newFakeRouter(t *testing.T) *fakeRouter {
 	r := new(fakeRouter)
-	r.describe = say(description(upnpServiceTypes[1], "/control"))
+	r.describe = say(description(serviceTypes[1], "/control"))
 	r.answer = say(externalIPAnswer("93.184.216.34"))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /description.xml", func(w http.ResponseWriter, req *http.Request) {
@@ -84,7 +84,7 @@ func say(body string) http.HandlerFunc {
 }
 
 func TestUPnPServices(t *testing.T) {
-	for _, serviceType := range upnpServiceTypes {
+	for _, serviceType := range serviceTypes {
 		t.Run(serviceType, func(t *testing.T) {
 			router := newFakeRouter(t)
 			router.describe = say(description(serviceType, "control"))
@@ -141,9 +141,9 @@ func TestUPnPHostileDescriptions(t *testing.T) {
 	}{
 		{name: "redirected", describe: redirect, wantErr: "redirects"},
 		{name: "a service that redirects", answer: redirect, wantErr: "redirects"},
-		{name: "control at another host", describe: say(description(upnpServiceTypes[1], "http://192.0.2.1/control")), wantErr: "not at the host"},
-		{name: "control at another host without scheme", describe: say(description(upnpServiceTypes[1], "//192.0.2.1/control")), wantErr: "not at the host"},
-		{name: "control by another scheme", describe: say(description(upnpServiceTypes[1], "https://127.0.0.1/control")), wantErr: "not at the host"},
+		{name: "control at another host", describe: say(description(serviceTypes[1], "http://192.0.2.1/control")), wantErr: "not at the host"},
+		{name: "control at another host without scheme", describe: say(description(serviceTypes[1], "//192.0.2.1/control")), wantErr: "not at the host"},
+		{name: "control by another scheme", describe: say(description(serviceTypes[1], "https://127.0.0.1/control")), wantErr: "not at the host"},
 		{name: "without a service", describe: say(description("urn:schemas-upnp-org:service:Layer3Forwarding:1", "/control")), wantErr: "no WANIPConnection"},
 		{name: "without end", describe: func(w http.ResponseWriter, _ *http.Request) {
 			for line := strings.Repeat("<a>", 1000); ; {
@@ -174,7 +174,7 @@ func TestUPnPHostileDescriptions(t *testing.T) {
 
 func TestUPnPIgnoresForeignURLBase(t *testing.T) {
 	router := newFakeRouter(t)
-	router.describe = say(strings.Replace(description(upnpServiceTypes[1], "/control"),
+	router.describe = say(strings.Replace(description(serviceTypes[1], "/control"),
 		"<device>", "<URLBase>http://192.0.2.1:80/</URLBase><device>", 1))
 	ips, err := router.source(t).GetIPs(t.Context(), ipsources.IPSettings{})
 	sourcetest.CheckIPs(t, ips, err, "93.184.216.34", "")
@@ -268,7 +268,7 @@ func TestUPnPAnswerLocation(t *testing.T) {
 		{location: "file:///etc/passwd", from: "192.168.1.1", wantErr: "not an http URL"},
 		{location: "http://192.168.1.1:x/", from: "192.168.1.1", wantErr: "invalid port"},
 	} {
-		_, err := upnpAnswer{tc.location, netip.MustParseAddr(tc.from)}.checkedLocation()
+		_, err := ssdpAnswer{tc.location, netip.MustParseAddr(tc.from)}.checkedLocation()
 		sourcetest.CheckErr(t, "error", err, tc.wantErr)
 	}
 }
@@ -299,11 +299,11 @@ func TestUPnPCaddyfile(t *testing.T) {
 
 // FuzzParseDescription makes sure that no description leads to another host.
 func FuzzParseDescription(f *testing.F) {
-	f.Add([]byte(description(upnpServiceTypes[0], "/control")))
+	f.Add([]byte(description(serviceTypes[0], "/control")))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		location := &url.URL{Scheme: "http", Host: "192.168.1.1:5000", Path: "/rootDesc.xml"}
 		services, err := parseDescription(body, location)
-		if (err == nil) != (len(services) > 0) || len(services) > upnpMaxServices {
+		if (err == nil) != (len(services) > 0) || len(services) > maxServices {
 			t.Fatalf("%d services with error %v", len(services), err)
 		}
 		for _, s := range services {

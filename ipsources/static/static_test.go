@@ -1,4 +1,4 @@
-package dynamicdns
+package static
 
 import (
 	"net/netip"

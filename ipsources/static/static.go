@@ -1,4 +1,5 @@
-package dynamicdns
+// Package static is the IP source that is told the addresses.
+package static
 
 import (
 	"context"
@@ -18,13 +19,12 @@ func init() {
 	caddy.RegisterModule(Static{})
 }
 
-// Static is an IP source that was told the addresses. They may be of
-// special-purpose ranges, such as private ones, unless `include` or `exclude`
-// is given and says otherwise.
+// Static is an IP source whose addresses are written in the configuration. They
+// may be special-purpose ones, such as private addresses, unless `include` or
+// `exclude` rules them out.
 type Static struct {
-	// The addresses, any number of each family, in which placeholders are
-	// resolved. All those of a family are published together. At least one
-	// is needed.
+	// The addresses, at least one. All those of a family are published
+	// together. Placeholders are resolved.
 	IPs []string `json:"ips,omitempty"`
 
 	addrs []netip.Addr
@@ -95,7 +95,7 @@ func (s *Static) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]net
 	return addrs, nil
 }
 
-// Configured lets the addresses be of special-purpose ranges.
+// Configured implements ipsources.Configured.
 func (*Static) Configured() {}
 
 var errStaticEmpty = errors.New("static needs at least one address, such as 198.51.100.7 or 2001:db8::7")

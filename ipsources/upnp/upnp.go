@@ -1,4 +1,5 @@
-package dynamicdns
+// Package upnp is the IP source that asks the router by UPnP.
+package upnp
 
 import (
 	"context"
@@ -22,35 +23,34 @@ func init() {
 }
 
 const (
-	upnpDiscoveryTimeout = 5 * time.Second
-	upnpGatewayTimeout   = 2 * time.Second
+	discoveryTimeout = 5 * time.Second
 
-	// upnpMaxAnswers keeps a host that answers with ever new devices from
-	// having all of them looked at.
-	upnpMaxAnswers = 8
+	// maxAnswers bounds the work for a host that answers with ever new
+	// devices.
+	maxAnswers = 8
 )
 
-// UPnP asks the router for its external IPv4 address, as an Internet Gateway
-// Device (version 1 or 2) tells it. The router is looked for in the local
-// networks once, for at most 5 seconds, and from then on asked directly until
-// it fails to answer.
+// UPnP is an IP source that asks the router for its external IPv4 address. The
+// router must be an Internet Gateway Device (version 1 or 2). It is searched for
+// in the local networks once, for at most 5 seconds, and from then on asked
+// directly until it fails to answer.
 //
 // A device is trusted only as far as its own address: its description and its
 // services must be at the host that answered the search, over a private or
 // link-local address, and must not redirect elsewhere.
 type UPnP struct {
 	// The URL of the router's device description, to ask that router without
-	// looking for it, such as `http://192.168.1.1:5000/rootDesc.xml`. It must
+	// searching for it, such as `http://192.168.1.1:5000/rootDesc.xml`. It must
 	// lead to a private, link-local or loopback address. Placeholders are
-	// resolved. Default: the router is looked for.
+	// resolved. Default: the router is searched for.
 	Endpoint string `json:"endpoint,omitempty"`
 
 	logger   *zap.Logger
 	endpoint *url.URL
-	search   func(ctx context.Context) <-chan upnpAnswer
+	search   func(ctx context.Context) <-chan ssdpAnswer
 
 	mu      sync.Mutex
-	gateway *upnpGateway
+	gateway *igd
 }
 
 // CaddyModule returns the Caddy module information.
@@ -118,7 +118,8 @@ func (u *UPnP) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]net
 	return []netip.Addr{ip}, nil
 }
 
-// ExplainRefusal says what it means if the address is a private one.
+// ExplainRefusal says why the router would report an address that nobody can
+// reach.
 func (*UPnP) ExplainRefusal(netip.Addr) string { return "the router itself is behind NAT" }
 
 // askRemembered asks the router that answered last, and forgets it if it does
@@ -151,13 +152,13 @@ func (u *UPnP) askNew(ctx context.Context, settings ipsources.IPSettings) (netip
 		return ip, err
 	}
 
-	ctx, cancel := context.WithTimeout(ctx, upnpDiscoveryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, discoveryTimeout)
 	defer cancel()
 	var (
-		found *upnpGateway
+		found *igd
 		ip    netip.Addr
 		err   = errNoGateway
-		seen  = make(map[upnpAnswer]bool)
+		seen  = make(map[ssdpAnswer]bool)
 	)
 	for answer := range u.search(ctx) {
 		if seen[answer] {
@@ -171,7 +172,7 @@ func (u *UPnP) askNew(ctx context.Context, settings ipsources.IPSettings) (netip
 		if usable || found == nil || err != nil && gatewayErr == nil {
 			found, ip, err = gateway, gatewayIP, gatewayErr
 		}
-		if usable || len(seen) == upnpMaxAnswers {
+		if usable || len(seen) == maxAnswers {
 			break
 		}
 	}
@@ -181,7 +182,7 @@ func (u *UPnP) askNew(ctx context.Context, settings ipsources.IPSettings) (netip
 	return ip, err
 }
 
-func (u *UPnP) remember(gateway *upnpGateway) {
+func (u *UPnP) remember(gateway *igd) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.gateway = gateway
