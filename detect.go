@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/simplehttp"
 )
 
 // sourceTimeout bounds one question to one IP source, for sources that do
@@ -140,8 +141,8 @@ func (d *detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Durat
 		if errors.As(err, &again) && (soon == 0 || again.After < soon) {
 			soon = again.After
 		}
-		_, reports := src.IPSource.(*SimpleHTTP)
-		reported = reported && reports && !errors.Is(err, errEchoNoRoute)
+		_, reports := src.IPSource.(*simplehttp.SimpleHTTP)
+		reported = reported && reports && !errors.Is(err, simplehttp.ErrNoRoute)
 		problems = append(problems, fmt.Errorf("%s: %w", src.name, err))
 	}
 	d.known.refuse(f, refused)

@@ -1,4 +1,4 @@
-package dynamicdns
+package simplehttp
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package dynamicdns
+package simplehttp
 
 import (
 	"context"
@@ -28,7 +28,7 @@ const (
 	echoComplainEvery = 24 * time.Hour
 )
 
-var errEchoNoRoute = errors.New("this machine has no route to the endpoints")
+var ErrNoRoute = errors.New("this machine has no route to the endpoints")
 
 // echoFamily is what is remembered of one address family between checks.
 type echoFamily struct {
@@ -60,7 +60,7 @@ func (s *SimpleHTTP) check(ctx context.Context, f *echoFamily, settings ipsource
 		f.repeat = echoRepeat{}
 		f.mu.Unlock()
 		s.logger.Debug("not asking echo services over a family without a route", zap.Stringer("family", f))
-		return echoOutcome{family: f, err: fmt.Errorf("%s: %w", f, errEchoNoRoute), logged: true}
+		return echoOutcome{family: f, err: fmt.Errorf("%s: %w", f, ErrNoRoute), logged: true}
 	}
 	var known []netip.Addr
 	for _, addr := range settings.Known {

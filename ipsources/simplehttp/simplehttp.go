@@ -1,4 +1,4 @@
-package dynamicdns
+package simplehttp
 
 import (
 	"context"
@@ -210,7 +210,7 @@ func (s *SimpleHTTP) GetIPs(ctx context.Context, settings ipsources.IPSettings) 
 		switch {
 		case o.err == nil:
 			addrs = append(addrs, o.addr)
-		case errors.Is(o.err, errEchoNoRoute):
+		case errors.Is(o.err, ErrNoRoute):
 			noRoute = append(noRoute, o.err)
 		default:
 			errs = append(errs, o.err)

@@ -1,4 +1,4 @@
-package dynamicdns
+package simplehttp
 
 import (
 	"context"
@@ -276,7 +276,7 @@ func TestSimpleHTTPUnroutableFamily(t *testing.T) {
 			t.Errorf("got %v, %v after asking %q", got, err, script.over)
 		}
 		_, err = s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V6)})
-		if !errors.Is(err, errEchoNoRoute) {
+		if !errors.Is(err, ErrNoRoute) {
 			t.Errorf("got %v", err)
 		}
 		if logs.Len() > 0 {
