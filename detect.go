@@ -15,7 +15,6 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/simplehttp"
 )
 
 // sourceTimeout bounds one question to one IP source, for sources that do
@@ -121,7 +120,6 @@ func wanted(v *ipsources.IPVersions, f ipaddr.Family) bool {
 func (d *detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Duration) {
 	var problems []error
 	refused := make(map[string]bool)
-	reported := true
 	for _, src := range d.sources {
 		addrs, err := d.ask(ctx, src, f)
 		if ctx.Err() != nil {
@@ -141,12 +139,10 @@ func (d *detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Durat
 		if errors.As(err, &again) && (soon == 0 || again.After < soon) {
 			soon = again.After
 		}
-		_, reports := src.IPSource.(*simplehttp.SimpleHTTP)
-		reported = reported && reports && !errors.Is(err, simplehttp.ErrNoRoute)
 		problems = append(problems, fmt.Errorf("%s: %w", src.name, err))
 	}
 	d.known.refuse(f, refused)
-	d.unknown(f, errors.Join(problems...), reported)
+	d.unknown(f, errors.Join(problems...))
 	return soon
 }
 
@@ -270,7 +266,7 @@ func (d *detector) remember(src *source, f ipaddr.Family, addrs []netip.Addr) {
 // when no family is known at all, or when this one was known before: a
 // machine without IPv6 is no fault. What the sources have reported themselves
 // is not said again.
-func (d *detector) unknown(f ipaddr.Family, err error, reported bool) {
+func (d *detector) unknown(f ipaddr.Family, err error) {
 	d.known.mu.Lock()
 	defer d.known.mu.Unlock()
 	was := &d.known.families[f]
@@ -285,7 +281,7 @@ func (d *detector) unknown(f ipaddr.Family, err error, reported bool) {
 		}
 	}
 	log := d.logger.Debug
-	if !same && !reported && (none || was.addrs != nil) {
+	if !same && (none || was.addrs != nil) {
 		log = d.logger.Warn
 	}
 	log("address unknown; leaving DNS as it is", zap.Stringer("family", f), zap.String("error", text))

@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	echoMaxBody      = 4 << 10
-	echoMaxHeader    = 16 << 10
-	echoMaxRedirects = 3
+	maxBody      = 4 << 10
+	maxHeader    = 16 << 10
+	maxRedirects = 3
 )
 
-// echoClient asks echo services what address they see.
-type echoClient struct {
+// client asks echo services what address they see.
+type client struct {
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 	roots *x509.CertPool // nil means the system's
 }
 
 // ask asks one service over one network, "tcp4" or "tcp6". Its errors do not
 // name the URL, which may hold a secret.
-func (c *echoClient) ask(ctx context.Context, network string, endpoint *url.URL) (netip.Addr, error) {
+func (c *client) ask(ctx context.Context, network string, endpoint *url.URL) (netip.Addr, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -51,16 +51,16 @@ func (c *echoClient) ask(ctx context.Context, network string, endpoint *url.URL)
 	if resp.StatusCode != http.StatusOK {
 		return netip.Addr{}, fmt.Errorf("status is %d, not 200", resp.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, echoMaxBody+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("reading the answer: %w", err)
 	}
-	return parseEcho(body, network == "tcp6")
+	return parseAnswer(body, network == "tcp6")
 }
 
 // httpClient returns a client for one request. A connection that was kept
 // could still belong to the old address, and a proxy would be told its own.
-func (c *echoClient) httpClient(ctx context.Context, network string) *http.Client {
+func (c *client) httpClient(ctx context.Context, network string) *http.Client {
 	transport := &http.Transport{
 		// A transport goes on with a dial and a handshake that nobody waits
 		// for any longer, so both are bound to the lookup here.
@@ -74,7 +74,7 @@ func (c *echoClient) httpClient(ctx context.Context, network string) *http.Clien
 		TLSClientConfig:        &tls.Config{RootCAs: c.roots},
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
-		MaxResponseHeaderBytes: echoMaxHeader,
+		MaxResponseHeaderBytes: maxHeader,
 	}
 	return &http.Client{
 		Transport: transport,
@@ -85,8 +85,8 @@ func (c *echoClient) httpClient(ctx context.Context, network string) *http.Clien
 			case site(req.URL) != site(via[0].URL):
 				// Two services that lead to the same one are not two.
 				return fmt.Errorf("redirected to another host: write %q instead", req.URL.Hostname())
-			case len(via) > echoMaxRedirects:
-				return fmt.Errorf("redirected more than %d times", echoMaxRedirects)
+			case len(via) > maxRedirects:
+				return fmt.Errorf("redirected more than %d times", maxRedirects)
 			}
 			return nil
 		},
@@ -102,11 +102,11 @@ func site(u *url.URL) string {
 	return host
 }
 
-// parseEcho parses an answer: the bare address, the lines of Cloudflare's
+// parseAnswer parses an answer: the bare address, the lines of Cloudflare's
 // trace, or a JSON object whose one member is `ip`.
-func parseEcho(body []byte, v6 bool) (netip.Addr, error) {
-	if len(body) > echoMaxBody {
-		return netip.Addr{}, fmt.Errorf("the answer is longer than %d bytes", echoMaxBody)
+func parseAnswer(body []byte, v6 bool) (netip.Addr, error) {
+	if len(body) > maxBody {
+		return netip.Addr{}, fmt.Errorf("the answer is longer than %d bytes", maxBody)
 	}
 	text := string(bytes.TrimSpace(body))
 	var err error
@@ -116,17 +116,17 @@ func parseEcho(body []byte, v6 bool) (netip.Addr, error) {
 	case text[0] == '<':
 		return netip.Addr{}, errors.New("the answer is HTML, perhaps the page of a captive portal")
 	case text[0] == '{':
-		text, err = echoFromJSON(text)
+		text, err = addrFromJSON(text)
 	case strings.Contains(text, "="):
-		text, err = echoFromTrace(text)
+		text, err = addrFromTrace(text)
 	}
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	return parseEchoAddr(text, v6)
+	return parseAddr(text, v6)
 }
 
-func parseEchoAddr(text string, v6 bool) (netip.Addr, error) {
+func parseAddr(text string, v6 bool) (netip.Addr, error) {
 	addr, err := netip.ParseAddr(text)
 	switch {
 	case err != nil && countAddrs(text) > 1:
@@ -145,9 +145,9 @@ func parseEchoAddr(text string, v6 bool) (netip.Addr, error) {
 	return addr, nil
 }
 
-// echoFromJSON returns the value of the object's one member, `ip`. It goes by
+// addrFromJSON returns the value of the object's one member, `ip`. It goes by
 // tokens, for json.Unmarshal takes other spellings and the last of several.
-func echoFromJSON(text string) (string, error) {
+func addrFromJSON(text string) (string, error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	var tokens [4]json.Token
 	for i := range tokens {
@@ -163,9 +163,9 @@ func echoFromJSON(text string) (string, error) {
 	return value, nil
 }
 
-// echoFromTrace returns the value of the one line that begins with "ip=",
+// addrFromTrace returns the value of the one line that begins with "ip=",
 // where all lines are of that form.
-func echoFromTrace(text string) (string, error) {
+func addrFromTrace(text string) (string, error) {
 	var ip string
 	for line := range strings.Lines(text) {
 		key, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "=")

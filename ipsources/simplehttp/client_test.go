@@ -21,7 +21,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
-func TestParseEcho(t *testing.T) {
+func TestParseAnswer(t *testing.T) {
 	const trace = "fl=123f45\nh=one.one.one.one\nip=198.51.100.7\nts=1763856000.123\nvisit_scheme=https\nuag=caddy-dynamic-dns; a=b\ncolo=PRG\nsliver=none\nhttp=http/1.1\nloc=CZ\ntls=TLSv1.3\nsni=plaintext\nwarp=off\n"
 	for _, tc := range []struct {
 		name, body string
@@ -54,7 +54,7 @@ func TestParseEcho(t *testing.T) {
 		{name: "mapped", body: "::ffff:198.51.100.7", wantErr: "IPv4-mapped"},
 		{name: "mapped over IPv6", body: "::ffff:198.51.100.7", v6: true, wantErr: "IPv4-mapped"},
 		{name: "zone", body: "2001:db8::7%eth0", v6: true, wantErr: "has a zone"},
-		{name: "too long", body: "198.51.100.7" + strings.Repeat("\n", echoMaxBody), wantErr: "longer than 4096 bytes"},
+		{name: "too long", body: "198.51.100.7" + strings.Repeat("\n", maxBody), wantErr: "longer than 4096 bytes"},
 
 		{name: "trace without ip", body: "fl=1\nts=2\n", wantErr: "no ip= line"},
 		{name: "trace with two", body: "ip=198.51.100.7\nip=198.51.100.7\n", wantErr: "more than one ip= line"},
@@ -76,7 +76,7 @@ func TestParseEcho(t *testing.T) {
 		{name: "JSON with mapped", body: `{"ip":"::ffff:198.51.100.7"}`, wantErr: "IPv4-mapped"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := parseEcho([]byte(tc.body), tc.v6)
+			got, err := parseAnswer([]byte(tc.body), tc.v6)
 			sourcetest.CheckErr(t, tc.body, err, tc.wantErr)
 			if err == nil && got.String() != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
@@ -85,9 +85,9 @@ func TestParseEcho(t *testing.T) {
 	}
 }
 
-func FuzzParseEcho(f *testing.F) {
+func FuzzParseAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, v6 bool) {
-		addr, err := parseEcho(body, v6)
+		addr, err := parseAnswer(body, v6)
 		if err != nil {
 			if len(err.Error()) > 512 {
 				t.Errorf("an error of %d bytes", len(err.Error()))
@@ -97,10 +97,10 @@ func FuzzParseEcho(f *testing.F) {
 		if !addr.IsValid() || addr.Zone() != "" || addr.Is4In6() || addr.Is6() != v6 {
 			t.Errorf("got %v from %q", addr, body)
 		}
-		if len(body) > echoMaxBody {
+		if len(body) > maxBody {
 			t.Errorf("read %d bytes", len(body))
 		}
-		if again, err := parseEcho([]byte(addr.String()), v6); err != nil || again != addr {
+		if again, err := parseAnswer([]byte(addr.String()), v6); err != nil || again != addr {
 			t.Errorf("%s is read as %v, %v", addr, again, err)
 		}
 	})
@@ -108,12 +108,12 @@ func FuzzParseEcho(f *testing.F) {
 
 // echoServer answers with TLS as example.com, and lends a client that finds
 // it there over both families.
-func echoServer(t *testing.T, handler http.HandlerFunc) *echoClient {
+func echoServer(t *testing.T, handler http.HandlerFunc) *client {
 	server := httptest.NewTLSServer(handler)
 	t.Cleanup(server.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
-	return &echoClient{dial: dialOnly(server.Listener.Addr()), roots: roots}
+	return &client{dial: dialOnly(server.Listener.Addr()), roots: roots}
 }
 
 func dialOnly(to net.Addr) func(context.Context, string, string) (net.Conn, error) {
@@ -186,7 +186,7 @@ func TestEchoHostileAnswers(t *testing.T) {
 				tc.url = "https://example.com/plain?token=secret"
 			}
 			s := newTestEcho(t, SimpleHTTP{Endpoints: []string{tc.url}})
-			s.ask = echoServer(t, tc.handler).ask
+			s.poller.ask = echoServer(t, tc.handler).ask
 			got, err := s.GetIPs(t.Context(), ipsources.IPSettings{
 				IPVersions: sourcetest.Only(ipaddr.V6),
 				Accepts:    func(addr netip.Addr) bool { return ipaddr.SpecialPurpose(addr) == "" },
@@ -219,7 +219,7 @@ func TestEchoRedirectsFromPlainHTTP(t *testing.T) {
 		"http://example.com/again": "redirected away from HTTPS",
 	} {
 		plain := httptest.NewServer(http.RedirectHandler(to, http.StatusMovedPermanently))
-		client := &echoClient{roots: secure.roots, dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		client := &client{roots: secure.roots, dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if strings.HasSuffix(address, ":443") {
 				return secure.dial(ctx, network, address)
 			}
@@ -232,10 +232,10 @@ func TestEchoRedirectsFromPlainHTTP(t *testing.T) {
 }
 
 func TestEchoRoutable(t *testing.T) {
-	if !echoRoutable(netip.MustParseAddr("127.0.0.1")) {
+	if !routable(netip.MustParseAddr("127.0.0.1")) {
 		t.Error("no route to ourselves")
 	}
-	if echoRoutable(netip.MustParseAddr("fe80::1")) {
+	if routable(netip.MustParseAddr("fe80::1")) {
 		t.Error("a route to a link-local address without its zone")
 	}
 }
@@ -264,7 +264,7 @@ func TestEchoTakesNoProxyAndNoOldConnection(t *testing.T) {
 func TestEchoAsksOverTheFamily(t *testing.T) {
 	for _, network := range []string{"tcp4", "tcp6"} {
 		var got, to string
-		client := &echoClient{dial: func(_ context.Context, network, address string) (net.Conn, error) {
+		client := &client{dial: func(_ context.Context, network, address string) (net.Conn, error) {
 			got, to = network, address
 			return nil, io.ErrClosedPipe
 		}}
@@ -292,7 +292,7 @@ func TestEchoSlowAnswers(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newTestEcho(t, SimpleHTTP{Endpoints: []string{"http://a.example"}})
-			s.ask = (&echoClient{dial: func(context.Context, string, string) (net.Conn, error) {
+			s.poller.ask = (&client{dial: func(context.Context, string, string) (net.Conn, error) {
 				ours, theirs := net.Pipe()
 				go io.Copy(io.Discard, theirs)
 				go serve(theirs)

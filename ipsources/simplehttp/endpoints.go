@@ -11,11 +11,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// defaultEchoEndpoints are services that answer over both families, run by
-// different people: what one of them says can be checked with the others.
-// Cloudflare runs icanhazip.com as well as its trace, so these two stand apart
-// and count as one.
-var defaultEchoEndpoints = []string{
+// defaultEndpoints are services that answer over both families, run by
+// different people, so that they can be checked against each other. Cloudflare
+// runs icanhazip.com and the trace: these two count as one and are not neighbors.
+var defaultEndpoints = []string{
 	"https://icanhazip.com",
 	"https://ifconfig.me/ip",
 	"https://ident.me",
@@ -25,25 +24,25 @@ var defaultEchoEndpoints = []string{
 	"https://wtfismyip.com/text",
 }
 
-// echoEndpoint is the URL of an echo service.
-type echoEndpoint struct {
+// endpoint is the URL of an echo service.
+type endpoint struct {
 	url      *url.URL
 	host     string
 	operator string     // whose answers count as one
 	addr     netip.Addr // of a host that is an address
 }
 
-// newEchoEndpoints parses a list of URLs with placeholders.
-func newEchoEndpoints(raws []string) ([]*echoEndpoint, error) {
+// newEndpoints parses a list of URLs with placeholders.
+func newEndpoints(raws []string) ([]*endpoint, error) {
 	repl := caddy.NewReplacer()
-	var endpoints []*echoEndpoint
+	var endpoints []*endpoint
 	seen := make(map[string]bool)
 	for _, raw := range raws {
 		s, err := repl.ReplaceOrErr(raw, true, true)
 		if err != nil {
 			return nil, fmt.Errorf("endpoint %q: %w", endpointName(raw), err)
 		}
-		e, err := newEchoEndpoint(s)
+		e, err := newEndpoint(s)
 		if err != nil {
 			return nil, fmt.Errorf("endpoint %q: %w", endpointName(raw), err)
 		}
@@ -56,7 +55,7 @@ func newEchoEndpoints(raws []string) ([]*echoEndpoint, error) {
 	return endpoints, nil
 }
 
-func newEchoEndpoint(s string) (*echoEndpoint, error) {
+func newEndpoint(s string) (*endpoint, error) {
 	u, err := url.Parse(s)
 	if err != nil {
 		return nil, fmt.Errorf("not a URL (%w): write one such as https://icanhazip.com", withoutURL(err))
@@ -85,11 +84,11 @@ func newEchoEndpoint(s string) (*echoEndpoint, error) {
 	} else if strings.Contains(host, ":") {
 		u.Host = "[" + host + "]"
 	}
-	return &echoEndpoint{url: u, host: host, operator: echoOperator(u), addr: addr}, nil
+	return &endpoint{url: u, host: host, operator: operatorOf(u), addr: addr}, nil
 }
 
-// endpointName names an endpoint in a message by its host, for the rest of a
-// URL may be secret.
+// endpointName names an endpoint in messages by its host. The rest of a URL may
+// be secret.
 func endpointName(raw string) string {
 	if u, err := url.Parse(raw); err == nil && u.Host != "" {
 		return u.Host
@@ -100,9 +99,9 @@ func endpointName(raw string) string {
 	return raw
 }
 
-// echoOperator tells who answers at the URL: the host, except that every site
-// behind Cloudflare has its trace, and that it runs icanhazip.com.
-func echoOperator(u *url.URL) string {
+// operatorOf returns who answers at the URL: the host, or Cloudflare for
+// icanhazip.com and for the trace of any site behind it.
+func operatorOf(u *url.URL) string {
 	host := u.Hostname()
 	if u.Path == "/cdn-cgi/trace" || host == "icanhazip.com" || strings.HasSuffix(host, ".icanhazip.com") {
 		return "cloudflare.com"
@@ -110,8 +109,14 @@ func echoOperator(u *url.URL) string {
 	return host
 }
 
+// Name implements quorum.Voter.
+func (e *endpoint) Name() string { return e.host }
+
+// Operator implements quorum.Voter.
+func (e *endpoint) Operator() string { return e.operator }
+
 // countOperators counts those who can be asked over the family.
-func countOperators(endpoints []*echoEndpoint, v6 bool) int {
+func countOperators(endpoints []*endpoint, v6 bool) int {
 	operators := make(map[string]bool)
 	for _, e := range endpoints {
 		if e.has(v6) {
@@ -122,12 +127,12 @@ func countOperators(endpoints []*echoEndpoint, v6 bool) int {
 }
 
 // has reports whether the endpoint may have an address of the family.
-func (e *echoEndpoint) has(v6 bool) bool { return !e.addr.IsValid() || e.addr.Is6() == v6 }
+func (e *endpoint) has(v6 bool) bool { return !e.addr.IsValid() || e.addr.Is6() == v6 }
 
-// echoRoutable reports whether the machine has a route to the address and a
-// source address fit for it. Connecting a UDP socket asks the kernel just
-// that, and sends nothing.
-func echoRoutable(to netip.Addr) bool {
+// routable reports whether the machine has a route to the address and a source
+// address fit for it. Connecting a UDP socket asks the kernel just that and
+// sends nothing.
+func routable(to netip.Addr) bool {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 443)))
 	if err != nil {
 		return false
@@ -137,9 +142,9 @@ func echoRoutable(to netip.Addr) bool {
 	return !from.IsLinkLocalUnicast() || to.IsLinkLocalUnicast()
 }
 
-// echoFarAddr returns an address that only a default route leads to: that of
+// farAddr returns an address that only a default route leads to: that of
 // a.root-servers.net.
-func echoFarAddr(v6 bool) netip.Addr {
+func farAddr(v6 bool) netip.Addr {
 	if v6 {
 		return netip.MustParseAddr("2001:503:ba3e::2:30")
 	}

@@ -1,14 +1,16 @@
+// Package simplehttp is the IP source that asks echo services on the web.
 package simplehttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -23,8 +25,8 @@ func init() {
 }
 
 const (
-	echoTimeout    = 10 * time.Second
-	echoMinTimeout = 100 * time.Millisecond
+	defaultTimeout = 10 * time.Second
+	minTimeout     = 100 * time.Millisecond
 )
 
 // SimpleHTTP is an IP source that asks echo services on the web which address
@@ -62,14 +64,8 @@ type SimpleHTTP struct {
 	// is asked after 250 ms already. Default: 10s. Minimum: 100ms.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	endpoints []*echoEndpoint
-	timeout   time.Duration
-	v4, v6    *echoFamily
-
-	ask      func(ctx context.Context, network string, endpoint *url.URL) (netip.Addr, error)
-	routable func(to netip.Addr) bool
-
-	logger *zap.Logger
+	poller *poller
+	v4, v6 *family
 }
 
 // CaddyModule returns the Caddy module information.
@@ -122,8 +118,8 @@ func (s *SimpleHTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.Err("timeout needs one duration, such as 10s")
 			}
 			timeout, err := caddy.ParseDuration(value)
-			if err != nil || timeout < echoMinTimeout {
-				return d.Errf("timeout %q is no duration of at least %s: write one such as 10s", value, echoMinTimeout)
+			if err != nil || timeout < minTimeout {
+				return d.Errf("timeout %q is no duration of at least %s: write one such as 10s", value, minTimeout)
 			}
 			if s.Timeout != 0 {
 				return d.Err("timeout is given twice: remove one of them")
@@ -142,89 +138,81 @@ func (s *SimpleHTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Provision sets up the source.
 func (s *SimpleHTTP) Provision(ctx caddy.Context) error {
-	s.logger = ctx.Logger()
-
 	raws := s.Endpoints
 	if len(raws) == 0 {
-		raws = defaultEchoEndpoints
+		raws = defaultEndpoints
 	}
-	var err error
-	if s.endpoints, err = newEchoEndpoints(raws); err != nil {
+	endpoints, err := newEndpoints(raws)
+	if err != nil {
 		return err
 	}
-	for _, e := range s.endpoints {
+	logger := ctx.Logger()
+	for _, e := range endpoints {
 		if e.url.Scheme == "http" {
-			s.logger.Warn("an echo service is asked over plain HTTP, so anybody on the way can forge its answer; write https:// if it has that",
+			logger.Warn("an echo service is asked over plain HTTP, so anybody on the way can forge its answer; write https:// if it has that",
 				zap.String("host", e.host))
 		}
 	}
 
+	s.v4, s.v6 = &family{}, &family{v6: true}
 	if s.Quorum < 0 {
 		return fmt.Errorf("quorum %d is no number of endpoints: write 1 or more", s.Quorum)
 	}
-	for _, f := range []*echoFamily{{}, {v6: true}} {
-		if n := countOperators(s.endpoints, f.v6); n > 0 && s.Quorum > n {
+	for _, f := range []*family{s.v4, s.v6} {
+		if n := countOperators(endpoints, f.v6); n > 0 && s.Quorum > n {
 			return fmt.Errorf("quorum %d cannot be reached: over %s, the endpoints are of %d different hosts; lower it, or add endpoints of other hosts", s.Quorum, f, n)
 		}
 	}
 
-	s.timeout = time.Duration(s.Timeout)
-	switch {
-	case s.timeout == 0:
-		s.timeout = echoTimeout
-	case s.timeout < echoMinTimeout:
-		return fmt.Errorf("timeout %s is shorter than %s: write one such as 10s", s.timeout, echoMinTimeout)
+	timeout := cmp.Or(time.Duration(s.Timeout), defaultTimeout)
+	if timeout < minTimeout {
+		return fmt.Errorf("timeout %s is shorter than %s: write one such as 10s", timeout, minTimeout)
 	}
-
-	s.v4, s.v6 = &echoFamily{}, &echoFamily{v6: true}
-	s.ask = (&echoClient{dial: new(net.Dialer).DialContext}).ask
-	s.routable = echoRoutable
+	s.poller = &poller{
+		endpoints: endpoints,
+		quorum:    s.Quorum,
+		timeout:   timeout,
+		ask:       (&client{dial: new(net.Dialer).DialContext}).ask,
+		routable:  routable,
+		logger:    logger,
+	}
 	return nil
 }
 
-// GetIPs asks for the wanted families, both at once. A family that the
-// machine has no route for is not asked.
+// GetIPs asks for the wanted families, both at once. A family without a route
+// is not asked for.
 func (s *SimpleHTTP) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
-	var wanted []*echoFamily
+	var wanted []*family
 	if settings.IPVersions.V4Enabled() {
 		wanted = append(wanted, s.v4)
 	}
 	if settings.IPVersions.V6Enabled() {
 		wanted = append(wanted, s.v6)
 	}
-	outcomes := make([]echoOutcome, len(wanted))
-	done := make(chan struct{}, len(wanted))
+	found := make([]netip.Addr, len(wanted))
+	problems := make([]error, len(wanted))
+	var checks sync.WaitGroup
 	for i, f := range wanted {
-		go func() {
-			outcomes[i] = s.check(ctx, f, settings)
-			done <- struct{}{}
-		}()
+		checks.Go(func() { found[i], problems[i] = s.poller.check(ctx, f, settings) })
 	}
-	for range wanted {
-		<-done
-	}
+	checks.Wait()
 
 	var addrs []netip.Addr
-	var errs, noRoute []error
-	for _, o := range outcomes {
-		switch {
-		case o.err == nil:
-			addrs = append(addrs, o.addr)
-		case errors.Is(o.err, ErrNoRoute):
-			noRoute = append(noRoute, o.err)
-		default:
-			errs = append(errs, o.err)
+	var errs, absent []error
+	for i, err := range problems {
+		if found[i].IsValid() {
+			addrs = append(addrs, found[i])
+		}
+		if errors.Is(err, errNoRoute) {
+			absent = append(absent, err)
+		} else if err != nil {
+			errs = append(errs, err)
 		}
 	}
-	s.logFailures(outcomes)
 	if len(addrs) == 0 && len(errs) == 0 {
-		errs = noRoute
+		errs = absent
 	}
-	err := errors.Join(errs...)
-	if _, ok := errors.AsType[*ipsources.SoonError](err); ok {
-		err = &ipsources.SoonError{After: echoRepeatAfter, Err: err}
-	}
-	return addrs, err
+	return addrs, errors.Join(errs...)
 }
 
 // ConfirmedBy returns the hosts that gave the address when it was accepted,
@@ -236,13 +224,13 @@ func (s *SimpleHTTP) ConfirmedBy(addr netip.Addr) []string {
 	return s.v6.confirmedBy(addr)
 }
 
-// addEndpoints takes the rest of the line. What depends on placeholders is
-// looked at once these are known.
+// addEndpoints takes the rest of the line. URLs with placeholders are parsed in
+// Provision.
 func (s *SimpleHTTP) addEndpoints(d *caddyfile.Dispenser) error {
 	for d.NextArg() {
 		raw := d.Val()
 		if !strings.Contains(raw, "{") {
-			if _, err := newEchoEndpoint(raw); err != nil {
+			if _, err := newEndpoint(raw); err != nil {
 				return d.WrapErr(fmt.Errorf("endpoint %q: %w", endpointName(raw), err))
 			}
 		}

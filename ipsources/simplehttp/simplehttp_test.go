@@ -20,8 +20,8 @@ func newTestEcho(t *testing.T, s SimpleHTTP) *SimpleHTTP {
 	if err := s.Provision(caddy.Context{Context: t.Context()}); err != nil {
 		t.Fatal(err)
 	}
-	s.logger = zap.NewNop()
-	s.routable = func(netip.Addr) bool { return true }
+	s.poller.logger = zap.NewNop()
+	s.poller.routable = func(netip.Addr) bool { return true }
 	return &s
 }
 
@@ -101,8 +101,8 @@ func TestSimpleHTTPProvision(t *testing.T) {
 	} {
 		err := tc.in.Provision(caddy.Context{Context: t.Context()})
 		sourcetest.CheckErr(t, tc.name, err, tc.wantErr)
-		if err == nil && tc.in.quorum(false) != tc.wantQuorum {
-			t.Errorf("%s: quorum is %d, want %d", tc.name, tc.in.quorum(false), tc.wantQuorum)
+		if err == nil && tc.in.poller.quorumOver(false) != tc.wantQuorum {
+			t.Errorf("%s: quorum is %d, want %d", tc.name, tc.in.poller.quorumOver(false), tc.wantQuorum)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the error gives the secret away: %v", tc.name, err)
@@ -111,7 +111,7 @@ func TestSimpleHTTPProvision(t *testing.T) {
 }
 
 func TestDefaultEchoEndpoints(t *testing.T) {
-	endpoints, err := newEchoEndpoints(defaultEchoEndpoints)
+	endpoints, err := newEndpoints(defaultEndpoints)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestEndpointsKeepSecrets(t *testing.T) {
 	} {
 		d := caddyfile.NewTestDispenser("simple_http " + raw)
 		errCaddyfile := new(SimpleHTTP).UnmarshalCaddyfile(d)
-		_, errJSON := newEchoEndpoints([]string{raw})
+		_, errJSON := newEndpoints([]string{raw})
 		for _, err := range []error{errCaddyfile, errJSON} {
 			if err == nil || strings.Contains(err.Error(), "S3cretTok") {
 				t.Errorf("%s: %v", raw, err)
