@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
@@ -60,14 +61,14 @@ type App struct {
 	// Default: true.
 	Watch *bool `json:"watch,omitempty"`
 
-	ctx     caddy.Context
-	logger  *zap.Logger
-	groups  []*group
-	held    []poolKey
-	keepers []*keeper
-	checker *checker
-	witness *witness
-	cancel  context.CancelFunc
+	ctx      caddy.Context
+	logger   *zap.Logger
+	groups   []*group
+	held     []poolKey
+	keepers  []*keeper
+	schedule *detect.Schedule
+	witness  *witness
+	cancel   context.CancelFunc
 	// runCtx lasts from Start to Stop.
 	runCtx context.Context
 	// runs are those that people asked for; all who ask at a time share one.
@@ -164,17 +165,17 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel, a.runCtx = cancel, ctx
-	c := a.newChecker()
-	a.checker = c
+	s := a.newSchedule()
+	a.schedule = s
 	if a.Watch == nil || *a.Watch {
-		c.events = watchAddresses(ctx, a.logger)
+		s.Events = watchAddresses(ctx, a.logger)
 	}
 	a.logManaged()
 	for _, k := range a.keepers {
 		k.zone.attach(k)
 		a.running.Go(func() { a.onceStarted(ctx, k.run) })
 	}
-	a.running.Go(func() { a.onceStarted(ctx, c.run) })
+	a.running.Go(func() { a.onceStarted(ctx, s.Run) })
 	a.running.Go(func() { sayGone(ctx) })
 	a.running.Go(func() { a.witness.events.run(ctx) })
 	return nil
