@@ -29,6 +29,8 @@ type episode struct {
 	// causes are those that occurred, and when each last counted as news.
 	causes map[string]time.Time
 	warned bool
+	// pending is set while a source wants to be asked again soon.
+	pending bool
 }
 
 // said is what the log says of a family.
@@ -68,7 +70,8 @@ func (s *said) complain(t trouble, alone, neverKnown bool, now time.Time) compla
 		s.since, s.causes = now, make(map[string]time.Time)
 	}
 	c := complaint{lasting: now.Sub(s.since), neverKnown: neverKnown}
-	if t.soon && c.lasting < patience {
+	s.pending = t.soon && c.lasting < patience
+	if s.pending {
 		return c
 	}
 	last, known := s.causes[t.cause]

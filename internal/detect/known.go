@@ -86,8 +86,8 @@ func (k *Known) fail(f ipaddr.Family, wanted [ipaddr.Families]bool, problems []e
 	n.Failure, n.FailedAt = oneLine(errors.Join(problems...)), now
 	alone := true
 	for other := range k.families {
-		// One that is looked for for the first time may still be found.
-		if o := k.families[other]; wanted[other] && (o.Checked.IsZero() || !o.Failing) {
+		// One that is still being looked for may be found.
+		if o := &k.families[other]; f != ipaddr.Family(other) && wanted[other] && (o.Checked.IsZero() || !o.Failing || o.pending) {
 			alone = false
 		}
 	}

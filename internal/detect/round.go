@@ -35,6 +35,9 @@ type round struct {
 	asks    chan func()
 	retries int
 	told    Found
+	// fresh is set until the first check, if no address was known before. When
+	// to come back after it must not depend on which family is done first.
+	fresh bool
 
 	mu   sync.Mutex
 	next time.Time
@@ -103,7 +106,9 @@ func (r *round) check(ctx context.Context) time.Duration {
 	if soon > 0 {
 		delay = min(delay, soon)
 	}
-	if r.detector.Known.any() {
+	retry := !r.detector.Known.any() || r.fresh && r.detector.Known.Family(r.family).Failing
+	r.fresh = false
+	if !retry {
 		r.retries = 0
 		return delay
 	}

@@ -53,6 +53,9 @@ func (s *Schedule) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for _, r := range s.rounds {
+		r.fresh = !r.detector.Known.any()
+	}
+	for _, r := range s.rounds {
 		running.Go(func() { r.run(ctx) })
 	}
 	events := s.Events
