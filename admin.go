@@ -144,23 +144,18 @@ func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
 func (a *App) checkNow() bool {
 	ctx, cancel := context.WithTimeout(a.runCtx, answerTimeout)
 	defer cancel()
-	asked := make(chan struct{})
-	select {
-	case a.checker.ask <- asked:
-	case <-ctx.Done():
+	if a.schedule.Check(ctx) != nil {
 		return false
 	}
-	rounds := []<-chan struct{}{asked}
-	for i := 0; i < len(rounds); i++ {
+	var rounds []<-chan struct{}
+	for _, k := range a.keepers {
+		rounds = append(rounds, k.verify())
+	}
+	for _, round := range rounds {
 		select {
-		case <-rounds[i]:
+		case <-round:
 		case <-ctx.Done():
 			return false
-		}
-		if i == 0 {
-			for _, k := range a.keepers {
-				rounds = append(rounds, k.verify())
-			}
 		}
 	}
 	return true

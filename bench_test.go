@@ -12,7 +12,9 @@ import (
 	"github.com/libdns/libdns"
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // inSync makes claims for names in a zone that holds just what they wish.
@@ -58,7 +60,7 @@ func (m memoryProvider) SetRecords(context.Context, string, []libdns.Record) ([]
 
 // steady makes an app's checker with keepers that have verified their zones
 // once: 10,000 names in 100 zones.
-func steady(tb testing.TB) (*checker, []*keeper) {
+func steady(tb testing.TB) (*detect.Schedule, []*keeper) {
 	const zones, names = 100, 100
 	m := memoryProvider{make(map[string][]libdns.Record)}
 	p, err := newProvider("memory", m, make(chan struct{}, maxCalls), func(s string) string { return s }, zap.NewNop())
@@ -67,8 +69,11 @@ func steady(tb testing.TB) (*checker, []*keeper) {
 	}
 	a := &App{logger: zap.NewNop(), CheckInterval: 1}
 	filter, _ := ipaddr.NewFilter(nil, nil)
-	d := &detector{filter: filter, known: new(detection), logger: a.logger}
-	d.sources = []*source{newSource("steady", steadySource{addrs(addr1, addr6)})}
+	d := &detect.Detector{
+		Sources:  []*detect.Source{detect.NewSource("steady", steadySource{addrs(addr1, addr6)})},
+		Families: [ipaddr.Families]bool{true, true},
+		Filter:   filter, Known: new(detect.Known), Logger: a.logger,
+	}
 	var keepers []*keeper
 	for i := range zones {
 		zone := fmt.Sprintf("zone-%03d.test.", i)
@@ -84,39 +89,34 @@ func steady(tb testing.TB) (*checker, []*keeper) {
 		k.zone.attach(k)
 		keepers = append(keepers, k)
 	}
-	c := newChecker([]*detector{d}, time.Minute, func(d *detector, f ipaddr.Family) {
-		known := d.known.get()
+	s := detect.NewSchedule([]*detect.Detector{d}, time.Minute, func(_ *detect.Detector, f ipaddr.Family, found detect.Found) {
 		for _, k := range keepers {
-			k.wish(0, f, known[f].addrs, known[f].source)
+			k.wish(0, f, found.Addrs, found.Source)
 		}
 	}, a.logger)
-	for _, r := range c.rounds {
-		r.check(tb.Context())
-	}
+	s.CheckOnce(tb.Context())
 	for _, k := range keepers {
 		k.round(tb.Context())
 		if next, ok := k.zone.due(k); !ok || time.Until(next) < time.Minute {
 			tb.Fatalf("%s is not in sync", k.zone.name)
 		}
 	}
-	return c, keepers
+	return s, keepers
 }
 
 type steadySource struct{ ips []netip.Addr }
 
-func (s steadySource) GetIPs(context.Context, IPSettings) ([]netip.Addr, error) {
+func (s steadySource) GetIPs(context.Context, ipsources.IPSettings) ([]netip.Addr, error) {
 	return slices.Clone(s.ips), nil
 }
 
 // BenchmarkSteadyRound is a check that finds nothing changed, without the
 // time of the echo: 10,000 names in 100 zones.
 func BenchmarkSteadyRound(b *testing.B) {
-	c, keepers := steady(b)
+	s, keepers := steady(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		for _, r := range c.rounds {
-			r.check(b.Context())
-		}
+		s.CheckOnce(b.Context())
 		for _, k := range keepers {
 			k.zone.mu.Lock()
 			next, ok := k.zone.due(k)
@@ -135,12 +135,12 @@ func BenchmarkMemory(b *testing.B) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		c, keepers := steady(b)
+		s, keepers := steady(b)
 		clear(keepers[0].provider.getter.(memoryProvider).zones)
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/10_000, "B/name")
-		runtime.KeepAlive(c)
+		runtime.KeepAlive(s)
 		runtime.KeepAlive(keepers)
 	}
 }

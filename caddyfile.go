@@ -18,6 +18,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func init() {
@@ -218,7 +219,7 @@ func (b *block) parseVersions() error {
 	if !v4 && !v6 {
 		return b.Err("versions needs at least one version; write ipv4, ipv6 or both")
 	}
-	b.group.Versions = &IPVersions{IPv4: &v4, IPv6: &v6}
+	b.group.Versions = &ipsources.IPVersions{IPv4: &v4, IPv6: &v6}
 	return nil
 }
 
@@ -353,7 +354,7 @@ func (b *block) noteEarlier(n *namer) {
 		g := *entry
 		g.inherit(&b.app.Group)
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
-			if versions.enabled(f) && g.Versions.enabled(f) {
+			if wanted(versions, f) && wanted(g.Versions, f) {
 				n.earlier(&g)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func TestBootsBeforeTheNetwork(t *testing.T) {
@@ -116,7 +117,9 @@ func (*panicSource) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "dynamic_dns.ip_sources.panics", New: func() caddy.Module { return new(panicSource) }}
 }
 
-func (*panicSource) GetIPs(context.Context, IPSettings) ([]netip.Addr, error) { panic("no idea") }
+func (*panicSource) GetIPs(context.Context, ipsources.IPSettings) ([]netip.Addr, error) {
+	panic("no idea")
+}
 
 func init() { caddy.RegisterModule(new(panicSource)) }
 

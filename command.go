@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -257,10 +256,6 @@ func (a *App) planOnce() (*Plan, error) {
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, answerTimeout)
 	defer cancel()
-	var asking sync.WaitGroup
-	for _, r := range a.newChecker().rounds {
-		asking.Go(func() { r.check(ctx) })
-	}
-	asking.Wait()
+	a.newSchedule().CheckOnce(ctx)
 	return a.dryRun(ctx), nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -13,11 +12,10 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/libdns/libdns"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // talkativeSource gives addresses of both families, whatever it is asked for,
@@ -35,10 +33,10 @@ func (*talkativeSource) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "dynamic_dns.ip_sources.talkative", New: func() caddy.Module { return new(talkativeSource) }}
 }
 
-func (s *talkativeSource) GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error) {
+func (s *talkativeSource) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	askedFor.Lock()
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if settings.IPVersions.enabled(f) {
+		if wanted(&settings.IPVersions, f) {
 			askedFor.families[f]++
 		}
 	}
@@ -151,72 +149,5 @@ func wantSilence(t *testing.T, lines []map[string]any, f ipaddr.Family) {
 		if spoken {
 			t.Errorf("spoke of %s: %v", f, line)
 		}
-	}
-}
-
-// TestSourcesOfOneFamily: our own sources do not so much as look for the
-// family that is not wanted.
-func TestSourcesOfOneFamily(t *testing.T) {
-	addrs := []netip.Addr{ipaddr.V4: netip.MustParseAddr(addr1), ipaddr.V6: netip.MustParseAddr(addr6)}
-	for on := ipaddr.V4; on < ipaddr.Families; on++ {
-		off := 1 - on
-		var mu sync.Mutex
-		var seen []ipaddr.Family
-		see := func(f ipaddr.Family) {
-			mu.Lock()
-			defer mu.Unlock()
-			seen = append(seen, f)
-		}
-		core, logs := observer.New(zap.DebugLevel)
-
-		echo := newTestEcho(t, SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example", "https://c.example", "https://[2606:2800::1]", "https://198.41.0.4"}})
-		echo.logger = zap.New(core)
-		echo.routable = func(to netip.Addr) bool { see(ipaddr.FamilyOf(to)); return true }
-		echo.ask = func(_ context.Context, network string, _ *url.URL) (netip.Addr, error) {
-			f := map[string]ipaddr.Family{"tcp4": ipaddr.V4, "tcp6": ipaddr.V6}[network]
-			see(f)
-			return addrs[f], nil
-		}
-		failing := newTestEcho(t, SimpleHTTP{})
-		failing.logger = zap.New(core)
-		failing.routable = func(to netip.Addr) bool { see(ipaddr.FamilyOf(to)); return true }
-		failing.ask = func(_ context.Context, network string, _ *url.URL) (netip.Addr, error) {
-			see(map[string]ipaddr.Family{"tcp4": ipaddr.V4, "tcp6": ipaddr.V6}[network])
-			return netip.Addr{}, errNetwork
-		}
-		nic := &NetInterface{
-			defaultRoute: func(f ipaddr.Family) (string, error) { see(f); return "wan0", nil },
-			addrs: func(string) ([]interfaceAddr, error) {
-				return []interfaceAddr{
-					{Addr: addrs[ipaddr.V4], permanent: true, preferred: foreverPreferred},
-					{Addr: addrs[ipaddr.V6], permanent: true, preferred: foreverPreferred},
-				}, nil
-			},
-		}
-		static := &Static{IPs: []string{addr1, addr6}}
-		if err := static.Provision(caddy.Context{Context: t.Context()}); err != nil {
-			t.Fatal(err)
-		}
-
-		for _, src := range []IPSource{echo, failing, nic, static} {
-			got, err := src.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(on)})
-			if src != failing && !slices.Equal(got, addrs[on:on+1]) {
-				t.Errorf("%T gives %v, %v", src, got, err)
-			}
-			if err != nil && strings.Contains(err.Error(), off.String()) {
-				t.Errorf("%T speaks of %s: %v", src, off, err)
-			}
-		}
-		if slices.Contains(seen, off) || !slices.Contains(seen, on) {
-			t.Errorf("looked for the families %v", seen)
-		}
-		for _, entry := range logs.All() {
-			wantSilence(t, []map[string]any{entry.ContextMap(), {"msg": entry.Message}}, off)
-		}
-	}
-	// UPnP knows IPv4 only, and needs no router to say so.
-	upnp := &UPnP{search: nil}
-	if got, err := upnp.GetIPs(t.Context(), IPSettings{IPVersions: onlyOf(ipaddr.V6)}); len(got) > 0 || err != nil {
-		t.Errorf("UPnP gives %v, %v", got, err)
 	}
 }

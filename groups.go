@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -16,8 +17,10 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // pool holds what outlives a configuration.
@@ -45,7 +48,8 @@ type group struct {
 	where       string
 	provider    *provider
 	providerKey string
-	detector    *detector
+	detector    *detect.Detector
+	detectorKey string
 	// zones are the canonical names to manage, by canonical zone.
 	zones map[string][]string
 	// partly are further names, of which only the one family is managed here.
@@ -59,7 +63,12 @@ func (g *group) updateOnly() bool { return g.UpdateOnly != nil && *g.UpdateOnly 
 func (g *group) dynamicDomains() bool { return g.DynamicDomains != nil && *g.DynamicDomains }
 
 // enabled reports whether the group publishes addresses of the family.
-func (g *group) enabled(f ipaddr.Family) bool { return g.detector.enabled(f) }
+func (g *group) enabled(f ipaddr.Family) bool { return g.detector.Enabled(f) }
+
+// wanted reports whether addresses of the family are wanted.
+func wanted(v *ipsources.IPVersions, f ipaddr.Family) bool {
+	return f == ipaddr.V4 && v.V4Enabled() || f == ipaddr.V6 && v.V6Enabled()
+}
 
 // entry names a place below the group in the configuration.
 func (g *group) entry(name string) string {
@@ -110,7 +119,7 @@ func (a *App) provisionGroups() error {
 	if len(a.Except) > 0 && groups[0].Group != &a.Group {
 		return errors.New("except: entries of providers do not take these hosts; write except in the entries that have dynamic_domains")
 	}
-	l := loader{app: a, providers: make(map[string]*provider), detectors: make(map[string]*detector)}
+	l := loader{app: a, providers: make(map[string]*provider), detectors: make(map[string]*detect.Detector)}
 	for _, g := range groups {
 		if err := l.load(g); err != nil {
 			return err
@@ -124,7 +133,7 @@ func (a *App) provisionGroups() error {
 type loader struct {
 	app       *App
 	providers map[string]*provider
-	detectors map[string]*detector
+	detectors map[string]*detect.Detector
 }
 
 func (l *loader) load(g *group) error {
@@ -240,6 +249,7 @@ func (l *loader) loadDetector(g *group) error {
 		return err
 	}
 	key := fingerprint(resolve(id))
+	g.detectorKey = key
 	if d, ok := l.detectors[key]; ok {
 		g.detector = d
 		return nil
@@ -253,9 +263,9 @@ func (l *loader) loadDetector(g *group) error {
 	if err != nil {
 		return errors.New(g.entry(err.Error()))
 	}
-	d := &detector{key: key, filter: filter, witness: l.app.witness, logger: l.app.logger}
-	if g.Versions != nil {
-		d.versions = *g.Versions
+	d := &detect.Detector{
+		Families: [ipaddr.Families]bool{ipaddr.V4: g.Versions.V4Enabled(), ipaddr.V6: g.Versions.V6Enabled()},
+		Filter:   filter, Observer: l.app.witness, Logger: l.app.logger,
 	}
 	for i, raw := range g.IPSourcesRaw {
 		place := fmt.Sprintf("ip_sources[%d]", i)
@@ -267,17 +277,17 @@ func (l *loader) loadDetector(g *group) error {
 			return g.at(place, err)
 		}
 		name := inlineKey(raw, "source")
-		src, ok := module.(IPSource)
+		src, ok := module.(ipsources.IPSource)
 		if !ok {
 			return g.at(place, fmt.Errorf("the module %q is no IP source: it does not implement dynamicdns.IPSource", name))
 		}
-		d.sources = append(d.sources, newSource(name, src))
+		d.Sources = append(d.Sources, detect.NewSource(name, src))
 	}
-	known, err := l.app.hold(poolKey{kind: "detection", config: key}, func() caddy.Destructor { return new(detection) })
+	known, err := l.app.hold(poolKey{kind: "detection", config: key}, func() caddy.Destructor { return new(detect.Known) })
 	if err != nil {
 		return err
 	}
-	d.known = known.(*detection)
+	d.Known = known.(*detect.Known)
 	l.detectors[key] = d
 	g.detector = d
 	return nil
@@ -307,16 +317,20 @@ func (g *group) nameSets() []nameSet {
 	return sets
 }
 
-// newChecker makes the keepers and the checker that feeds them.
-func (a *App) newChecker() *checker {
+// jitter gives each round of a schedule its random numbers. Tests put in what
+// can be repeated.
+var jitter = func(int) func() float64 { return rand.Float64 }
+
+// newSchedule makes the keepers and the schedule that feeds them.
+func (a *App) newSchedule() *detect.Schedule {
 	type reader struct {
 		keeper   *keeper
 		claim    int
 		families [ipaddr.Families]bool
 	}
-	readers := make(map[*detector][]reader)
+	readers := make(map[*detect.Detector][]reader)
 	keepers := make(map[poolKey]*keeper)
-	var detectors []*detector
+	var detectors []*detect.Detector
 	for _, g := range a.groups {
 		a.witness.counts.expect(g)
 		for _, s := range g.nameSets() {
@@ -336,26 +350,24 @@ func (a *App) newChecker() *checker {
 			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims), s.families})
 			k.claims = append(k.claims, claim{
 				names:      s.names,
-				detection:  g.detector.key,
+				detection:  g.detectorKey,
 				enabled:    s.families,
 				ttl:        time.Duration(g.TTL),
 				updateOnly: g.updateOnly(),
 			})
 		}
 	}
-	tell := func(d *detector, f ipaddr.Family) {
-		known := d.known.get()
-		if len(known[f].addrs) == 0 || !d.enabled(f) {
-			return
-		}
+	tell := func(d *detect.Detector, f ipaddr.Family, found detect.Found) {
 		for _, r := range readers[d] {
 			if !r.families[f] {
 				continue
 			}
-			r.keeper.wish(r.claim, f, known[f].addrs, known[f].source)
+			r.keeper.wish(r.claim, f, found.Addrs, found.Source)
 		}
 	}
-	return newChecker(detectors, time.Duration(a.CheckInterval), tell, a.logger)
+	s := detect.NewSchedule(detectors, time.Duration(a.CheckInterval), tell, a.logger)
+	s.Randomize(jitter)
+	return s
 }
 
 // logManaged says once per start what is managed.

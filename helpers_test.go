@@ -19,6 +19,7 @@ import (
 	"github.com/libdns/libdns"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 func init() {
@@ -171,7 +172,7 @@ func (*fakeSource) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "dynamic_dns.ip_sources.fake", New: func() caddy.Module { return new(fakeSource) }}
 }
 
-func (*fakeSource) GetIPs(_ context.Context, settings IPSettings) ([]netip.Addr, error) {
+func (*fakeSource) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	current.mu.Lock()
 	current.asked++
 	f := ipaddr.V4

@@ -78,7 +78,9 @@ func history(t *testing.T, seed uint64) {
 // repeatable makes the app's own chances depend on the seed alone.
 func repeatable(t *testing.T, seed uint64) {
 	random = rand.New(&lockedSource{src: rand.NewPCG(seed, 0)}).Float64
-	t.Cleanup(func() { random = rand.Float64 })
+	real := jitter
+	jitter = func(round int) func() float64 { return rand.New(rand.NewPCG(seed, uint64(round)+1)).Float64 }
+	t.Cleanup(func() { random, jitter = rand.Float64, real })
 }
 
 // lockedSource may be used by several goroutines.

@@ -1,58 +1,38 @@
 package dynamicdns
 
 import (
-	"context"
-	"net/netip"
-	"time"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/netinterface"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/simplehttp"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/static"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/upnp"
 )
 
-// IPSource is what modules in the namespace `dynamic_dns.ip_sources`
-// implement: a way to learn this machine's addresses.
-type IPSource interface {
-	// GetIPs returns this machine's addresses of the wanted families. Several
-	// addresses of one family are published together. No address of a wanted
-	// family means that the source does not know it, which is not an error
-	// where the source cannot know (UPnP knows no IPv6 address); an error may
-	// come together with addresses of the other family.
-	//
-	// The method must respect the context and may be called by several
-	// goroutines, though not for the same families at once. Addresses that
-	// may not be published need not be left out: they are refused with a
-	// warning that names the source. To be asked again before the check
-	// interval is over, return a [SoonError].
-	GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error)
-}
+// The contract of IP sources, for modules that import this package alone.
+type (
+	// IPSource is what modules in the namespace `dynamic_dns.ip_sources`
+	// implement.
+	IPSource = ipsources.IPSource
+	// IPSettings tells an IP source what is wanted of it.
+	IPSettings = ipsources.IPSettings
+	// IPVersions selects address families.
+	IPVersions = ipsources.IPVersions
 
-// Confirmer is implemented by IP sources that can tell who vouches for an
-// address that they returned, such as the hosts of echo services.
-type Confirmer interface {
-	ConfirmedBy(addr netip.Addr) []string
-}
+	// Confirmer is implemented by IP sources that can tell who vouches for
+	// an address.
+	Confirmer = ipsources.Confirmer
+	// Configured is implemented by IP sources whose addresses a person chose.
+	Configured = ipsources.Configured
+	// Explainer is implemented by IP sources that know why an address may
+	// not be published.
+	Explainer = ipsources.Explainer
 
-// IPSettings tells an IP source what is wanted of it.
-type IPSettings struct {
-	// The families that are wanted: those that no source before it knew.
-	IPVersions IPVersions
-
-	// The addresses that were last accepted, of the wanted families. A source
-	// that has a choice should stay with them while they remain valid, and a
-	// source that can be deceived should be slow to give others.
-	Known []netip.Addr
-
-	// Accepts reports whether the address may be published. A source that
-	// has a choice should choose among those that may.
-	Accepts func(netip.Addr) bool
-}
-
-// SoonError is an error of an IP source that wants to be asked again before
-// the check interval is over.
-type SoonError struct {
-	// After how long to ask again.
-	After time.Duration
-	// What happened.
-	Err error
-}
-
-func (e *SoonError) Error() string { return e.Err.Error() }
-
-func (e *SoonError) Unwrap() error { return e.Err }
+	// SoonError asks to be asked again soon.
+	SoonError = ipsources.SoonError
+	// NoFamilyError says that the machine lacks an address family.
+	NoFamilyError = ipsources.NoFamilyError
+	// DoubtError says that there is reason to doubt an address.
+	DoubtError = ipsources.DoubtError
+	// DetailedError has details that are no news.
+	DetailedError = ipsources.DetailedError
+)

@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
@@ -21,12 +22,10 @@ type counts struct {
 	duration *prometheus.HistogramVec
 }
 
-// The results that are counted of an IP source and of a provider.
+// The results that are counted of calls to a provider.
 const (
-	resultOK      = "ok"
-	resultError   = "error"
-	resultNone    = "none"
-	resultRefused = "refused"
+	resultOK    = "ok"
+	resultError = "error"
 )
 
 func newCounts() *counts {
@@ -65,8 +64,8 @@ func (c *counts) expect(g *group) {
 		if !g.enabled(f) {
 			continue
 		}
-		for _, src := range g.detector.sources {
-			c.checks.WithLabelValues(src.name, f.String(), resultOK)
+		for _, src := range g.detector.Sources {
+			c.checks.WithLabelValues(src.Name, f.String(), string(detect.ResultOK))
 		}
 		for zone := range g.zones {
 			c.changes.WithLabelValues(dnsname.Display(zone), g.provider.name, f.RRType())

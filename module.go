@@ -11,8 +11,13 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
+
+// watchAddresses is a variable so that tests can say what happens.
+var watchAddresses = netmon.Watch
 
 const (
 	defaultCheckInterval  = 5 * time.Minute
@@ -56,14 +61,14 @@ type App struct {
 	// Default: true.
 	Watch *bool `json:"watch,omitempty"`
 
-	ctx     caddy.Context
-	logger  *zap.Logger
-	groups  []*group
-	held    []poolKey
-	keepers []*keeper
-	checker *checker
-	witness *witness
-	cancel  context.CancelFunc
+	ctx      caddy.Context
+	logger   *zap.Logger
+	groups   []*group
+	held     []poolKey
+	keepers  []*keeper
+	schedule *detect.Schedule
+	witness  *witness
+	cancel   context.CancelFunc
 	// runCtx lasts from Start to Stop.
 	runCtx context.Context
 	// runs are those that people asked for; all who ask at a time share one.
@@ -102,7 +107,7 @@ type Group struct {
 	Except []string `json:"except,omitempty"`
 
 	// The address families to publish. Default: both.
-	Versions *IPVersions `json:"versions,omitempty"`
+	Versions *ipsources.IPVersions `json:"versions,omitempty"`
 
 	// CIDR ranges of the only addresses that may be published. They may name
 	// special-purpose ranges (RFC 6890), such as private ones, which are
@@ -118,15 +123,6 @@ type Group struct {
 	// a new one gets 5m. It goes along with changes; a TTL that alone differs
 	// is written once, for some providers raise it to a minimum of theirs.
 	TTL caddy.Duration `json:"ttl,omitempty"`
-}
-
-// IPVersions selects address families. A family that is not mentioned is
-// enabled.
-type IPVersions struct {
-	// Whether A records are managed. Default: true.
-	IPv4 *bool `json:"ipv4,omitempty"`
-	// Whether AAAA records are managed. Default: true.
-	IPv6 *bool `json:"ipv6,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -169,17 +165,17 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel, a.runCtx = cancel, ctx
-	c := a.newChecker()
-	a.checker = c
+	s := a.newSchedule()
+	a.schedule = s
 	if a.Watch == nil || *a.Watch {
-		c.events = watchAddresses(ctx, a.logger)
+		s.Events = watchAddresses(ctx, a.logger)
 	}
 	a.logManaged()
 	for _, k := range a.keepers {
 		k.zone.attach(k)
 		a.running.Go(func() { a.onceStarted(ctx, k.run) })
 	}
-	a.running.Go(func() { a.onceStarted(ctx, c.run) })
+	a.running.Go(func() { a.onceStarted(ctx, s.Run) })
 	a.running.Go(func() { sayGone(ctx) })
 	a.running.Go(func() { a.witness.events.run(ctx) })
 	return nil
@@ -234,19 +230,6 @@ func (a *App) Cleanup() error {
 	}
 	a.held = nil
 	return nil
-}
-
-// V4Enabled reports whether IPv4 addresses are wanted.
-func (v *IPVersions) V4Enabled() bool { return v == nil || v.IPv4 == nil || *v.IPv4 }
-
-// V6Enabled reports whether IPv6 addresses are wanted.
-func (v *IPVersions) V6Enabled() bool { return v == nil || v.IPv6 == nil || *v.IPv6 }
-
-func (v *IPVersions) enabled(f ipaddr.Family) bool {
-	if f == ipaddr.V4 {
-		return v.V4Enabled()
-	}
-	return v.V6Enabled()
 }
 
 var (

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/libdns/libdns"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
@@ -94,8 +95,8 @@ func running(t *testing.T, config json.RawMessage) string {
 	}
 	off := false
 	app.Watch = &off
-	app.newChecker()
-	var detectors []*detector
+	app.newSchedule()
+	var detectors []*detect.Detector
 	for _, g := range app.groups {
 		if !slices.Contains(detectors, g.detector) {
 			detectors = append(detectors, g.detector)
@@ -103,20 +104,20 @@ func running(t *testing.T, config json.RawMessage) string {
 	}
 	for i, d := range detectors {
 		fmt.Fprintf(&b, "\nsources %d:", i)
-		for _, s := range d.sources {
+		for _, s := range d.Sources {
 			options, err := json.Marshal(s.IPSource)
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintf(&b, " %s%s", s.name, strings.TrimSuffix(string(options), "{}"))
+			fmt.Fprintf(&b, " %s%s", s.Name, strings.TrimSuffix(string(options), "{}"))
 		}
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
-			if d.enabled(f) {
+			if d.Enabled(f) {
 				fmt.Fprintf(&b, " %s", f)
 			}
 		}
-		if d.filter.Include != nil || d.filter.Exclude != nil {
-			fmt.Fprintf(&b, " include %v exclude %v", d.filter.Include, d.filter.Exclude)
+		if d.Filter.Include != nil || d.Filter.Exclude != nil {
+			fmt.Fprintf(&b, " include %v exclude %v", d.Filter.Include, d.Filter.Exclude)
 		}
 	}
 	for _, k := range app.keepers {

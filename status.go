@@ -196,7 +196,7 @@ func (z *ZoneStatus) reason() string {
 func (a *App) status(now time.Time) *Status {
 	s := &Status{
 		Time:           stamp(now),
-		NextCheck:      stamp(a.checker.nextCheck()),
+		NextCheck:      stamp(a.schedule.Next()),
 		CheckInterval:  time.Duration(a.CheckInterval).Seconds(),
 		VerifyInterval: time.Duration(a.VerifyInterval).Seconds(),
 		Groups:         []GroupStatus{},
@@ -221,24 +221,23 @@ func (a *App) status(now time.Time) *Status {
 }
 
 func (g *group) status() GroupStatus {
-	known := g.detector.known.get()
 	s := GroupStatus{Name: g.name(), Provider: g.provider.name}
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		if !g.enabled(f) {
 			continue
 		}
-		k := known[f]
+		k := g.detector.Known.Family(f)
 		fs := FamilyStatus{
 			Family:      f.String(),
-			Addresses:   append([]netip.Addr{}, k.addrs...),
-			Source:      k.source,
-			LastCheck:   stamp(k.checked),
-			ConfirmedBy: k.confirmedBy,
-			Since:       stamp(k.since),
-			Failing:     k.lastErr != "",
+			Addresses:   append([]netip.Addr{}, k.Addrs...),
+			Source:      k.Source,
+			LastCheck:   stamp(k.Checked),
+			ConfirmedBy: k.ConfirmedBy,
+			Since:       stamp(k.Since),
+			Failing:     k.Failing,
 		}
-		if !k.failedAt.IsZero() {
-			fs.LastFailure = &Failure{stamp(k.failedAt), k.failure}
+		if !k.FailedAt.IsZero() {
+			fs.LastFailure = &Failure{stamp(k.FailedAt), k.Failure}
 		}
 		s.Families = append(s.Families, fs)
 	}

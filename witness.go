@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
@@ -18,10 +19,10 @@ type witness struct {
 	events *emitter
 }
 
-// checked is told what one IP source said about one family.
-func (w *witness) checked(source string, f ipaddr.Family, result string) {
+// Checked implements detect.Observer.
+func (w *witness) Checked(source string, f ipaddr.Family, result detect.Result) {
 	if w != nil {
-		w.counts.checks.WithLabelValues(source, f.String(), result).Inc()
+		w.counts.checks.WithLabelValues(source, f.String(), string(result)).Inc()
 	}
 }
 
@@ -33,7 +34,8 @@ func (w *witness) called(provider, method, result string, took time.Duration) {
 	}
 }
 
-func (w *witness) addressChanged(f ipaddr.Family, from, to []netip.Addr, source string) {
+// AddressChanged implements detect.Observer.
+func (w *witness) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string) {
 	if w != nil {
 		w.events.add("address_changed", map[string]any{
 			"family": f.String(),

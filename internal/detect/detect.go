@@ -1,0 +1,196 @@
+// Package detect learns this machine's addresses from IP sources: what they say,
+// which of it may be published, when to ask, and what is worth a line in the
+// log. It knows no DNS provider and no configuration.
+package detect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+)
+
+// Result is what came of one question to one source.
+type Result string
+
+// The results.
+const (
+	ResultOK      Result = "ok"
+	ResultNone    Result = "none"    // the source knows no address
+	ResultRefused Result = "refused" // its address may not be published
+	ResultError   Result = "error"
+)
+
+// Observer learns what happens. Its methods must return at once.
+type Observer interface {
+	// Checked is called after each question to a source.
+	Checked(source string, f ipaddr.Family, result Result)
+	// AddressChanged is called when a family's addresses differ from those
+	// that were known before.
+	AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string)
+}
+
+// Detector learns the addresses for all who share its sources, families and
+// filter.
+type Detector struct {
+	// Sources are asked in order until one has an acceptable address.
+	Sources []*Source
+	// Families are those that are wanted.
+	Families [ipaddr.Families]bool
+	Filter   *ipaddr.Filter
+	// Known is what this detector and its predecessors found.
+	Known    *Known
+	Observer Observer
+	Logger   *zap.Logger
+}
+
+// Enabled reports whether addresses of the family are wanted.
+func (d *Detector) Enabled(f ipaddr.Family) bool { return d.Families[f] }
+
+// detect asks the sources for one family. If none has an acceptable address,
+// what was known stays. It returns how soon a source wants to be asked again,
+// or 0.
+func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Duration) {
+	var problems []error
+	refused := make(map[string]bool)
+	defer func() {
+		if ctx.Err() == nil {
+			d.Known.setRefused(f, refused)
+		}
+	}()
+	for _, src := range d.Sources {
+		addrs, err := src.ask(ctx, f, ipsources.IPSettings{
+			IPVersions: only(f),
+			Known:      slices.Clone(d.Known.Family(f).Addrs),
+			Accepts:    func(addr netip.Addr) bool { return d.Filter.Refuse(addr, src.configured) == "" },
+		}, d.Logger)
+		if ctx.Err() != nil {
+			return 0
+		}
+		addrs = slices.DeleteFunc(addrs, func(addr netip.Addr) bool { return ipaddr.FamilyOf(addr) != f })
+		good := d.acceptable(src, f, addrs, refused)
+		if d.Observer != nil {
+			d.Observer.Checked(src.Name, f, resultOf(addrs, good, err))
+		}
+		if len(good) > 0 {
+			d.found(src, f, good, err)
+			return soon
+		}
+		if err == nil {
+			err = errNothing
+		}
+		if again, ok := errors.AsType[*ipsources.SoonError](err); ok && (soon == 0 || again.After < soon) {
+			soon = again.After
+		}
+		problems = append(problems, fmt.Errorf("%s: %w", src.Name, err))
+	}
+	d.unknown(f, problems)
+	return soon
+}
+
+func only(f ipaddr.Family) ipsources.IPVersions {
+	v4, v6 := f == ipaddr.V4, f == ipaddr.V6
+	return ipsources.IPVersions{IPv4: &v4, IPv6: &v6}
+}
+
+// acceptable returns the addresses that may be published. The others are logged
+// once, and then not again while they keep coming.
+func (d *Detector) acceptable(src *Source, f ipaddr.Family, addrs []netip.Addr, refused map[string]bool) []netip.Addr {
+	var good []netip.Addr
+	for _, addr := range addrs {
+		reason := d.Filter.Refuse(addr, src.configured)
+		if reason == "" {
+			good = append(good, addr)
+			continue
+		}
+		key := src.Name + " " + addr.String()
+		if refused[key] {
+			continue
+		}
+		refused[key] = true
+		if d.Known.wasRefused(f, key) {
+			continue
+		}
+		fields := []zap.Field{
+			zap.String("source", src.Name),
+			zap.Stringer("address", addr),
+			zap.String("reason", reason),
+		}
+		if e, ok := src.IPSource.(ipsources.Explainer); ok {
+			fields = append(fields, zap.String("hint", e.ExplainRefusal(addr)))
+		}
+		d.Logger.Warn("not publishing an address", fields...)
+	}
+	return ipaddr.Sort(good)
+}
+
+func resultOf(addrs, good []netip.Addr, err error) Result {
+	switch {
+	case len(good) > 0:
+		return ResultOK
+	case len(addrs) > 0:
+		return ResultRefused
+	case err != nil:
+		return ResultError
+	}
+	return ResultNone
+}
+
+// found notes the addresses that a source gave, and its reservations.
+func (d *Detector) found(src *Source, f ipaddr.Family, addrs []netip.Addr, reservation error) {
+	var by []string
+	if c, ok := src.IPSource.(ipsources.Confirmer); ok {
+		for _, addr := range addrs {
+			by = append(by, c.ConfirmedBy(addr)...)
+		}
+	}
+	now := time.Now()
+	before, episode := d.Known.set(f, addrs, src.Name, by, now)
+	changed := !slices.Equal(before, addrs)
+	if doubt, ok := errors.AsType[*ipsources.DoubtError](reservation); ok {
+		if d.Known.doubted(f, now, changed) {
+			d.Logger.Warn("publishing an address in spite of doubts", zap.Stringer("family", f),
+				zap.Stringers("addresses", addrs), zap.String("source", src.Name), zap.String("error", oneLine(doubt)))
+		}
+	} else {
+		d.Known.undoubted(f)
+	}
+	switch {
+	case changed:
+		d.Logger.Info("address changed", zap.Stringer("family", f),
+			zap.Stringers("from", before), zap.Stringers("to", addrs), zap.String("source", src.Name))
+		if d.Observer != nil {
+			d.Observer.AddressChanged(f, before, addrs, src.Name)
+		}
+	case episode.warned:
+		d.Logger.Info("address known again", zap.Stringer("family", f),
+			zap.Stringers("addresses", addrs), zap.String("source", src.Name),
+			zap.Duration("after", now.Sub(episode.since).Round(time.Second)))
+	}
+}
+
+// unknown notes that no source knows the family, and complains if that is worth
+// it.
+func (d *Detector) unknown(f ipaddr.Family, problems []error) {
+	err := errors.Join(problems...)
+	c := d.Known.fail(f, d.Families, problems, time.Now())
+	fields := []zap.Field{zap.Stringer("family", f), zap.String("error", oneLine(err))}
+	if c.lasting > 0 {
+		fields = append(fields, zap.Duration("for", c.lasting.Round(time.Second)))
+	}
+	if c.neverKnown && c.lasting >= complainAgain {
+		fields = append(fields, zap.String("hint", "if this machine has none of that family, leave it out with `versions`"))
+	}
+	log := d.Logger.Debug
+	if c.warn {
+		log = d.Logger.Warn
+	}
+	log("address unknown; leaving DNS as it is", fields...)
+}

@@ -1,0 +1,121 @@
+package detect
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+)
+
+// Known is what was found so far. It outlives detectors. The zero value knows
+// nothing.
+type Known struct {
+	mu       sync.Mutex
+	families [ipaddr.Families]known
+}
+
+// known is what is known of one family, and what was said of it in the log.
+type known struct {
+	Found
+	said
+	// refused are the refusals of the last check.
+	refused map[string]bool
+}
+
+// Found is what is known of the addresses of one family.
+type Found struct {
+	// Addrs are the addresses, sorted. None means that they are unknown.
+	// Addresses that a later check did not find stay.
+	Addrs []netip.Addr
+	// Source is the name of the source that gave them, ConfirmedBy who vouches
+	// for them.
+	Source      string
+	ConfirmedBy []string
+	// Since is when they became these, Checked when the sources were last
+	// asked.
+	Since, Checked time.Time
+	// Failing is set if the last check found none. Failure is why the last
+	// such check did not, FailedAt when that was.
+	Failing  bool
+	Failure  string
+	FailedAt time.Time
+}
+
+// Destruct implements caddy.Destructor.
+func (*Known) Destruct() error { return nil }
+
+// Family returns what is known of one family.
+func (k *Known) Family(f ipaddr.Family) Found {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.families[f].Found
+}
+
+// any reports whether an address of any family is known.
+func (k *Known) any() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.ContainsFunc(k.families[:], func(n known) bool { return n.Addrs != nil })
+}
+
+// set notes addresses that were found. It returns those that were known before,
+// and the episode of failures that they end.
+func (k *Known) set(f ipaddr.Family, addrs []netip.Addr, source string, confirmedBy []string, now time.Time) (before []netip.Addr, ended episode) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := &k.families[f]
+	before, ended = n.Addrs, n.episode
+	n.Source, n.ConfirmedBy, n.Checked, n.Failing = source, confirmedBy, now, false
+	n.episode = episode{}
+	// While nothing changes, all who hold the addresses share one slice.
+	if !slices.Equal(before, addrs) {
+		n.Addrs, n.Since = addrs, now
+	}
+	return before, ended
+}
+
+// fail notes that a check did not find the family.
+func (k *Known) fail(f ipaddr.Family, wanted [ipaddr.Families]bool, problems []error, now time.Time) complaint {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := &k.families[f]
+	n.Checked, n.Failing = now, true
+	n.Failure, n.FailedAt = oneLine(errors.Join(problems...)), now
+	alone := true
+	for other := range k.families {
+		// One that is still being looked for may be found.
+		if o := &k.families[other]; f != ipaddr.Family(other) && wanted[other] && (o.Checked.IsZero() || !o.Failing || o.pending) {
+			alone = false
+		}
+	}
+	return n.complain(newTrouble(problems), alone, n.Addrs == nil, now)
+}
+
+// doubted notes doubts about the addresses, and reports whether these are worth
+// a line.
+func (k *Known) doubted(f ipaddr.Family, now time.Time, changed bool) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.families[f].doubt(changed, now)
+}
+
+func (k *Known) undoubted(f ipaddr.Family) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.families[f].doubted = time.Time{}
+}
+
+func (k *Known) setRefused(f ipaddr.Family, refused map[string]bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.families[f].refused = refused
+}
+
+func (k *Known) wasRefused(f ipaddr.Family, key string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.families[f].refused[key]
+}

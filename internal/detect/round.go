@@ -1,0 +1,129 @@
+package detect
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+)
+
+const (
+	// While no address is known at all, as at boot before the network is up,
+	// the sources are asked again after firstRetry, then ever later up to
+	// maxRetry.
+	firstRetry = 2 * time.Second
+	maxRetry   = time.Minute
+)
+
+// Tell hands on what is known of a family, which is at least one address.
+type Tell func(d *Detector, f ipaddr.Family, found Found)
+
+// round asks one detector for one family at its own pace: a family that is slow
+// to fail must not hold up the other.
+type round struct {
+	detector *Detector
+	family   ipaddr.Family
+	interval time.Duration
+	tell     Tell
+	random   func() float64
+
+	// kick has a value when something may have changed.
+	kick chan struct{}
+	// asks are what to call after a check that begins from now on.
+	asks    chan func()
+	retries int
+	told    Found
+	// fresh is set until the first check, if no address was known before. When
+	// to come back after it must not depend on which family is done first.
+	fresh bool
+
+	mu   sync.Mutex
+	next time.Time
+}
+
+// run checks until ctx ends. What was found before a reload is used as it is,
+// and asked for again when that is due.
+func (r *round) run(ctx context.Context) {
+	known := r.detector.Known
+	r.publish()
+	delay := time.Duration(0)
+	if checked := known.Family(r.family).Checked; !checked.IsZero() && known.any() {
+		delay = max(0, r.interval-time.Since(checked))
+	}
+	if delay == 0 {
+		delay = r.check(ctx)
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	for {
+		r.mu.Lock()
+		r.next = time.Now().Add(delay)
+		r.mu.Unlock()
+		done := func() {}
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-r.kick:
+			r.retries = 0
+		case done = <-r.asks:
+		}
+		delay = r.check(ctx)
+		timer.Reset(delay)
+		done()
+	}
+}
+
+// ask has run check from now on, and waits for that or the end of ctx.
+func (r *round) ask(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case r.asks <- func() { close(done) }:
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	case <-ctx.Done():
+	}
+}
+
+// when returns when the next check is due.
+func (r *round) when() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next
+}
+
+// check asks the sources and returns when to come again.
+func (r *round) check(ctx context.Context) time.Duration {
+	soon := r.detector.detect(ctx, r.family)
+	if ctx.Err() == nil {
+		r.publish()
+	}
+	delay := r.interval - time.Duration(r.random()*float64(r.interval)/20)
+	if soon > 0 {
+		delay = min(delay, soon)
+	}
+	retry := !r.detector.Known.any() || r.fresh && r.detector.Known.Family(r.family).Failing
+	r.fresh = false
+	if !retry {
+		r.retries = 0
+		return delay
+	}
+	delay = min(delay, firstRetry<<min(r.retries, 5), maxRetry)
+	r.retries++
+	return delay
+}
+
+// publish tells what is known, unless that was told before. Known alone does
+// not say: during a reload, another schedule may have found the change.
+func (r *round) publish() {
+	found := r.detector.Known.Family(r.family)
+	if len(found.Addrs) == 0 || found.Source == r.told.Source && slices.Equal(found.Addrs, r.told.Addrs) {
+		return
+	}
+	r.told = found
+	r.tell(r.detector, r.family, found)
+}

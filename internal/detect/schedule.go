@@ -1,0 +1,111 @@
+package detect
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+)
+
+// Schedule decides when to ask for the addresses.
+type Schedule struct {
+	// Events has a value whenever the system's addresses may have changed. It
+	// may be nil, and may be closed.
+	Events <-chan struct{}
+
+	rounds []*round
+	logger *zap.Logger
+}
+
+// NewSchedule makes a schedule that asks each detector for each of its families
+// once per interval, less up to 5% at random. It tells what is known at the
+// start, and from then on whenever it has changed.
+func NewSchedule(detectors []*Detector, interval time.Duration, tell Tell, logger *zap.Logger) *Schedule {
+	s := &Schedule{logger: logger}
+	for _, d := range detectors {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
+			if d.Enabled(f) {
+				s.rounds = append(s.rounds, &round{
+					detector: d, family: f, interval: interval, tell: tell, random: rand.Float64,
+					kick: make(chan struct{}, 1), asks: make(chan func()),
+				})
+			}
+		}
+	}
+	return s
+}
+
+// Randomize replaces what the jitter is drawn from. Each round gets a stream of
+// numbers in [0,1) of its own, so that what it draws does not depend on when
+// others draw.
+func (s *Schedule) Randomize(stream func(round int) func() float64) {
+	for i, r := range s.rounds {
+		r.random = stream(i)
+	}
+}
+
+// Run checks until ctx ends.
+func (s *Schedule) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, r := range s.rounds {
+		r.fresh = !r.detector.Known.any()
+	}
+	for _, r := range s.rounds {
+		running.Go(func() { r.run(ctx) })
+	}
+	events := s.Events
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-events:
+			if !ok {
+				events = nil
+				continue
+			}
+			s.logger.Debug("the system's addresses or routes changed")
+			for _, r := range s.rounds {
+				select {
+				case r.kick <- struct{}{}:
+				default:
+				}
+			}
+		}
+	}
+}
+
+// Check has Run check every family from now on, and waits for that. It fails
+// if ctx ends before.
+func (s *Schedule) Check(ctx context.Context) error {
+	var checked sync.WaitGroup
+	for _, r := range s.rounds {
+		checked.Go(func() { r.ask(ctx) })
+	}
+	checked.Wait()
+	return ctx.Err()
+}
+
+// CheckOnce checks every family without Run.
+func (s *Schedule) CheckOnce(ctx context.Context) {
+	var checked sync.WaitGroup
+	for _, r := range s.rounds {
+		checked.Go(func() { r.check(ctx) })
+	}
+	checked.Wait()
+}
+
+// Next returns when the sources are asked next, or zero if Run has not begun.
+func (s *Schedule) Next() time.Time {
+	var first time.Time
+	for _, r := range s.rounds {
+		if next := r.when(); first.IsZero() || next.Before(first) {
+			first = next
+		}
+	}
+	return first
+}

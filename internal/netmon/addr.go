@@ -1,0 +1,39 @@
+// Package netmon tells the addresses and default routes of this machine, and
+// when they change. Each operating system has a file of its own; where there is
+// none, the addresses are polled.
+package netmon
+
+import (
+	"math"
+	"net/netip"
+)
+
+// Addr is an address of an interface, with what decides whether it is fit to
+// be published. Only Linux tells all of it.
+type Addr struct {
+	netip.Addr
+	Temporary, Deprecated, Tentative, Duplicate bool
+
+	// Permanent is set for an address whose valid lifetime does not end.
+	Permanent bool
+	// Preferred is what is left of the preferred lifetime, in seconds.
+	Preferred uint32
+}
+
+// Forever is a preferred lifetime that does not end, as netlink writes it.
+const Forever = math.MaxUint32
+
+// Defect says why the address should not be published, or "" if it may.
+func (a Addr) Defect() string {
+	switch {
+	case a.Duplicate:
+		return "in use by another host"
+	case a.Tentative:
+		return "tentative"
+	case a.Deprecated, a.Preferred == 0:
+		return "deprecated"
+	case a.Temporary:
+		return "temporary"
+	}
+	return ""
+}

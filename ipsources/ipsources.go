@@ -1,0 +1,81 @@
+// Package ipsources is the contract between the dynamic_dns app and the modules
+// that learn this machine's addresses. The modules of this repository are in
+// the packages below it.
+package ipsources
+
+import (
+	"context"
+	"net/netip"
+)
+
+// IPSource is implemented by modules in the namespace `dynamic_dns.ip_sources`.
+//
+// A source may also implement [Confirmer], [Configured] and [Explainer].
+type IPSource interface {
+	// GetIPs returns this machine's addresses of the wanted families. Several
+	// addresses of one family are published together.
+	//
+	// A source that cannot know a family returns no address and no error, as
+	// UPnP does for IPv6. Addresses and an error may come together, each about
+	// another family. Addresses that may not be published need not be left
+	// out: the app refuses them and logs which source they came from.
+	//
+	// GetIPs must return when ctx ends. It may be called by several
+	// goroutines, but never by two for the same family.
+	//
+	// A source logs no failures. It returns them, and the app decides what is
+	// worth a line: see [SoonError], [NoFamilyError], [DoubtError] and
+	// [DetailedError] for what an error can say about itself.
+	GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error)
+}
+
+// Confirmer is implemented by sources that can tell who vouches for an address
+// that they returned, such as the hosts of echo services.
+type Confirmer interface {
+	ConfirmedBy(addr netip.Addr) []string
+}
+
+// Configured is implemented by sources whose addresses a person chose. These
+// may be special-purpose ones, such as private addresses, without `include`.
+type Configured interface {
+	Configured()
+}
+
+// Explainer is implemented by sources that know what it means when an address
+// that they returned may not be published. The app logs the explanation.
+type Explainer interface {
+	ExplainRefusal(addr netip.Addr) string
+}
+
+// IPSettings tells a source what is wanted of it.
+type IPSettings struct {
+	// The wanted families: those that no source before this one knew.
+	IPVersions IPVersions
+
+	// The accepted addresses of the wanted families. A source that has a
+	// choice should stay with them while they are valid, and one that can be
+	// deceived should be slow to return others.
+	Known []netip.Addr
+
+	// Accepts reports whether the address may be published. A source that
+	// has a choice should choose among those that may. It may be nil, which
+	// accepts any address.
+	Accepts func(netip.Addr) bool
+}
+
+// IPVersions selects address families. A family that is not mentioned is
+// enabled.
+type IPVersions struct {
+	// Whether A records are managed. Default: true.
+	IPv4 *bool `json:"ipv4,omitempty"`
+	// Whether AAAA records are managed. Default: true.
+	IPv6 *bool `json:"ipv6,omitempty"`
+}
+
+// V4Enabled reports whether IPv4 addresses are wanted. A nil v wants both
+// families.
+func (v *IPVersions) V4Enabled() bool { return v == nil || v.IPv4 == nil || *v.IPv4 }
+
+// V6Enabled reports whether IPv6 addresses are wanted. A nil v wants both
+// families.
+func (v *IPVersions) V6Enabled() bool { return v == nil || v.IPv6 == nil || *v.IPv6 }

@@ -1,0 +1,191 @@
+// Package netinterface is the IP source that reads a network interface.
+package netinterface
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+)
+
+func init() {
+	caddy.RegisterModule(NetInterface{})
+}
+
+// NetInterface is an IP source that takes one address of each family from a
+// network interface of this machine.
+//
+// Addresses that are temporary (RFC 8981), deprecated or not yet known to be
+// unique (RFC 4862) are never published. Of the others, the one that is already
+// published stays while it is valid. Otherwise permanent addresses come before
+// dynamic ones, longer preferred lifetimes before shorter ones, and lower
+// addresses before higher ones. Only Linux tells all of this.
+type NetInterface struct {
+	// The name of the interface. Placeholders are resolved. It need not
+	// exist when the configuration is loaded. Default: for each family, the
+	// interface of the default route.
+	Name string `json:"name,omitempty"`
+
+	name         string
+	addrs        func(name string) ([]netmon.Addr, error)
+	defaultRoute func(f ipaddr.Family) (string, error)
+}
+
+// CaddyModule returns the Caddy module information.
+func (NetInterface) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "dynamic_dns.ip_sources.interface",
+		New: func() caddy.Module { return new(NetInterface) },
+	}
+}
+
+// Provision sets up the source.
+func (n *NetInterface) Provision(caddy.Context) error {
+	name, err := caddy.NewReplacer().ReplaceOrErr(n.Name, true, true)
+	if err != nil {
+		return fmt.Errorf("interface name: %w", err)
+	}
+	n.name = name
+	n.addrs = netmon.Addrs
+	n.defaultRoute = netmon.DefaultRoute
+	return nil
+}
+
+// UnmarshalCaddyfile sets up the source from Caddyfile tokens. Syntax:
+//
+//	interface [<name>]
+func (n *NetInterface) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume source name
+	if d.NextArg() {
+		n.Name = d.Val()
+		if n.Name == "" {
+			return d.Err("the interface name is empty; leave it out to use the interface of the default route")
+		}
+	}
+	if d.NextArg() {
+		return d.Errf("unexpected argument %q: interface takes one name; repeat ip_source for further interfaces", d.Val())
+	}
+	for d.NextBlock(0) {
+		return d.Errf("unrecognized subdirective %q: interface has no options", d.Val())
+	}
+	return nil
+}
+
+// GetIPs returns the address of each wanted family. A family that the machine
+// does not have is an error only if there is no address of the other either.
+func (n *NetInterface) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
+	var (
+		ips            []netip.Addr
+		absent, failed []error
+	)
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
+		if f == ipaddr.V4 && !settings.IPVersions.V4Enabled() || f == ipaddr.V6 && !settings.IPVersions.V6Enabled() {
+			continue
+		}
+		ip, err := n.familyIP(f, settings)
+		var none *ipsources.NoFamilyError
+		switch {
+		case errors.As(err, &none):
+			absent = append(absent, err)
+		case err != nil:
+			failed = append(failed, err)
+		default:
+			ips = append(ips, ip)
+		}
+	}
+	if len(ips) == 0 {
+		failed = append(failed, absent...)
+	}
+	if len(failed) == 2 && failed[0].Error() == failed[1].Error() {
+		failed = failed[:1]
+	}
+	return ips, errors.Join(failed...)
+}
+
+func (n *NetInterface) familyIP(f ipaddr.Family, settings ipsources.IPSettings) (netip.Addr, error) {
+	name := n.name
+	if name == "" {
+		var err error
+		name, err = n.defaultRoute(f)
+		if err != nil {
+			return netip.Addr{}, fmt.Errorf("looking for the default route of %s: %w", f, err)
+		}
+		if name == "" {
+			return netip.Addr{}, &ipsources.NoFamilyError{Err: fmt.Errorf("there is no default route for %s", f)}
+		}
+	}
+	addrs, err := n.addrs(name)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("reading the addresses of interface %s: %w", name, err)
+	}
+	accepts := settings.Accepts
+	if accepts == nil {
+		accepts = func(netip.Addr) bool { return true }
+	}
+	addrs = slices.DeleteFunc(addrs, func(a netmon.Addr) bool {
+		return ipaddr.FamilyOf(a.Addr) != f || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
+	})
+	if len(addrs) == 0 {
+		return netip.Addr{}, &ipsources.NoFamilyError{Err: fmt.Errorf("interface %s has no %s address", name, f)}
+	}
+	ip, err := chooseAddr(addrs, settings.Known, accepts)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("interface %s has no usable %s address: %w", name, f, err)
+	}
+	return ip, nil
+}
+
+// chooseAddr returns the fittest of an interface's addresses. If none is
+// accepted it returns one anyway, so that the app can say why.
+func chooseAddr(addrs []netmon.Addr, known []netip.Addr, accepts func(netip.Addr) bool) (netip.Addr, error) {
+	var (
+		fit    []netmon.Addr
+		reason []string
+	)
+	for _, a := range addrs {
+		if defect := a.Defect(); defect != "" {
+			reason = append(reason, fmt.Sprintf("%s is %s", a.Addr, defect))
+			continue
+		}
+		fit = append(fit, a)
+	}
+	if len(fit) == 0 {
+		return netip.Addr{}, errors.New(strings.Join(reason, ", "))
+	}
+	best := slices.MinFunc(fit, func(a, b netmon.Addr) int {
+		return cmp.Or(
+			trueFirst(accepts(a.Addr), accepts(b.Addr)),
+			trueFirst(slices.Contains(known, a.Addr), slices.Contains(known, b.Addr)),
+			trueFirst(a.Permanent, b.Permanent),
+			cmp.Compare(b.Preferred, a.Preferred),
+			a.Addr.Compare(b.Addr),
+		)
+	})
+	return best.Addr, nil
+}
+
+func trueFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
+var (
+	_ ipsources.IPSource    = (*NetInterface)(nil)
+	_ caddy.Provisioner     = (*NetInterface)(nil)
+	_ caddyfile.Unmarshaler = (*NetInterface)(nil)
+)

@@ -1,0 +1,247 @@
+// Package simplehttp is the IP source that asks echo services on the web.
+package simplehttp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+)
+
+func init() {
+	caddy.RegisterModule(SimpleHTTP{})
+}
+
+const (
+	defaultTimeout = 10 * time.Second
+	minTimeout     = 100 * time.Millisecond
+)
+
+// SimpleHTTP is an IP source that asks echo services on the web which address
+// they see. An address that differs from the one last confirmed is believed
+// only when several services agree on it.
+//
+// A service is asked over IPv4 and over IPv6, with a new connection each time
+// and without a proxy. It must answer with status 200 and nothing but an
+// address of that family: bare, as a JSON object `{"ip": "<address>"}`, or in
+// the form of Cloudflare's `/cdn-cgi/trace`. Redirects are followed to HTTPS
+// only, at most three, and at most 4 KiB are read.
+type SimpleHTTP struct {
+	// The URLs of the services, in which placeholders are resolved. One whose
+	// host is an address is asked over the family of that address only. HTTPS
+	// should be used, since answers over plain HTTP can be forged. Default:
+	//
+	// - https://icanhazip.com
+	// - https://ifconfig.me/ip
+	// - https://ident.me
+	// - https://one.one.one.one/cdn-cgi/trace
+	// - https://api64.ipify.org
+	// - https://ipecho.net/plain
+	// - https://wtfismyip.com/text
+	Endpoints []string `json:"endpoints,omitempty"`
+
+	// How many endpoints must agree before an address that is not the one
+	// last confirmed is believed. Endpoints of one host count once, and so do
+	// those that Cloudflare answers (icanhazip.com and every
+	// `/cdn-cgi/trace`). When fewer answer at all, what they say is believed
+	// after three checks in a row with the same outcome, 10 seconds apart.
+	// Default: 2 where there are at least 3 endpoints, else 1.
+	Quorum int `json:"quorum,omitempty"`
+
+	// How long one check may take, all endpoints together. The next endpoint
+	// is asked after 250 ms already. Default: 10s. Minimum: 100ms.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	poller *poller
+	v4, v6 *family
+}
+
+// CaddyModule returns the Caddy module information.
+func (SimpleHTTP) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "dynamic_dns.ip_sources.simple_http",
+		New: func() caddy.Module { return new(SimpleHTTP) },
+	}
+}
+
+// UnmarshalCaddyfile sets up the source from Caddyfile tokens. Syntax:
+//
+//	simple_http [<url>...] {
+//		endpoint <url>...
+//		quorum   <number>
+//		timeout  <duration>
+//	}
+func (s *SimpleHTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if err := s.addEndpoints(d); err != nil {
+		return err
+	}
+	for d.NextBlock(0) {
+		switch option := d.Val(); option {
+		case "endpoint":
+			if d.CountRemainingArgs() == 0 {
+				return d.Err("endpoint needs the URL of an echo service, such as https://icanhazip.com")
+			}
+			if err := s.addEndpoints(d); err != nil {
+				return err
+			}
+
+		case "quorum":
+			var value string
+			if !d.AllArgs(&value) {
+				return d.Err("quorum needs one number: how many endpoints must agree on a changed address")
+			}
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 {
+				return d.Errf("quorum %q is no number of endpoints: write 1 or more", value)
+			}
+			if s.Quorum != 0 {
+				return d.Err("quorum is given twice: remove one of them")
+			}
+			s.Quorum = n
+
+		case "timeout":
+			var value string
+			if !d.AllArgs(&value) {
+				return d.Err("timeout needs one duration, such as 10s")
+			}
+			timeout, err := caddy.ParseDuration(value)
+			if err != nil || timeout < minTimeout {
+				return d.Errf("timeout %q is no duration of at least %s: write one such as 10s", value, minTimeout)
+			}
+			if s.Timeout != 0 {
+				return d.Err("timeout is given twice: remove one of them")
+			}
+			s.Timeout = caddy.Duration(timeout)
+
+		default:
+			return d.Errf("unrecognized subdirective %q: simple_http takes endpoint, quorum and timeout", option)
+		}
+		if d.NextBlock(1) {
+			return d.Err("the options of simple_http take no block")
+		}
+	}
+	return nil
+}
+
+// Provision sets up the source.
+func (s *SimpleHTTP) Provision(ctx caddy.Context) error {
+	raws := s.Endpoints
+	if len(raws) == 0 {
+		raws = defaultEndpoints
+	}
+	endpoints, err := newEndpoints(raws)
+	if err != nil {
+		return err
+	}
+	logger := ctx.Logger()
+	for _, e := range endpoints {
+		if e.url.Scheme == "http" {
+			logger.Warn("an echo service is asked over plain HTTP, so anybody on the way can forge its answer; write https:// if it has that",
+				zap.String("host", e.host))
+		}
+	}
+
+	s.v4, s.v6 = &family{}, &family{v6: true}
+	if s.Quorum < 0 {
+		return fmt.Errorf("quorum %d is no number of endpoints: write 1 or more", s.Quorum)
+	}
+	for _, f := range []*family{s.v4, s.v6} {
+		if n := countOperators(endpoints, f.v6); n > 0 && s.Quorum > n {
+			return fmt.Errorf("quorum %d cannot be reached: over %s, the endpoints are of %d different hosts; lower it, or add endpoints of other hosts", s.Quorum, f, n)
+		}
+	}
+
+	timeout := cmp.Or(time.Duration(s.Timeout), defaultTimeout)
+	if timeout < minTimeout {
+		return fmt.Errorf("timeout %s is shorter than %s: write one such as 10s", timeout, minTimeout)
+	}
+	s.poller = &poller{
+		endpoints: endpoints,
+		quorum:    s.Quorum,
+		timeout:   timeout,
+		ask:       (&client{dial: new(net.Dialer).DialContext}).ask,
+		routable:  routable,
+		logger:    logger,
+	}
+	return nil
+}
+
+// GetIPs asks for the wanted families, both at once. A family without a route
+// is not asked for.
+func (s *SimpleHTTP) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
+	var wanted []*family
+	if settings.IPVersions.V4Enabled() {
+		wanted = append(wanted, s.v4)
+	}
+	if settings.IPVersions.V6Enabled() {
+		wanted = append(wanted, s.v6)
+	}
+	found := make([]netip.Addr, len(wanted))
+	problems := make([]error, len(wanted))
+	var checks sync.WaitGroup
+	for i, f := range wanted {
+		checks.Go(func() { found[i], problems[i] = s.poller.check(ctx, f, settings) })
+	}
+	checks.Wait()
+
+	var addrs []netip.Addr
+	var errs, absent []error
+	for i, err := range problems {
+		if found[i].IsValid() {
+			addrs = append(addrs, found[i])
+		}
+		if errors.Is(err, errNoRoute) {
+			absent = append(absent, err)
+		} else if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(addrs) == 0 && len(errs) == 0 {
+		errs = absent
+	}
+	return addrs, errors.Join(errs...)
+}
+
+// ConfirmedBy returns the hosts that gave the address when it was accepted,
+// and those that have repeated it since.
+func (s *SimpleHTTP) ConfirmedBy(addr netip.Addr) []string {
+	if addr.Is4() {
+		return s.v4.confirmedBy(addr)
+	}
+	return s.v6.confirmedBy(addr)
+}
+
+// addEndpoints takes the rest of the line. URLs with placeholders are parsed in
+// Provision.
+func (s *SimpleHTTP) addEndpoints(d *caddyfile.Dispenser) error {
+	for d.NextArg() {
+		raw := d.Val()
+		if !strings.Contains(raw, "{") {
+			if _, err := newEndpoint(raw); err != nil {
+				return d.WrapErr(fmt.Errorf("endpoint %q: %w", endpointName(raw), err))
+			}
+		}
+		s.Endpoints = append(s.Endpoints, raw)
+	}
+	return nil
+}
+
+var (
+	_ caddy.Provisioner     = (*SimpleHTTP)(nil)
+	_ caddyfile.Unmarshaler = (*SimpleHTTP)(nil)
+	_ ipsources.IPSource    = (*SimpleHTTP)(nil)
+	_ ipsources.Confirmer   = (*SimpleHTTP)(nil)
+)

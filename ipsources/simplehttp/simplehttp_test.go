@@ -1,0 +1,143 @@
+package simplehttp
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
+)
+
+// newTestEcho provisions a source on a machine with routes everywhere.
+func newTestEcho(t *testing.T, s SimpleHTTP) *SimpleHTTP {
+	t.Helper()
+	if err := s.Provision(caddy.Context{Context: t.Context()}); err != nil {
+		t.Fatal(err)
+	}
+	s.poller.logger = zap.NewNop()
+	s.poller.routable = func(netip.Addr) bool { return true }
+	return &s
+}
+
+func TestSimpleHTTPCaddyfile(t *testing.T) {
+	for _, tc := range []struct {
+		in      string
+		want    SimpleHTTP
+		wantErr string
+	}{
+		{in: "simple_http"},
+		{in: "simple_http https://a.example", want: SimpleHTTP{Endpoints: []string{"https://a.example"}}},
+		{in: "simple_http http://1.com", want: SimpleHTTP{Endpoints: []string{"http://1.com"}}},
+		{
+			in: "simple_http https://a.example {\n endpoint https://b.example {env.ECHO}\n endpoint https://[2001:db8::1]/ip\n quorum 2\n timeout 3s\n}",
+			want: SimpleHTTP{
+				Endpoints: []string{"https://a.example", "https://b.example", "{env.ECHO}", "https://[2001:db8::1]/ip"},
+				Quorum:    2, Timeout: caddy.Duration(3 * time.Second),
+			},
+		},
+		{in: "simple_http icanhazip.com", wantErr: `endpoint "icanhazip.com": not the URL of a web service: write one such as https://icanhazip.com`},
+		{in: "simple_http ftp://a.example", wantErr: "not the URL of a web service"},
+		{in: "simple_http https://", wantErr: "not the URL of a web service"},
+		{in: "simple_http https://a.example:port", wantErr: "not a URL (invalid port"},
+		{in: "simple_http https://[::ffff:8.8.8.8]/", wantErr: "write 8.8.8.8"},
+		{in: "simple_http {\n endpoint\n}", wantErr: "endpoint needs the URL"},
+		{in: "simple_http {\n quorum\n}", wantErr: "quorum needs one number"},
+		{in: "simple_http {\n quorum 0\n}", wantErr: "write 1 or more"},
+		{in: "simple_http {\n quorum two\n}", wantErr: "write 1 or more"},
+		{in: "simple_http {\n quorum 2\n quorum 3\n}", wantErr: "quorum is given twice"},
+		{in: "simple_http {\n timeout 10\n}", wantErr: "write one such as 10s"},
+		{in: "simple_http {\n timeout 1ms\n}", wantErr: "at least 100ms"},
+		{in: "simple_http {\n timeout 1s 2s\n}", wantErr: "timeout needs one duration"},
+		{in: "simple_http {\n timeout 1s\n timeout 2s\n}", wantErr: "timeout is given twice"},
+		{in: "simple_http {\n proxy x\n}", wantErr: `unrecognized subdirective "proxy"`},
+		{in: "simple_http {\n quorum 2 {\n x\n }\n}", wantErr: "take no block"},
+	} {
+		var s SimpleHTTP
+		err := s.UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.in))
+		sourcetest.CheckErr(t, tc.in, err, tc.wantErr)
+		if err != nil {
+			if !strings.Contains(err.Error(), "Testfile:") {
+				t.Errorf("%s: no file and line in %v", tc.in, err)
+			}
+			continue
+		}
+		if !slices.Equal(s.Endpoints, tc.want.Endpoints) || s.Quorum != tc.want.Quorum || s.Timeout != tc.want.Timeout {
+			t.Errorf("%s: got %+v", tc.in, s)
+		}
+	}
+}
+
+func TestSimpleHTTPProvision(t *testing.T) {
+	t.Setenv("ECHO", "https://user:secret@a.example/")
+	for _, tc := range []struct {
+		name       string
+		in         SimpleHTTP
+		wantQuorum int // over IPv4
+		wantErr    string
+	}{
+		{name: "default", wantQuorum: 2},
+		{name: "one", in: SimpleHTTP{Endpoints: []string{"https://a.example"}}, wantQuorum: 1},
+		{name: "two", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example"}}, wantQuorum: 1},
+		{name: "three", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example", "https://c.example"}}, wantQuorum: 2},
+		{name: "three of one host", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://a.example/b", "https://a.example:8443"}}, wantQuorum: 1},
+		{name: "chosen", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example"}, Quorum: 2}, wantQuorum: 2},
+		{name: "families apart", in: SimpleHTTP{Endpoints: []string{"https://8.8.8.8", "https://a.example", "https://[2606:4700::1]"}}, wantQuorum: 1},
+		{name: "one family only", in: SimpleHTTP{Endpoints: []string{"https://8.8.8.8", "https://1.1.1.1"}, Quorum: 2}, wantQuorum: 2},
+		{name: "placeholder", in: SimpleHTTP{Endpoints: []string{"{env.ECHO}"}}, wantQuorum: 1},
+
+		{name: "empty placeholder", in: SimpleHTTP{Endpoints: []string{"{env.NO_SUCH_ECHO}"}}, wantErr: `endpoint "{env.NO_SUCH_ECHO}"`},
+		{name: "quorum of one host", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://a.example/b"}, Quorum: 2}, wantErr: "quorum 2 cannot be reached: over IPv4, the endpoints are of 1 different hosts"},
+		{name: "quorum of one operator", in: SimpleHTTP{Endpoints: []string{"https://icanhazip.com", "https://a.example/cdn-cgi/trace"}, Quorum: 2}, wantErr: "of 1 different hosts"},
+		{name: "quorum over IPv6", in: SimpleHTTP{Endpoints: []string{"https://8.8.8.8", "https://a.example"}, Quorum: 2}, wantErr: "over IPv6"},
+		{name: "negative quorum", in: SimpleHTTP{Quorum: -1}, wantErr: "write 1 or more"},
+		{name: "seconds in JSON", in: SimpleHTTP{Timeout: 10}, wantErr: "timeout 10ns is shorter than 100ms: write one such as 10s"},
+		{name: "negative timeout", in: SimpleHTTP{Timeout: -1}, wantErr: "is shorter than"},
+	} {
+		err := tc.in.Provision(caddy.Context{Context: t.Context()})
+		sourcetest.CheckErr(t, tc.name, err, tc.wantErr)
+		if err == nil && tc.in.poller.quorumOver(false) != tc.wantQuorum {
+			t.Errorf("%s: quorum is %d, want %d", tc.name, tc.in.poller.quorumOver(false), tc.wantQuorum)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the error gives the secret away: %v", tc.name, err)
+		}
+	}
+}
+
+func TestDefaultEchoEndpoints(t *testing.T) {
+	endpoints, err := newEndpoints(defaultEndpoints)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := countOperators(endpoints, true); n < 5 {
+		t.Errorf("only %d operators", n)
+	}
+	for i, e := range endpoints {
+		if next := endpoints[(i+1)%len(endpoints)]; e.operator == next.operator || e.url.Scheme != "https" {
+			t.Errorf("%s is followed by %s", e.url, next.url)
+		}
+	}
+}
+
+// TestEndpointsKeepSecrets: a URL may hold a token, and errors are logged.
+func TestEndpointsKeepSecrets(t *testing.T) {
+	for _, raw := range []string{
+		"ftp://user:S3cretTok@echo.example/ip?token=S3cretTok", "https://user:S3cretTok@[::ffff:1.2.3.4]/S3cretTok",
+		"user:S3cretTok@echo.example", "//echo.example/?S3cretTok", "https://user:S3cretTok@echo.example:port/",
+	} {
+		d := caddyfile.NewTestDispenser("simple_http " + raw)
+		errCaddyfile := new(SimpleHTTP).UnmarshalCaddyfile(d)
+		_, errJSON := newEndpoints([]string{raw})
+		for _, err := range []error{errCaddyfile, errJSON} {
+			if err == nil || strings.Contains(err.Error(), "S3cretTok") {
+				t.Errorf("%s: %v", raw, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,124 @@
+// Package static is the IP source that is told the addresses.
+package static
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+)
+
+func init() {
+	caddy.RegisterModule(Static{})
+}
+
+// Static is an IP source whose addresses are written in the configuration. They
+// may be special-purpose ones, such as private addresses, unless `include` or
+// `exclude` rules them out.
+type Static struct {
+	// The addresses, at least one. All those of a family are published
+	// together. Placeholders are resolved.
+	IPs []string `json:"ips,omitempty"`
+
+	addrs []netip.Addr
+}
+
+// CaddyModule returns the Caddy module information.
+func (Static) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "dynamic_dns.ip_sources.static",
+		New: func() caddy.Module { return new(Static) },
+	}
+}
+
+// UnmarshalCaddyfile sets up the source from Caddyfile tokens. Syntax:
+//
+//	static <address>...
+func (s *Static) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	for d.NextArg() {
+		raw := d.Val()
+		if !strings.Contains(raw, "{") {
+			if _, err := parseStaticAddr(raw); err != nil {
+				return d.WrapErr(fmt.Errorf("static %q: %w", raw, err))
+			}
+		}
+		s.IPs = append(s.IPs, raw)
+	}
+	if d.NextBlock(0) {
+		return d.Err("static takes no block: write the addresses on its line")
+	}
+	if len(s.IPs) == 0 {
+		return d.WrapErr(errStaticEmpty)
+	}
+	return nil
+}
+
+// Provision sets up the source.
+func (s *Static) Provision(caddy.Context) error {
+	if len(s.IPs) == 0 {
+		return errStaticEmpty
+	}
+	repl := caddy.NewReplacer()
+	for _, raw := range s.IPs {
+		ip, err := repl.ReplaceOrErr(raw, true, true)
+		if err != nil {
+			return fmt.Errorf("static %q: %w", raw, err)
+		}
+		addr, err := parseStaticAddr(ip)
+		if err != nil {
+			return fmt.Errorf("static %q: %w", raw, err)
+		}
+		if slices.Contains(s.addrs, addr) {
+			return fmt.Errorf("static %q: the address %s is given twice: remove one of them", raw, addr)
+		}
+		s.addrs = append(s.addrs, addr)
+	}
+	return nil
+}
+
+// GetIPs returns the addresses of the wanted families.
+func (s *Static) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
+	var addrs []netip.Addr
+	for _, addr := range s.addrs {
+		if addr.Is4() && settings.IPVersions.V4Enabled() || addr.Is6() && settings.IPVersions.V6Enabled() {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs, nil
+}
+
+// Configured implements ipsources.Configured.
+func (*Static) Configured() {}
+
+var errStaticEmpty = errors.New("static needs at least one address, such as 198.51.100.7 or 2001:db8::7")
+
+func parseStaticAddr(s string) (netip.Addr, error) {
+	if prefix, err := netip.ParsePrefix(s); err == nil {
+		return netip.Addr{}, fmt.Errorf("a range is not an address: write %s", prefix.Addr())
+	}
+	addr, err := netip.ParseAddr(s)
+	switch {
+	case err != nil:
+		return netip.Addr{}, fmt.Errorf("%q is not an address: write one such as 198.51.100.7 or 2001:db8::7", s)
+	case addr.Zone() != "":
+		return netip.Addr{}, fmt.Errorf("an address with a zone means nothing elsewhere: write %s", addr.WithZone(""))
+	case addr.Is4In6():
+		return netip.Addr{}, fmt.Errorf("IPv4-mapped addresses cannot be published: write %s", addr.Unmap())
+	}
+	return addr, nil
+}
+
+var (
+	_ caddy.Provisioner     = (*Static)(nil)
+	_ caddyfile.Unmarshaler = (*Static)(nil)
+	_ ipsources.IPSource    = (*Static)(nil)
+	_ ipsources.Configured  = (*Static)(nil)
+)

@@ -1,0 +1,73 @@
+package static
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+)
+
+func TestStaticCaddyfile(t *testing.T) {
+	for _, tc := range []struct {
+		in      string
+		want    []string
+		wantErr string
+	}{
+		{in: "static 198.51.100.7", want: []string{"198.51.100.7"}},
+		{in: "static 198.51.100.7 2001:db8::7 192.168.1.1 {env.HOME_IP}", want: []string{"198.51.100.7", "2001:db8::7", "192.168.1.1", "{env.HOME_IP}"}},
+		{in: "static", wantErr: "static needs at least one address, such as"},
+		{in: "static 198.51.100.7/32", wantErr: "a range is not an address: write 198.51.100.7"},
+		{in: "static ::ffff:198.51.100.7", wantErr: "write 198.51.100.7"},
+		{in: "static fe80::1%eth0", wantErr: "write fe80::1"},
+		{in: "static example.com", wantErr: `"example.com" is not an address: write one such as`},
+		{in: "static 198.51.100.7 {\n x\n}", wantErr: "static takes no block"},
+	} {
+		var s Static
+		err := s.UnmarshalCaddyfile(caddyfile.NewTestDispenser(tc.in))
+		sourcetest.CheckErr(t, tc.in, err, tc.wantErr)
+		if err != nil && !strings.Contains(err.Error(), "Testfile:") {
+			t.Errorf("%s: no file and line in %v", tc.in, err)
+		}
+		if err == nil && !slices.Equal(s.IPs, tc.want) {
+			t.Errorf("%s: got %q, want %q", tc.in, s.IPs, tc.want)
+		}
+	}
+}
+
+func TestStaticProvision(t *testing.T) {
+	t.Setenv("HOME_IP", "198.51.100.7")
+	for _, tc := range []struct {
+		ips     []string
+		wantErr string
+	}{
+		{ips: []string{"{env.HOME_IP}", "10.0.0.1", "2001:db8::7"}},
+		{ips: nil, wantErr: "at least one address"},
+		{ips: []string{"{env.NO_SUCH_IP}"}, wantErr: `static "{env.NO_SUCH_IP}"`},
+		{ips: []string{"{env.HOME_IP}", "198.51.100.7"}, wantErr: "given twice"},
+		{ips: []string{"198.51.100"}, wantErr: "not an address"},
+		{ips: []string{"::ffff:10.0.0.1"}, wantErr: "write 10.0.0.1"},
+	} {
+		s := Static{IPs: tc.ips}
+		err := s.Provision(caddy.Context{})
+		sourcetest.CheckErr(t, strings.Join(tc.ips, " "), err, tc.wantErr)
+		if err != nil {
+			continue
+		}
+		for want, versions := range map[int]ipsources.IPVersions{3: {}, 2: sourcetest.Only(ipaddr.V4), 1: sourcetest.Only(ipaddr.V6)} {
+			got, err := s.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: versions})
+			if err != nil || len(got) != want {
+				t.Errorf("got %v, %v, want %d addresses", got, err, want)
+			}
+		}
+		if got, _ := s.GetIPs(t.Context(), ipsources.IPSettings{}); got[0] != netip.MustParseAddr("198.51.100.7") {
+			t.Errorf("the placeholder became %s", got[0])
+		}
+	}
+}
