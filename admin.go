@@ -148,8 +148,8 @@ func (a *App) checkNow() bool {
 		return false
 	}
 	var rounds []<-chan struct{}
-	for _, k := range a.keepers {
-		rounds = append(rounds, k.verify())
+	for _, z := range a.zones {
+		rounds = append(rounds, z.zone.Verify())
 	}
 	for _, round := range rounds {
 		select {

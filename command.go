@@ -256,6 +256,12 @@ func (a *App) planOnce() (*Plan, error) {
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, answerTimeout)
 	defer cancel()
-	a.newSchedule().CheckOnce(ctx)
+	schedule := a.wire()
+	for _, z := range a.zones {
+		z.backend.ReadOnly = true
+	}
+	a.attach()
+	defer a.detach()
+	schedule.CheckOnce(ctx)
 	return a.dryRun(ctx), nil
 }

@@ -3,12 +3,14 @@ package dynamicdns
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 )
 
 // Plan is what `GET /dynamic_dns/plan` answers: what would be written if the
@@ -65,26 +67,19 @@ type LeftAlone struct {
 	Blocked bool `json:"blocked"`
 }
 
-func newChange(c change) Change {
-	reason := "the addresses differ"
-	switch {
-	case c.onlyTTL:
-		reason = "the TTL differs"
-	case len(c.from) == 0:
-		reason = "there is no such record"
-	}
+func newChange(c plan.Change) Change {
 	return Change{
-		Name: c.key.name, Type: c.key.family.RRType(), Reason: reason,
-		From: c.from, To: c.to, TTL: c.ttl.Seconds(), Source: c.source,
+		Name: c.Key.Name, Type: c.Key.Family.RRType(), Reason: c.Reason(),
+		From: c.From, To: c.To, TTL: c.TTL.Seconds(), Source: c.Source,
 	}
 }
 
 // dryRun reads all zones at once and says what would change.
 func (a *App) dryRun(ctx context.Context) *Plan {
-	p := &Plan{Groups: []GroupStatus{}, Zones: make([]ZonePlan, len(a.keepers))}
+	p := &Plan{Groups: []GroupStatus{}, Zones: make([]ZonePlan, len(a.zones))}
 	var wg sync.WaitGroup
-	for i, k := range a.keepers {
-		wg.Go(func() { p.Zones[i] = k.dryRun(ctx) })
+	for i, z := range a.zones {
+		wg.Go(func() { p.Zones[i] = z.dryRun(ctx) })
 	}
 	wg.Wait()
 	p.Time = stamp(time.Now())
@@ -94,82 +89,49 @@ func (a *App) dryRun(ctx context.Context) *Plan {
 	return p
 }
 
-// dryRun reads the zone, in turn with the rounds, and leaves what the keeper
-// knows as it is: a difference that is seen here must still be news to it.
-func (k *keeper) dryRun(ctx context.Context) ZonePlan {
-	p := ZonePlan{
-		Zone: dnsname.Display(k.zone.name), Provider: k.provider.name,
-		Changes: []Change{}, LeftAlone: []LeftAlone{},
-	}
-	select {
-	case k.zone.turn <- struct{}{}:
-	case <-ctx.Done():
-		p.Error = "the zone is still being read or written"
-		return p
-	}
-	defer func() { <-k.zone.turn }()
-	if !k.zone.waitHung(ctx) {
-		p.Error = "the provider has not returned from an earlier call"
-		return p
-	}
-	k.zone.mu.Lock()
-	claims := slices.Clone(k.wishes())
-	k.zone.mu.Unlock()
-	if !anyAddrs(claims) {
-		p.Error = "no address is known"
-		return p
-	}
-	view, err := k.look(ctx, claims)
-	if err != nil {
-		p.Error = oneLine(err.Error())
-		return p
-	}
-	k.zone.mu.Lock()
-	defer k.zone.mu.Unlock()
-	p.fill(k.zone, claims, view)
-	return p
-}
-
-// look returns what the provider holds now or, where it cannot be read, what
-// it accepted.
-func (k *keeper) look(ctx context.Context, claims []claim) (zoneView, error) {
-	if k.provider.getter != nil {
-		return k.fetch(ctx, claims)
-	}
-	k.zone.mu.Lock()
-	view, stale := k.zone.view, k.zone.stale
-	k.zone.mu.Unlock()
-	if !stale {
-		return view, nil
-	}
-	return k.memory.load(ctx, k.provider.name, k.zone.name)
-}
-
-// fill compares. The caller holds z.mu.
-func (p *ZonePlan) fill(z *zone, claims []claim, view zoneView) {
-	plan := makePlan(claims, view, z.asked)
-	for _, c := range plan.changes {
-		if accepted, ok := z.unverified[c.key]; ok && slices.Equal(accepted.to, c.to) && time.Since(accepted.at) < rewriteAfter {
-			p.leave(c.key, "the provider accepted this, and does not show it yet", false)
-			continue
-		}
-		p.Changes = append(p.Changes, newChange(c))
-	}
-	for _, l := range plan.leftAlone {
-		p.leave(l.key, l.reason, l.blocked)
-	}
-	for i := range claims {
-		for _, name := range claims[i].names {
-			for f := ipaddr.V4; f < ipaddr.Families; f++ {
-				key := rrKey{name, f}
-				if reason := claims[i].unknown(f); reason != "" && claims[i].manages(f, len(view.sets[key].addrs) > 0) {
-					p.leave(key, reason, false)
-				}
+// compare plans from what is there, but not what the provider was told before.
+func (z *managedZone) compare(p *ZonePlan, observed plan.Observed, known reconcile.Snapshot) {
+	desired := func(yield func(plan.Key, *plan.Desired) bool) {
+		for _, r := range known.Records {
+			if !yield(r.Key, r.Desired) {
+				return
 			}
+		}
+	}
+	told := make(map[plan.Key]*reconcile.Record)
+	for i := range known.Records {
+		if r := &known.Records[i]; len(r.Accepted) > 0 || r.Asked > 0 {
+			told[r.Key] = r
+		}
+	}
+	planned := plan.Make(desired, observed)
+	for _, c := range planned.Changes {
+		switch r := told[c.Key]; {
+		case r != nil && slices.Equal(r.Accepted, c.To):
+			p.leave(c.Key, "the provider accepted this, and does not show it yet", false)
+		case r != nil && c.OnlyTTL && r.Asked == c.TTL:
+		default:
+			p.Changes = append(p.Changes, newChange(c))
+		}
+	}
+	for _, l := range planned.LeftAlone {
+		p.leave(l.Key, l.Reason, l.Blocked)
+	}
+	for _, r := range known.Records {
+		if r.Desired.State == plan.Unknown {
+			z.leaveUnknown(p, r.Key, observed.Sets[r.Key].Addrs)
 		}
 	}
 	slices.SortStableFunc(p.LeftAlone, func(a, b LeftAlone) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type))
+	})
+}
+
+func (z *managedZone) leaveUnknown(p *ZonePlan, key plan.Key, there []netip.Addr) {
+	z.each(func(c *claim, own plan.Key) {
+		if own == key && c.concerns(there) {
+			p.leave(key, unknownAddress(key.Family), false)
+		}
 	})
 }
 
@@ -178,6 +140,6 @@ func (p *ZonePlan) blocked() bool {
 	return slices.ContainsFunc(p.LeftAlone, func(l LeftAlone) bool { return l.Blocked })
 }
 
-func (p *ZonePlan) leave(key rrKey, reason string, blocked bool) {
-	p.LeftAlone = append(p.LeftAlone, LeftAlone{key.name, key.family.RRType(), reason, blocked})
+func (p *ZonePlan) leave(key plan.Key, reason string, blocked bool) {
+	p.LeftAlone = append(p.LeftAlone, LeftAlone{key.Name, key.Family.RRType(), reason, blocked})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -279,7 +280,7 @@ func TestManyEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 * maxEvents {
-			app.witness.recovered(zoneName, "standin", time.Second)
+			app.witness.Recovered(zoneName, "standin", time.Second)
 		}
 		l.wait(time.Hour)
 		if n := len(takeEvents()); n != maxEmitting {
@@ -296,7 +297,7 @@ func TestManyEvents(t *testing.T) {
 // TestPlaceholders: what event handlers that run a command or log see.
 func TestPlaceholders(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr(addr1), netip.MustParseAddr(addr2)}
-	c := changeList{newChange(change{key: rrKey{"www", ipaddr.V4}, to: addrs})}
+	c := changeList{newChange(plan.Change{Key: plan.Key{Name: "www"}, To: addrs})}
 	for got, want := range map[string]string{
 		caddy.ToString(ipaddr.List(addrs)): addr1 + " " + addr2,
 		caddy.ToString(ipaddr.List(nil)):   "none",

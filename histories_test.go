@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
 
 var (
@@ -77,10 +79,10 @@ func history(t *testing.T, seed uint64) {
 
 // repeatable makes the app's own chances depend on the seed alone.
 func repeatable(t *testing.T, seed uint64) {
-	random = rand.New(&lockedSource{src: rand.NewPCG(seed, 0)}).Float64
-	real := jitter
-	jitter = func(round int) func() float64 { return rand.New(rand.NewPCG(seed, uint64(round)+1)).Float64 }
-	t.Cleanup(func() { random, jitter = rand.Float64, real })
+	stream := func(n int) func() float64 { return rand.New(rand.NewPCG(seed, uint64(n)+1)).Float64 }
+	realChance, realJitter := zone.Chance, jitter
+	zone.Chance, jitter = func(zone.Key) func() float64 { return stream(-1) }, stream
+	t.Cleanup(func() { zone.Chance, jitter = realChance, realJitter })
 }
 
 // lockedSource may be used by several goroutines.
@@ -166,7 +168,7 @@ func (w *world) settle() {
 	if w.rand.IntN(2) == 0 {
 		w.newAddrs()
 	}
-	d := maxBackoff + defaultCheckInterval + time.Minute
+	d := reconcile.MaxBackoff + defaultCheckInterval + time.Minute
 	if !w.character.ReadsNow || w.character.Fault != nil || w.character.Set != standin.SetWhole || w.lost.Load() {
 		// An accepted write that has no effect may be a reader that lags,
 		// and is tried again after an hour.

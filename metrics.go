@@ -68,7 +68,7 @@ func (c *counts) expect(g *group) {
 			c.checks.WithLabelValues(src.Name, f.String(), string(detect.ResultOK))
 		}
 		for zone := range g.zones {
-			c.changes.WithLabelValues(dnsname.Display(zone), g.provider.name, f.RRType())
+			c.changes.WithLabelValues(dnsname.Display(zone), g.provider.Name, f.RRType())
 		}
 	}
 }

@@ -61,14 +61,17 @@ type App struct {
 	// Default: true.
 	Watch *bool `json:"watch,omitempty"`
 
-	ctx      caddy.Context
-	logger   *zap.Logger
-	groups   []*group
-	held     []poolKey
-	keepers  []*keeper
-	schedule *detect.Schedule
-	witness  *witness
-	cancel   context.CancelFunc
+	ctx    caddy.Context
+	logger *zap.Logger
+	groups []*group
+	held   []poolKey
+	zones  []*managedZone
+	// attaching guards the zones' holders; left means that they are given up.
+	attaching sync.Mutex
+	left      bool
+	schedule  *detect.Schedule
+	witness   *witness
+	cancel    context.CancelFunc
 	// runCtx lasts from Start to Stop.
 	runCtx context.Context
 	// runs are those that people asked for; all who ask at a time share one.
@@ -165,17 +168,19 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel, a.runCtx = cancel, ctx
-	s := a.newSchedule()
+	s := a.wire()
 	a.schedule = s
 	if a.Watch == nil || *a.Watch {
 		s.Events = watchAddresses(ctx, a.logger)
 	}
 	a.logManaged()
-	for _, k := range a.keepers {
-		k.zone.attach(k)
-		a.running.Go(func() { a.onceStarted(ctx, k.run) })
-	}
-	a.running.Go(func() { a.onceStarted(ctx, s.Run) })
+	a.running.Go(func() {
+		a.onceStarted(ctx, func(ctx context.Context) {
+			if a.attach() {
+				a.schedule.Run(ctx)
+			}
+		})
+	})
 	a.running.Go(func() { sayGone(ctx) })
 	a.running.Go(func() { a.witness.events.run(ctx) })
 	return nil
@@ -216,15 +221,17 @@ func (a *App) leave() {
 	}
 	a.cancel()
 	a.cancel = nil
-	for _, k := range a.keepers {
-		k.zone.detach(k)
-	}
+	a.detach()
 }
 
 // Cleanup gives back the state that outlives a configuration. Where Caddy
 // gave a configuration up after its apps had started, Stop was not called.
 func (a *App) Cleanup() error {
 	a.leave()
+	for _, z := range a.zones {
+		zones.Release(z.zone)
+	}
+	a.zones = nil
 	for _, key := range a.held {
 		_, _ = pool.Delete(key)
 	}

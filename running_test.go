@@ -95,7 +95,7 @@ func running(t *testing.T, config json.RawMessage) string {
 	}
 	off := false
 	app.Watch = &off
-	app.newSchedule()
+	app.wire()
 	var detectors []*detect.Detector
 	for _, g := range app.groups {
 		if !slices.Contains(detectors, g.detector) {
@@ -120,18 +120,18 @@ func running(t *testing.T, config json.RawMessage) string {
 			fmt.Fprintf(&b, " include %v exclude %v", d.Filter.Include, d.Filter.Exclude)
 		}
 	}
-	for _, k := range app.keepers {
-		for _, cl := range k.claims {
-			fmt.Fprintf(&b, "\n%s at %s: %s", k.zone.name, describeAccount(t, k.provider), strings.Join(cl.names, " "))
+	for _, z := range app.zones {
+		for _, cl := range z.claims {
+			fmt.Fprintf(&b, "\n%s at %s: %s", z.zone.Name, describeAccount(t, cl.group), strings.Join(cl.names, " "))
 			for f := ipaddr.V4; f < ipaddr.Families; f++ {
-				if cl.enabled[f] {
+				if cl.families[f] {
 					fmt.Fprintf(&b, ", %s", f.RRType())
 				}
 			}
-			if cl.ttl > 0 {
-				fmt.Fprintf(&b, ", ttl %s", cl.ttl)
+			if d := cl.desired(detect.Found{}); d.TTL > 0 {
+				fmt.Fprintf(&b, ", ttl %s", d.TTL)
 			}
-			if cl.updateOnly {
+			if cl.desired(detect.Found{}).UpdateOnly {
 				b.WriteString(", update only")
 			}
 		}
@@ -139,20 +139,25 @@ func running(t *testing.T, config json.RawMessage) string {
 	for _, g := range app.groups {
 		if g.dynamicDomains() {
 			fmt.Fprintf(&b, "\nhosts in %s at %s from sources %d, but %v", strings.Join(slices.Sorted(maps.Keys(g.zones)), " "),
-				describeAccount(t, g.provider), slices.Index(detectors, g.detector), slices.Sorted(maps.Keys(g.except)))
+				describeAccount(t, g), slices.Index(detectors, g.detector), slices.Sorted(maps.Keys(g.except)))
 		} else {
 			fmt.Fprintf(&b, "\n%s at %s from sources %d", strings.Join(slices.Sorted(maps.Keys(g.zones)), " "),
-				describeAccount(t, g.provider), slices.Index(detectors, g.detector))
+				describeAccount(t, g), slices.Index(detectors, g.detector))
 		}
 	}
 	return b.String()
 }
 
-func describeAccount(t *testing.T, p *provider) string {
+func describeAccount(t *testing.T, g *group) string {
 	t.Helper()
-	options, err := json.Marshal(p.setter)
+	var options map[string]any
+	if err := json.Unmarshal(g.DNSProviderRaw, &options); err != nil {
+		t.Fatal(err)
+	}
+	delete(options, "name")
+	text, err := json.Marshal(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.name + strings.TrimSuffix(string(options), "{}")
+	return g.provider.Name + strings.TrimSuffix(string(text), "{}")
 }

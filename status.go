@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
@@ -212,8 +211,8 @@ func (a *App) status(now time.Time) *Status {
 		}
 		s.Groups = append(s.Groups, gs)
 	}
-	for _, k := range a.keepers {
-		z := k.status(now)
+	for _, managed := range a.zones {
+		z := managed.status(now)
 		s.InSync = bothInSync(s.InSync, z.InSync)
 		s.Zones = append(s.Zones, z)
 	}
@@ -221,7 +220,7 @@ func (a *App) status(now time.Time) *Status {
 }
 
 func (g *group) status() GroupStatus {
-	s := GroupStatus{Name: g.name(), Provider: g.provider.name}
+	s := GroupStatus{Name: g.name(), Provider: g.provider.Name}
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		if !g.enabled(f) {
 			continue
@@ -252,140 +251,6 @@ func (g *group) name() string {
 	return g.where
 }
 
-func (k *keeper) status(now time.Time) ZoneStatus {
-	z := k.zone
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	s := ZoneStatus{
-		Zone:       dnsname.Display(z.name),
-		Provider:   k.provider.name,
-		State:      StateInSync,
-		InSync:     new(true),
-		Readable:   k.provider.getter != nil,
-		LastInSync: stamp(z.synced),
-		Failures:   z.failures,
-		Records:    k.records(),
-	}
-	if s.Readable {
-		s.LastVerified = stamp(z.verified)
-	}
-	if next, ok := z.due(k); ok && z.hung == nil {
-		s.NextAttempt = stamp(latest(next, now))
-	}
-	if z.lastErr != "" {
-		s.State, s.FailingSince = StateFailing, stamp(z.failedAt)
-	}
-	if z.failure != "" {
-		s.LastFailure = &Failure{stamp(z.failureAt), oneLine(z.failure)}
-	}
-	for _, r := range s.Records {
-		s.State = worse(s.State, r.State)
-		s.InSync = bothInSync(s.InSync, r.inSync)
-	}
-	if isTrue(s.InSync) {
-		s.LastInSync = stamp(now)
-	}
-	return s
-}
-
-// wishes returns the claims that are in force. The caller holds zone.mu.
-func (k *keeper) wishes() []claim {
-	if k.zone.owner() == k {
-		return k.zone.claims
-	}
-	return k.claims
-}
-
-// records judges each record that is managed. The caller holds zone.mu.
-func (k *keeper) records() []RecordStatus {
-	z, claims := k.zone, k.wishes()
-	p := makePlan(claims, z.view, z.asked)
-	differs := make(map[rrKey]bool)
-	for _, c := range p.changes {
-		differs[c.key] = !c.onlyTTL
-	}
-	left := make(map[rrKey]leftAlone)
-	for _, l := range p.leftAlone {
-		left[l.key] = l
-	}
-	records := []RecordStatus{}
-	for i := range claims {
-		c := &claims[i]
-		for _, name := range c.names {
-			for f := ipaddr.V4; f < ipaddr.Families; f++ {
-				key := rrKey{name, f}
-				seen := z.view.sets[key]
-				if !c.manages(f, len(seen.addrs) > 0) {
-					continue
-				}
-				r := RecordStatus{
-					Name:        name,
-					Type:        f.RRType(),
-					Wished:      append([]netip.Addr{}, c.addrs[f]...),
-					Observed:    append([]netip.Addr{}, seen.addrs...),
-					TTL:         seen.ttl.Seconds(),
-					LastChanged: stamp(z.changed[key]),
-				}
-				if reason := c.unknown(f); reason != "" {
-					r.State, r.Reason = StatePending, reason
-					if anyAddrs(claims[i : i+1]) {
-						r.State = StateLeftAlone
-					}
-				} else {
-					r.State, r.Reason, r.inSync = z.judge(key, c.addrs[f], left, differs[key])
-				}
-				records = append(records, r)
-			}
-		}
-	}
-	return records
-}
-
-// judge says how a record is doing whose address is known, and whether it is
-// as wished, where that can be told. The caller holds z.mu.
-func (z *zone) judge(key rrKey, wished []netip.Addr, left map[rrKey]leftAlone, differs bool) (State, string, *bool) {
-	failure, failed := z.failed[key]
-	accepted, waiting := z.unverified[key]
-	l, isLeft := left[key]
-	switch {
-	case z.view.sets == nil && z.lastErr != "":
-		return StateFailing, oneLine(z.lastErr), nil
-	case z.view.sets == nil:
-		return StatePending, "not read yet", nil
-	case isLeft && l.blocked:
-		return StateBlocked, l.reason, new(false)
-	case isLeft:
-		return StateLeftAlone, l.reason, new(true)
-	case differs && waiting && slices.Equal(accepted.to, wished):
-		return StateUnverified, "the provider accepted this, and does not show it yet", nil
-	case differs && failed:
-		return StateFailing, oneLine(failure), new(false)
-	case differs && z.lastErr != "":
-		return StateFailing, oneLine(z.lastErr), new(false)
-	case differs:
-		return StatePending, "about to be written", new(false)
-	case failed:
-		return StateFailing, oneLine(failure), nil
-	case z.lastErr != "" && len(z.failed) == 0:
-		return StateFailing, oneLine(z.lastErr), nil
-	}
-	return StateInSync, "", new(true)
-}
-
-// manages reports whether the claim has a say in the records of the family:
-// where the machine has no address of it, just in what is there already.
-func (c *claim) manages(f ipaddr.Family, exists bool) bool {
-	return c.enabled[f] && (exists || len(c.addrs[f]) > 0 || len(c.addrs[ipaddr.V4])+len(c.addrs[ipaddr.V6]) == 0)
-}
-
-// unknown says that there is nothing to wish for, if so.
-func (c *claim) unknown(f ipaddr.Family) string {
-	if len(c.addrs[f]) > 0 {
-		return ""
-	}
-	return fmt.Sprintf("no %s address is known, so the record stays as it is", [ipaddr.Families]string{"IPv4", "IPv6"}[f])
-}
-
 // bothInSync is true if both are, false if one is known not to be, and
 // otherwise nil for unknown.
 func bothInSync(a, b *bool) *bool {
@@ -409,13 +274,6 @@ func worse(a, b State) State {
 
 // oneLine joins the lines of joined errors.
 func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }
-
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
 
 // stamp is how times are shown.
 func stamp(t time.Time) time.Time {

@@ -9,6 +9,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
 
 // witness is told what happens, for the metrics and the events. All its
@@ -26,9 +27,13 @@ func (w *witness) Checked(source string, f ipaddr.Family, result detect.Result) 
 	}
 }
 
-// called is told how a call of a provider ended.
-func (w *witness) called(provider, method, result string, took time.Duration) {
+// Called implements provider.Observer.
+func (w *witness) Called(provider, method string, ok bool, took time.Duration) {
 	if w != nil {
+		result := resultError
+		if ok {
+			result = resultOK
+		}
 		w.counts.calls.WithLabelValues(provider, method, result).Inc()
 		w.counts.duration.WithLabelValues(provider, method).Observe(took.Seconds())
 	}
@@ -46,15 +51,15 @@ func (w *witness) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source 
 	}
 }
 
-// recordsChanged is told what was confirmed to have come true.
-func (w *witness) recordsChanged(zone, provider string, changes []change) {
+// RecordsChanged implements zone.Observer.
+func (w *witness) RecordsChanged(zone, provider string, changes []plan.Change) {
 	if w == nil || len(changes) == 0 {
 		return
 	}
 	list := make(changeList, len(changes))
 	for i, c := range changes {
 		list[i] = newChange(c)
-		w.counts.changes.WithLabelValues(dnsname.Display(zone), provider, c.key.family.RRType()).Inc()
+		w.counts.changes.WithLabelValues(dnsname.Display(zone), provider, c.Key.Family.RRType()).Inc()
 	}
 	w.events.add("records_changed", map[string]any{
 		"zone":     dnsname.Display(zone),
@@ -63,9 +68,8 @@ func (w *witness) recordsChanged(zone, provider string, changes []change) {
 	})
 }
 
-// failed is told of the first failure of a period, and of each that has
-// another reason than the one before.
-func (w *witness) failed(zone, provider string, err error, attempt int) {
+// UpdateFailed implements zone.Observer.
+func (w *witness) UpdateFailed(zone, provider string, err error, attempt int) {
 	if w != nil {
 		w.events.add("update_failed", map[string]any{
 			"zone":     dnsname.Display(zone),
@@ -76,7 +80,8 @@ func (w *witness) failed(zone, provider string, err error, attempt int) {
 	}
 }
 
-func (w *witness) recovered(zone, provider string, after time.Duration) {
+// Recovered implements zone.Observer.
+func (w *witness) Recovered(zone, provider string, after time.Duration) {
 	if w != nil {
 		w.events.add("recovered", map[string]any{
 			"zone":     dnsname.Display(zone),

@@ -111,7 +111,6 @@ func (m *Machine) Begin(now time.Time, chance float64) Action {
 			d.mine = ipaddr.Sort(slices.Concat(d.mine, w.Addrs))
 		}
 		d.way.tries++
-		d.way.repaired = d.way.repair
 		d.pace.take(now, r.desired)
 	}
 	return action

@@ -22,8 +22,10 @@ type kind struct {
 	set  func(zone, written value) value
 	// lag is for how long reads show what was there before.
 	lag time.Duration
-	// prompt tells that the provider has been seen to show its writes.
+	// unreadable tells that reads fail.
 	unreadable bool
+	// refuses tells that several values that are there cannot be set.
+	refuses bool
 }
 
 var everything = Abilities{Read: true, Set: true, Append: true, Delete: true}
@@ -43,6 +45,7 @@ func lastOf(_, written value) value {
 var explored = []kind{
 	{name: "strict", can: everything, set: whole},
 	{name: "the last value wins", can: everything, set: lastOf},
+	{name: "the last value wins, several cannot be set", can: everything, set: lastOf, refuses: true},
 	{name: "set appends", can: everything, set: func(zone, written value) value { return zone | written }},
 	{name: "sets only", can: Abilities{Read: true, Set: true}, set: whole},
 	{name: "appends and deletes only", can: Abilities{Read: true, Append: true, Delete: true}},
@@ -208,7 +211,11 @@ func (w *world) do(mv move) (*world, bool) {
 	case moveBegin:
 		n.begin()
 	case moveDone:
-		n.end(n.calling(), names, nil, false)
+		if n.refused() {
+			n.end(n.calling(), 0, errCall, false)
+		} else {
+			n.end(n.calling(), names, nil, false)
+		}
 	case moveFail:
 		n.faults--
 		n.end(n.calling(), 0, errCall, false)
@@ -347,6 +354,14 @@ func (w *world) end(call *Action, effect int, err error, lost bool) {
 		}
 	}
 	w.m.Step(w.now, 0.5, Wrote{Err: err})
+}
+
+// refused reports whether the provider does not take the call.
+func (w *world) refused() bool {
+	return w.kind.refuses && w.m.call.Do == DoSet && slices.ContainsFunc(w.m.call.Writes, func(write plan.Write) bool {
+		there := w.zone[index(write.Key)]
+		return there&(there-1) != 0
+	})
 }
 
 func (w *world) endRead(err error) {
@@ -610,7 +625,7 @@ func (w *world) digest() uint64 {
 		flag(r.known, r.seen, r.born == w.m.reads.begun, w.m.open[keys[i]] != nil)
 		if d := r.doubt; d != nil {
 			flag(d.pending, d.late, d.rewritten, d.unsure, d.unread, d.writing, d.based, d.begun, d.drifted, d.failure != nil,
-				d.way.repair, d.way.repaired, d.way.stuck, d.way.alone)
+				d.way.repair, d.way.stuck, d.way.alone)
 			num(since(d.ended), int(valueOf(d.from)), int(valueOf(d.before)), int(valueOf(d.mine)), int(d.way.tries))
 			for _, past := range d.past {
 				num(int(valueOf(past)))

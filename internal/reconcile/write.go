@@ -38,8 +38,6 @@ const maxTries = 6
 type way struct {
 	// repair is set once the provider has not done what it was told at first.
 	repair bool
-	// repaired means that the last write was one of a repair.
-	repaired bool
 	// stuck means that a write of a repair had no effect.
 	stuck bool
 	tries uint8
@@ -53,9 +51,9 @@ func (w *way) fell(effect bool) {
 	w.repair = true
 }
 
-// worked notes that the RRset is as desired: the next time it is written in
-// the way that has led here.
-func (w *way) worked() { *w = way{repair: w.repaired, repaired: w.repaired} }
+// worked notes that the RRset is as desired. The next time it is written as
+// at first again, for what was in the way then may be gone.
+func (w *way) worked() { *w = way{} }
 
 func (w *way) exhausted() bool { return w.stuck || w.tries >= maxTries }
 
@@ -181,7 +179,7 @@ func (m *Machine) refused(now time.Time, call *Action, batch bool, err error) {
 		switch {
 		case batch:
 			d.way.alone = true
-		case d.unread && several && !d.way.repair && m.can.Set && (m.can.Append || m.can.Delete):
+		case d.unread && several && call.Do == DoSet && !d.way.repair && (m.can.Append || m.can.Delete):
 		default:
 			m.fail(w.Key, r, err)
 		}

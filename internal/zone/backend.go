@@ -31,6 +31,9 @@ type Backend struct {
 	VerifyEvery time.Duration
 	Observer    Observer
 	Logger      *zap.Logger
+	// ReadOnly keeps the zone from being written, for a configuration that is
+	// not running.
+	ReadOnly bool
 }
 
 func (b *Backend) abilities() reconcile.Abilities {

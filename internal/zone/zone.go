@@ -62,7 +62,7 @@ type Holder struct {
 	zone    *Zone
 	number  reconcile.Holder
 	backend *Backend
-	reclaim func()
+	reclaim func(*Holder)
 }
 
 // ErrReleased is the error of what was desired by a holder that has gone.
@@ -109,7 +109,7 @@ func newZone(registry *Registry, key Key, turn turn, chance func() float64) *Zon
 // Attach gives the zone's RRsets to a new holder, with what it desires of
 // them. They are taken from older ones; reclaim is called, on a goroutine of
 // its own, if they come back.
-func (z *Zone) Attach(b *Backend, desired map[plan.Key]*plan.Desired, reclaim func()) *Holder {
+func (z *Zone) Attach(b *Backend, desired map[plan.Key]*plan.Desired, reclaim func(*Holder)) *Holder {
 	h := &Holder{zone: z, backend: b, reclaim: reclaim}
 	z.post(func() {
 		z.numbered++
@@ -173,7 +173,7 @@ func (h *Holder) Release() {
 			z.numbered++
 			heir.number = z.numbered
 			if heir.reclaim != nil {
-				go heir.reclaim()
+				go heir.reclaim(heir)
 			}
 		}
 	})
@@ -278,6 +278,7 @@ func (z *Zone) work() time.Time {
 	now := time.Now()
 	next := z.machine.Next(now)
 	due := next.Do != reconcile.DoNothing || !next.Until.IsZero() && !next.Until.After(now)
+	due = due && backend != nil && !backend.ReadOnly
 	switch {
 	case backend == nil:
 		z.leaveTurn()

@@ -8,34 +8,32 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
-	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // pool holds what outlives a configuration.
 var pool = caddy.NewUsagePool()
 
-// poolKey names an entry of the pool: a zone at a provider configuration, the
-// detection of a set of sources, or the call slots of a provider
-// configuration.
+// poolKey names an entry of the pool: the detection of a set of sources, the
+// call slots of a provider configuration, or what is there once.
 type poolKey struct {
-	kind, config, zone string
+	kind, config string
 }
 
 // account is what all zones of one provider configuration share.
 type account struct {
-	slots chan struct{}
+	slots provider.Slots
 }
 
 // Destruct implements caddy.Destructor.
@@ -46,10 +44,9 @@ type group struct {
 	*Group
 	// where is the place in the configuration, for messages.
 	where       string
-	provider    *provider
+	provider    *provider.Provider
 	providerKey string
 	detector    *detect.Detector
-	detectorKey string
 	// zones are the canonical names to manage, by canonical zone.
 	zones map[string][]string
 	// partly are further names, of which only the one family is managed here.
@@ -119,7 +116,7 @@ func (a *App) provisionGroups() error {
 	if len(a.Except) > 0 && groups[0].Group != &a.Group {
 		return errors.New("except: entries of providers do not take these hosts; write except in the entries that have dynamic_domains")
 	}
-	l := loader{app: a, providers: make(map[string]*provider), detectors: make(map[string]*detect.Detector)}
+	l := loader{app: a, providers: make(map[string]*provider.Provider), detectors: make(map[string]*detect.Detector)}
 	for _, g := range groups {
 		if err := l.load(g); err != nil {
 			return err
@@ -132,7 +129,7 @@ func (a *App) provisionGroups() error {
 // loader loads the modules of the groups, each distinct configuration once.
 type loader struct {
 	app       *App
-	providers map[string]*provider
+	providers map[string]*provider.Provider
 	detectors map[string]*detect.Detector
 }
 
@@ -155,8 +152,8 @@ func (l *loader) load(g *group) error {
 	if err := l.loadProvider(g); err != nil {
 		return err
 	}
-	if g.updateOnly() && g.provider.getter == nil {
-		return g.at("update_only", fmt.Errorf("this needs to know which records exist, and the DNS provider %q cannot read records (it does not implement libdns.RecordGetter); leave update_only out", g.provider.name))
+	if g.updateOnly() && !g.provider.CanRead() {
+		return g.at("update_only", fmt.Errorf("this needs to know which records exist, and the DNS provider %q cannot read records (it does not implement libdns.RecordGetter); leave update_only out", g.provider.Name))
 	}
 	return l.loadDetector(g)
 }
@@ -223,16 +220,15 @@ func (l *loader) loadProvider(g *group) error {
 		return g.at("dns_provider", errors.New(redact(err.Error())))
 	}
 	shared, err := l.app.hold(poolKey{kind: "account", config: g.providerKey}, func() caddy.Destructor {
-		return &account{slots: make(chan struct{}, maxCalls)}
+		return &account{slots: provider.NewSlots()}
 	})
 	if err != nil {
 		return err
 	}
-	g.provider, err = newProvider(name, module, shared.(*account).slots, redact, l.app.logger)
+	g.provider, err = provider.New(name, module, shared.(*account).slots, redact, l.app.witness, l.app.logger)
 	if err != nil {
 		return g.at("dns_provider", err)
 	}
-	g.provider.witness = l.app.witness
 	l.providers[g.providerKey] = g.provider
 	return nil
 }
@@ -249,7 +245,6 @@ func (l *loader) loadDetector(g *group) error {
 		return err
 	}
 	key := fingerprint(resolve(id))
-	g.detectorKey = key
 	if d, ok := l.detectors[key]; ok {
 		g.detector = d
 		return nil
@@ -291,97 +286,6 @@ func (l *loader) loadDetector(g *group) error {
 	l.detectors[key] = d
 	g.detector = d
 	return nil
-}
-
-// nameSet are names of one zone of which the same families are managed.
-type nameSet struct {
-	zone     string
-	names    []string
-	families [ipaddr.Families]bool
-}
-
-// nameSets returns the names of the group, those of dynamic_domains too, in
-// a stable order.
-func (g *group) nameSets() []nameSet {
-	var sets []nameSet
-	add := func(zones map[string][]string, enabled [ipaddr.Families]bool) {
-		for _, zone := range slices.Sorted(maps.Keys(zones)) {
-			if names := slices.Sorted(slices.Values(zones[zone])); len(names) > 0 {
-				sets = append(sets, nameSet{zone, slices.Clip(names), enabled})
-			}
-		}
-	}
-	add(g.zones, [ipaddr.Families]bool{ipaddr.V4: g.enabled(ipaddr.V4), ipaddr.V6: g.enabled(ipaddr.V6)})
-	add(g.partly[ipaddr.V4], [ipaddr.Families]bool{ipaddr.V4: true})
-	add(g.partly[ipaddr.V6], [ipaddr.Families]bool{ipaddr.V6: true})
-	return sets
-}
-
-// jitter gives each round of a schedule its random numbers. Tests put in what
-// can be repeated.
-var jitter = func(int) func() float64 { return rand.Float64 }
-
-// newSchedule makes the keepers and the schedule that feeds them.
-func (a *App) newSchedule() *detect.Schedule {
-	type reader struct {
-		keeper   *keeper
-		claim    int
-		families [ipaddr.Families]bool
-	}
-	readers := make(map[*detect.Detector][]reader)
-	keepers := make(map[poolKey]*keeper)
-	var detectors []*detect.Detector
-	for _, g := range a.groups {
-		a.witness.counts.expect(g)
-		for _, s := range g.nameSets() {
-			zoneName := s.zone
-			if !slices.Contains(detectors, g.detector) {
-				detectors = append(detectors, g.detector)
-			}
-			key := poolKey{kind: "zone", config: g.providerKey, zone: zoneName}
-			k, ok := keepers[key]
-			if !ok {
-				shared, _ := a.hold(key, func() caddy.Destructor { return newZone(zoneName) })
-				k = newKeeper(shared.(*zone), key, g.provider, memory{a.ctx.Storage(), g.providerKey[:8]}, time.Duration(a.VerifyInterval), nil, a.logger)
-				k.witness = a.witness
-				keepers[key] = k
-				a.keepers = append(a.keepers, k)
-			}
-			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims), s.families})
-			k.claims = append(k.claims, claim{
-				names:      s.names,
-				detection:  g.detectorKey,
-				enabled:    s.families,
-				ttl:        time.Duration(g.TTL),
-				updateOnly: g.updateOnly(),
-			})
-		}
-	}
-	tell := func(d *detect.Detector, f ipaddr.Family, found detect.Found) {
-		for _, r := range readers[d] {
-			if !r.families[f] {
-				continue
-			}
-			r.keeper.wish(r.claim, f, found.Addrs, found.Source)
-		}
-	}
-	s := detect.NewSchedule(detectors, time.Duration(a.CheckInterval), tell, a.logger)
-	s.Randomize(jitter)
-	return s
-}
-
-// logManaged says once per start what is managed.
-func (a *App) logManaged() {
-	var zones []string
-	names := 0
-	for _, k := range a.keepers {
-		zones = append(zones, strings.TrimSuffix(k.zone.name, "."))
-		for _, c := range k.claims {
-			names += len(c.names)
-		}
-	}
-	slices.Sort(zones)
-	a.logger.Info("managing DNS records", zap.Strings("zones", slices.Compact(zones)), zap.Int("names", names))
 }
 
 // hold takes an entry of the pool, or makes it, until Cleanup.
