@@ -348,13 +348,20 @@ func (a *App) newSchedule() *detect.Schedule {
 				a.keepers = append(a.keepers, k)
 			}
 			readers[g.detector] = append(readers[g.detector], reader{k, len(k.claims), s.families})
-			k.claims = append(k.claims, claim{
+			c := claim{
 				names:      s.names,
 				detection:  g.detectorKey,
 				enabled:    s.families,
 				ttl:        time.Duration(g.TTL),
 				updateOnly: g.updateOnly(),
-			})
+			}
+			// What was known before a reload is known from the start.
+			for f := ipaddr.V4; f < ipaddr.Families; f++ {
+				if found := g.detector.Known.Family(f); s.families[f] {
+					c.addrs[f], c.source[f] = found.Addrs, found.Source
+				}
+			}
+			k.claims = append(k.claims, c)
 		}
 	}
 	tell := func(d *detect.Detector, f ipaddr.Family, found detect.Found) {
