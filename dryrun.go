@@ -9,63 +9,10 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-// Plan is what `GET /dynamic_dns/plan` answers: what would be written if the
-// zones were to be made as wished now.
-type Plan struct {
-	// When this was so.
-	Time time.Time `json:"time"`
-	// The groups of domains with their addresses, in the order of the
-	// configuration.
-	Groups []GroupStatus `json:"groups"`
-	// The zones, in the order of the configuration.
-	Zones []ZonePlan `json:"zones"`
-}
-
-// ZonePlan is what would happen to a zone at a DNS provider.
-type ZonePlan struct {
-	// The name, without a trailing dot.
-	Zone string `json:"zone"`
-	// The name of the DNS provider module.
-	Provider string `json:"provider"`
-	// Why there is no telling.
-	Error string `json:"error,omitempty"`
-	// The records that would be written.
-	Changes []Change `json:"changes"`
-	// The records that would be left as they are although they are not as
-	// wished.
-	LeftAlone []LeftAlone `json:"left_alone"`
-}
-
-// Change is the change of all addresses of one name and family.
-type Change struct {
-	// The name, relative to the zone; "@" is the zone itself.
-	Name string `json:"name"`
-	// `A` or `AAAA`.
-	Type string `json:"type"`
-	// Why it changes.
-	Reason string `json:"reason"`
-	// The addresses before and after.
-	From ipaddr.List `json:"from"`
-	To   ipaddr.List `json:"to"`
-	// The TTL after, in seconds.
-	TTL float64 `json:"ttl"`
-	// The IP source that gave the addresses.
-	Source string `json:"source"`
-}
-
-// LeftAlone is a record that is not as wished and stays so.
-type LeftAlone struct {
-	Name   string `json:"name"`
-	Type   string `json:"type"`
-	Reason string `json:"reason"`
-	// Whether something is in the way, rather than that the configuration
-	// asks for the restraint.
-	Blocked bool `json:"blocked"`
-}
-
-func newChange(c change) Change {
+func newChange(c change) status.Change {
 	reason := "the addresses differ"
 	switch {
 	case c.onlyTTL:
@@ -73,15 +20,15 @@ func newChange(c change) Change {
 	case len(c.from) == 0:
 		reason = "there is no such record"
 	}
-	return Change{
+	return status.Change{
 		Name: c.key.name, Type: c.key.family.RRType(), Reason: reason,
 		From: c.from, To: c.to, TTL: c.ttl.Seconds(), Source: c.source,
 	}
 }
 
 // dryRun reads all zones at once and says what would change.
-func (a *App) dryRun(ctx context.Context) *Plan {
-	p := &Plan{Groups: []GroupStatus{}, Zones: make([]ZonePlan, len(a.keepers))}
+func (a *App) dryRun(ctx context.Context) *status.Plan {
+	p := &status.Plan{Groups: []status.GroupStatus{}, Zones: make([]status.ZonePlan, len(a.keepers))}
 	var wg sync.WaitGroup
 	for i, k := range a.keepers {
 		wg.Go(func() { p.Zones[i] = k.dryRun(ctx) })
@@ -96,10 +43,10 @@ func (a *App) dryRun(ctx context.Context) *Plan {
 
 // dryRun reads the zone, in turn with the rounds, and leaves what the keeper
 // knows as it is: a difference that is seen here must still be news to it.
-func (k *keeper) dryRun(ctx context.Context) ZonePlan {
-	p := ZonePlan{
+func (k *keeper) dryRun(ctx context.Context) status.ZonePlan {
+	p := status.ZonePlan{
 		Zone: dnsname.Display(k.zone.name), Provider: k.provider.name,
-		Changes: []Change{}, LeftAlone: []LeftAlone{},
+		Changes: []status.Change{}, LeftAlone: []status.LeftAlone{},
 	}
 	select {
 	case k.zone.turn <- struct{}{}:
@@ -126,7 +73,7 @@ func (k *keeper) dryRun(ctx context.Context) ZonePlan {
 	}
 	k.zone.mu.Lock()
 	defer k.zone.mu.Unlock()
-	p.fill(k.zone, claims, view)
+	fillPlan(&p, k.zone, claims, view)
 	return p
 }
 
@@ -145,39 +92,34 @@ func (k *keeper) look(ctx context.Context, claims []claim) (zoneView, error) {
 	return k.memory.load(ctx, k.provider.name, k.zone.name)
 }
 
-// fill compares. The caller holds z.mu.
-func (p *ZonePlan) fill(z *zone, claims []claim, view zoneView) {
+// fillPlan compares. The caller holds z.mu.
+func fillPlan(p *status.ZonePlan, z *zone, claims []claim, view zoneView) {
 	plan := makePlan(claims, view, z.asked)
 	for _, c := range plan.changes {
 		if accepted, ok := z.unverified[c.key]; ok && slices.Equal(accepted.to, c.to) && time.Since(accepted.at) < rewriteAfter {
-			p.leave(c.key, "the provider accepted this, and does not show it yet", false)
+			leave(p, c.key, "the provider accepted this, and does not show it yet", false)
 			continue
 		}
 		p.Changes = append(p.Changes, newChange(c))
 	}
 	for _, l := range plan.leftAlone {
-		p.leave(l.key, l.reason, l.blocked)
+		leave(p, l.key, l.reason, l.blocked)
 	}
 	for i := range claims {
 		for _, name := range claims[i].names {
 			for f := ipaddr.V4; f < ipaddr.Families; f++ {
 				key := rrKey{name, f}
 				if reason := claims[i].unknown(f); reason != "" && claims[i].manages(f, len(view.sets[key].addrs) > 0) {
-					p.leave(key, reason, false)
+					leave(p, key, reason, false)
 				}
 			}
 		}
 	}
-	slices.SortStableFunc(p.LeftAlone, func(a, b LeftAlone) int {
+	slices.SortStableFunc(p.LeftAlone, func(a, b status.LeftAlone) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type))
 	})
 }
 
-// blocked reports whether something is in the way of a record.
-func (p *ZonePlan) blocked() bool {
-	return slices.ContainsFunc(p.LeftAlone, func(l LeftAlone) bool { return l.Blocked })
-}
-
-func (p *ZonePlan) leave(key rrKey, reason string, blocked bool) {
-	p.LeftAlone = append(p.LeftAlone, LeftAlone{key.name, key.family.RRType(), reason, blocked})
+func leave(p *status.ZonePlan, key rrKey, reason string, blocked bool) {
+	p.LeftAlone = append(p.LeftAlone, status.LeftAlone{Name: key.name, Type: key.family.RRType(), Reason: reason, Blocked: blocked})
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 func init() {
@@ -298,9 +299,9 @@ func TestPlaceholders(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr(addr1), netip.MustParseAddr(addr2)}
 	c := changeList{newChange(change{key: rrKey{"www", ipaddr.V4}, to: addrs})}
 	for got, want := range map[string]string{
-		caddy.ToString(ipaddr.List(addrs)): addr1 + " " + addr2,
-		caddy.ToString(ipaddr.List(nil)):   "none",
-		caddy.ToString(c):                  "www A none -> " + addr1 + " " + addr2,
+		caddy.ToString(status.Addresses(addrs)): addr1 + " " + addr2,
+		caddy.ToString(status.Addresses(nil)):   "none",
+		caddy.ToString(c):                       "www A none -> " + addr1 + " " + addr2,
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

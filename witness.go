@@ -9,6 +9,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 // witness is told what happens, for the metrics and the events. All its
@@ -39,8 +40,8 @@ func (w *witness) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source 
 	if w != nil {
 		w.events.add("address_changed", map[string]any{
 			"family": f.String(),
-			"old":    ipaddr.List(from),
-			"new":    ipaddr.List(to),
+			"old":    status.Addresses(from),
+			"new":    status.Addresses(to),
 			"source": source,
 		})
 	}
@@ -87,7 +88,7 @@ func (w *witness) recovered(zone, provider string, after time.Duration) {
 }
 
 // changeList is a JSON array, and in a placeholder one line of text.
-type changeList []Change
+type changeList []status.Change
 
 func (l changeList) String() string {
 	texts := make([]string, len(l))
