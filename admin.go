@@ -86,7 +86,7 @@ func (*adminAPI) serveHealth(w http.ResponseWriter, _ *http.Request) error {
 	if err != nil {
 		return err
 	}
-	health := app.status(time.Now()).health()
+	health := app.status(time.Now()).Health()
 	if !health.Healthy {
 		return answer(w, http.StatusServiceUnavailable, health)
 	}
@@ -133,9 +133,9 @@ func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
 			}
 		case <-ctx.Done():
 		}
-		status := app.status(time.Now())
-		status.CheckDone = &done
-		return answer(w, http.StatusOK, status)
+		shown := app.status(time.Now())
+		shown.CheckDone = &done
+		return answer(w, http.StatusOK, shown)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 // ask asks the admin API for one of ours, as Caddy's admin endpoint does.
@@ -96,9 +97,9 @@ func TestCheckRepairs(t *testing.T) {
 func (l *lab) check(z *standin.Zones, want string) {
 	l.t.Helper()
 	_, body := l.ask(http.MethodPost, "check")
-	var status Status
-	decodeJSON(l.t, body, &status)
-	if !isTrue(status.InSync) || !isTrue(status.CheckDone) {
+	var shown status.Status
+	decodeJSON(l.t, body, &shown)
+	if !isTrue(shown.InSync) || !isTrue(shown.CheckDone) {
 		l.t.Errorf("after a check: %s", body)
 	}
 	for _, name := range []string{"@", "www"} {
@@ -192,7 +193,7 @@ func TestPlanDuringReload(t *testing.T) {
 		}()
 		synctest.Wait()
 		l.load(config)
-		var plan Plan
+		var plan status.Plan
 		body := <-answered
 		decodeJSON(t, body, &plan)
 		// The keeper may have repaired it before its turn came.

@@ -14,6 +14,8 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 // The exit statuses of the command.
@@ -101,23 +103,23 @@ type console struct {
 }
 
 func runStatus(c *console, fl caddycmd.Flags) (int, error) {
-	var status Status
-	if err := c.request(fl, http.MethodGet, "status", &status); err != nil {
+	var shown status.Status
+	if err := c.request(fl, http.MethodGet, "status", &shown); err != nil {
 		return exitUnknown, err
 	}
-	return c.showStatus(&status)
+	return c.showStatus(&shown)
 }
 
 func runCheck(c *console, fl caddycmd.Flags) (int, error) {
-	var status Status
-	if err := c.request(fl, http.MethodPost, "check", &status); err != nil {
+	var shown status.Status
+	if err := c.request(fl, http.MethodPost, "check", &shown); err != nil {
 		return exitUnknown, err
 	}
-	return c.showStatus(&status)
+	return c.showStatus(&shown)
 }
 
 func runPlan(c *console, fl caddycmd.Flags) (int, error) {
-	var plan Plan
+	var plan status.Plan
 	if fl.String("config") != "" && fl.String("address") == "" {
 		err := c.wait("reading zones", func() error {
 			p, err := planFromConfig(fl.String("config"), fl.String("adapter"))
@@ -135,14 +137,14 @@ func runPlan(c *console, fl caddycmd.Flags) (int, error) {
 	return c.showPlan(&plan)
 }
 
-func (c *console) showStatus(s *Status) (int, error) {
-	if err := c.show(s, func(p *printer) { p.status(s) }); err != nil {
+func (c *console) showStatus(s *status.Status) (int, error) {
+	if err := c.show(s, s.Text); err != nil {
 		return exitUnknown, err
 	}
 	switch {
 	case s.InSync != nil && !*s.InSync:
 		return exitNotInSync, nil
-	case s.unchecked():
+	case s.Unchecked():
 		return exitUnknown, errors.New("the check was not done in time")
 	case s.InSync == nil:
 		return exitUnknown, errors.New("cannot tell whether all records are in sync")
@@ -150,8 +152,8 @@ func (c *console) showStatus(s *Status) (int, error) {
 	return exitInSync, nil
 }
 
-func (c *console) showPlan(plan *Plan) (int, error) {
-	if err := c.show(plan, func(p *printer) { p.plan(plan) }); err != nil {
+func (c *console) showPlan(plan *status.Plan) (int, error) {
+	if err := c.show(plan, plan.Text); err != nil {
 		return exitUnknown, err
 	}
 	code := exitInSync
@@ -160,18 +162,16 @@ func (c *console) showPlan(plan *Plan) (int, error) {
 		if z.Error != "" {
 			code, err = max(code, exitUnknown), errors.New("cannot tell for all zones what would change")
 		}
-		if len(z.Changes) > 0 || z.blocked() {
+		if len(z.Changes) > 0 || z.Blocked() {
 			code = exitNotInSync
 		}
 	}
 	return code, err
 }
 
-func (c *console) show(v any, print func(*printer)) error {
+func (c *console) show(v any, text func(color bool) string) error {
 	if !c.json {
-		p := &printer{color: c.color}
-		print(p)
-		_, err := io.WriteString(c.out, p.text.String())
+		_, err := io.WriteString(c.out, text(c.color))
 		return err
 	}
 	return encode(c.out, v)
@@ -223,7 +223,7 @@ func (c *console) wait(doing string, fn func() error) error {
 
 // planFromConfig loads a configuration without starting it, asks the IP
 // sources and reads the zones.
-func planFromConfig(file, adapter string) (*Plan, error) {
+func planFromConfig(file, adapter string) (*status.Plan, error) {
 	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
 		return nil, err
@@ -250,7 +250,7 @@ func planFromConfig(file, adapter string) (*Plan, error) {
 }
 
 // planOnce makes a plan for an app that is not started.
-func (a *App) planOnce() (*Plan, error) {
+func (a *App) planOnce() (*status.Plan, error) {
 	if _, err := a.addDynamicDomains(); err != nil {
 		return nil, err
 	}

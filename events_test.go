@@ -13,9 +13,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 func init() {
@@ -280,7 +280,7 @@ func TestManyEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 * maxEvents {
-			app.witness.Recovered(zoneName, "standin", time.Second)
+			app.observer.Recovered(zoneName, "standin", time.Second)
 		}
 		l.wait(time.Hour)
 		if n := len(takeEvents()); n != maxEmitting {
@@ -299,9 +299,9 @@ func TestPlaceholders(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr(addr1), netip.MustParseAddr(addr2)}
 	c := changeList{newChange(plan.Change{Key: plan.Key{Name: "www"}, To: addrs})}
 	for got, want := range map[string]string{
-		caddy.ToString(ipaddr.List(addrs)): addr1 + " " + addr2,
-		caddy.ToString(ipaddr.List(nil)):   "none",
-		caddy.ToString(c):                  "www A none -> " + addr1 + " " + addr2,
+		caddy.ToString(status.Addresses(addrs)): addr1 + " " + addr2,
+		caddy.ToString(status.Addresses(nil)):   "none",
+		caddy.ToString(c):                       "www A none -> " + addr1 + " " + addr2,
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -12,7 +12,7 @@ import (
 type thirdParty struct{}
 
 func (thirdParty) GetIPs(_ context.Context, settings dynamicdns.IPSettings) ([]netip.Addr, error) {
-	var v dynamicdns.IPVersions = settings.IPVersions
+	v := dynamicdns.IPVersions(settings.IPVersions)
 	if !v.V4Enabled() || settings.Accepts != nil && !settings.Accepts(netip.Addr{}) {
 		return settings.Known, &dynamicdns.NoFamilyError{}
 	}

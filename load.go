@@ -225,7 +225,7 @@ func (l *loader) loadProvider(g *group) error {
 	if err != nil {
 		return err
 	}
-	g.provider, err = provider.New(name, module, shared.(*account).slots, redact, l.app.witness, l.app.logger)
+	g.provider, err = provider.New(name, module, shared.(*account).slots, redact, l.app.observer, l.app.logger)
 	if err != nil {
 		return g.at("dns_provider", err)
 	}
@@ -260,7 +260,7 @@ func (l *loader) loadDetector(g *group) error {
 	}
 	d := &detect.Detector{
 		Families: [ipaddr.Families]bool{ipaddr.V4: g.Versions.V4Enabled(), ipaddr.V6: g.Versions.V6Enabled()},
-		Filter:   filter, Observer: l.app.witness, Logger: l.app.logger,
+		Filter:   filter, Observer: l.app.observer, Logger: l.app.logger,
 	}
 	for i, raw := range g.IPSourcesRaw {
 		place := fmt.Sprintf("ip_sources[%d]", i)

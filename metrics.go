@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 const metricsPrefix = "caddy_dynamic_dns_"
@@ -75,7 +76,7 @@ func (c *counts) expect(g *group) {
 
 var (
 	descInSync = prometheus.NewDesc(metricsPrefix+"zone_in_sync",
-		"Whether all records of the zone are known to be as wished.", []string{"zone", "provider"}, nil)
+		"Whether all records of the zone are known to be as desired.", []string{"zone", "provider"}, nil)
 	descVerified = prometheus.NewDesc(metricsPrefix+"zone_last_verified_timestamp_seconds",
 		"When the zone's records were last read.", []string{"zone", "provider"}, nil)
 	descFailures = prometheus.NewDesc(metricsPrefix+"zone_consecutive_failures",
@@ -105,18 +106,18 @@ func (metrics) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
-	for _, c := range app.witness.counts.collectors() {
+	for _, c := range app.observer.counts.collectors() {
 		c.Collect(ch)
 	}
-	status := app.status(time.Now())
-	for _, g := range status.Groups {
+	shown := app.status(time.Now())
+	for _, g := range shown.Groups {
 		for _, f := range g.Families {
 			for _, addr := range f.Addresses {
 				gauge(ch, descAddress, 1, g.Name, f.Family, addr.String(), f.Source)
 			}
 		}
 	}
-	for key, z := range mergeZones(status.Zones) {
+	for key, z := range mergeZones(shown.Zones) {
 		inSync := 0.0
 		if z.InSync != nil && *z.InSync {
 			inSync = 1
@@ -131,12 +132,12 @@ func (metrics) Collect(ch chan<- prometheus.Metric) {
 
 // mergeZones makes one of zones with the same labels, which two accounts at
 // one provider may have. The worse counts.
-func mergeZones(zones []ZoneStatus) map[[2]string]ZoneStatus {
-	merged := make(map[[2]string]ZoneStatus)
+func mergeZones(zones []status.ZoneStatus) map[[2]string]status.ZoneStatus {
+	merged := make(map[[2]string]status.ZoneStatus)
 	for _, z := range zones {
 		key := [2]string{z.Zone, z.Provider}
 		if other, ok := merged[key]; ok {
-			z.InSync = bothInSync(z.InSync, other.InSync)
+			z.InSync = status.BothInSync(z.InSync, other.InSync)
 			z.Failures = max(z.Failures, other.Failures)
 			if other.LastVerified.Before(z.LastVerified) {
 				z.LastVerified = other.LastVerified
@@ -162,7 +163,7 @@ func registerMetrics(ctx caddy.Context) error {
 	return err
 }
 
-// observe makes the app's witness.
+// observe makes the app's observer.
 func (a *App) observe(ctx caddy.Context) error {
 	shared, err := a.hold(poolKey{kind: "counts"}, func() caddy.Destructor { return newCounts() })
 	if err != nil {
@@ -172,7 +173,7 @@ func (a *App) observe(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	a.witness = &witness{counts: shared.(*counts), events: events}
+	a.observer = &observer{counts: shared.(*counts), events: events}
 	return registerMetrics(ctx)
 }
 

@@ -70,7 +70,7 @@ type App struct {
 	attaching sync.Mutex
 	left      bool
 	schedule  *detect.Schedule
-	witness   *witness
+	observer  *observer
 	cancel    context.CancelFunc
 	// runCtx lasts from Start to Stop.
 	runCtx context.Context
@@ -182,7 +182,7 @@ func (a *App) Start() error {
 		})
 	})
 	a.running.Go(func() { sayGone(ctx) })
-	a.running.Go(func() { a.witness.events.run(ctx) })
+	a.running.Go(func() { a.observer.events.run(ctx) })
 	return nil
 }
 
@@ -190,7 +190,7 @@ func (a *App) Start() error {
 // may still fail, and a configuration that never ran must have written nothing.
 func (a *App) onceStarted(ctx context.Context, run func(context.Context)) {
 	select {
-	case <-a.witness.events.started:
+	case <-a.observer.events.started:
 		run(ctx)
 	case <-ctx.Done():
 	}

@@ -111,7 +111,7 @@ func (a *App) sayGone(ctx context.Context, before *siteHosts, taken, kept map[st
 	select {
 	case <-ctx.Done():
 		return
-	case <-a.witness.events.started:
+	case <-a.observer.events.started:
 	}
 	before.mu.Lock()
 	defer before.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/libdns/libdns"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -31,7 +33,7 @@ type situation struct {
 	// do brings the situation about, once Caddy is loaded.
 	do func(l *lab, z *standin.Zones)
 	// state is that of the zone, code the exit status.
-	state   State
+	state   status.State
 	code    int
 	healthy bool
 }
@@ -41,19 +43,19 @@ var situations = []situation{
 		name:  "in_sync",
 		addrs: []string{addr1, addr6},
 		do:    func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
-		state: StateInSync, code: exitInSync, healthy: true,
+		state: status.StateInSync, code: exitInSync, healthy: true,
 	},
 	{
 		name:  "no_address",
 		do:    func(l *lab, _ *standin.Zones) { l.wait(time.Second) },
-		state: StatePending, code: exitUnknown,
+		state: status.StatePending, code: exitUnknown,
 	},
 	{
 		name:      "not_read_yet",
 		character: standin.Character{Latency: 20 * time.Second},
 		addrs:     []string{addr1},
 		do:        func(l *lab, _ *standin.Zones) { l.wait(10 * time.Second) },
-		state:     StatePending, code: exitUnknown,
+		state:     status.StatePending, code: exitUnknown,
 	},
 	{
 		name:      "being_written",
@@ -61,7 +63,7 @@ var situations = []situation{
 		there:     []libdns.RR{record("www", "A", addr2)},
 		addrs:     []string{addr1},
 		do:        func(l *lab, _ *standin.Zones) { l.wait(15 * time.Second) },
-		state:     StatePending, code: exitNotInSync,
+		state:     status.StatePending, code: exitNotInSync,
 	},
 	{
 		name:      "unverified",
@@ -69,14 +71,14 @@ var situations = []situation{
 		there:     []libdns.RR{record("www", "A", addr2)},
 		addrs:     []string{addr1},
 		do:        func(l *lab, _ *standin.Zones) { l.wait(20 * time.Second) },
-		state:     StateUnverified, code: exitUnknown,
+		state:     status.StateUnverified, code: exitUnknown,
 	},
 	{
 		name:  "blocked",
 		there: []libdns.RR{record("www", "CNAME", "elsewhere.example.net.")},
 		addrs: []string{addr1},
 		do:    func(l *lab, _ *standin.Zones) { l.wait(time.Minute) },
-		state: StateBlocked, code: exitNotInSync,
+		state: status.StateBlocked, code: exitNotInSync,
 	},
 	{
 		name: "failing",
@@ -85,7 +87,7 @@ var situations = []situation{
 		))},
 		addrs: []string{addr1, addr6},
 		do:    func(l *lab, _ *standin.Zones) { l.wait(900 * time.Millisecond) },
-		state: StateFailing, code: exitNotInSync,
+		state: status.StateFailing, code: exitNotInSync,
 	},
 	{
 		name:  "cannot_read",
@@ -95,14 +97,14 @@ var situations = []situation{
 			z.Fail(func(standin.Call) standin.Fault { return standin.Fault{Err: errNetwork} })
 			l.ask(http.MethodPost, "check")
 		},
-		state: StateFailing, code: exitUnknown, healthy: true,
+		state: status.StateFailing, code: exitUnknown, healthy: true,
 	},
 	{
 		name:      "unreadable_provider",
 		character: standin.Character{NoGet: true},
 		addrs:     []string{addr1},
 		do:        func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
-		state:     StateInSync, code: exitInSync, healthy: true,
+		state:     status.StateInSync, code: exitInSync, healthy: true,
 	},
 	{
 		name:   "left_alone",
@@ -110,7 +112,7 @@ var situations = []situation{
 		addrs:  []string{addr1},
 		change: func(config string) string { return strings.Replace(config, "{", `{"update_only": true,`, 1) },
 		do:     func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
-		state:  StateLeftAlone, code: exitInSync, healthy: true,
+		state:  status.StateLeftAlone, code: exitInSync, healthy: true,
 	},
 	{
 		name:  "address_lost",
@@ -121,14 +123,14 @@ var situations = []situation{
 			l.fail(errNetwork)
 			l.ask(http.MethodPost, "check")
 		},
-		state: StateLeftAlone, code: exitUnknown,
+		state: status.StateLeftAlone, code: exitUnknown,
 	},
 	{
 		name:  "family_unknown",
 		there: []libdns.RR{record("www", "AAAA", addr6)},
 		addrs: []string{addr1},
 		do:    func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
-		state: StateLeftAlone, code: exitUnknown,
+		state: status.StateLeftAlone, code: exitUnknown,
 	},
 	{
 		name:      "long_names",
@@ -139,7 +141,7 @@ var situations = []situation{
 			return strings.Replace(config, `"@"`, `"`+longName+`"`, 1)
 		},
 		do:    func(l *lab, _ *standin.Zones) { l.wait(900 * time.Millisecond) },
-		state: StateFailing, code: exitNotInSync,
+		state: status.StateFailing, code: exitNotInSync,
 	},
 }
 
@@ -172,21 +174,21 @@ func TestStatus(t *testing.T) {
 				s.do(l, z)
 
 				_, body := l.ask(http.MethodGet, "status")
-				var status Status
-				decodeJSON(t, strings.ReplaceAll(body, name, "standin"), &status)
-				if got := status.Zones[0].State; got != s.state {
+				var shown status.Status
+				decodeJSON(t, strings.ReplaceAll(body, name, "standin"), &shown)
+				if got := shown.Zones[0].State; got != s.state {
 					t.Errorf("the zone is %s, want %s", got, s.state)
 				}
-				settle(&status)
+				settle(&shown)
 				if code := golden(t, "status/"+s.name, func(c *console) int {
-					code, _ := c.showStatus(&status)
+					code, _ := c.showStatus(&shown)
 					return code
 				}); code != s.code {
 					t.Errorf("exit status %d, want %d", code, s.code)
 				}
 
 				code, body := l.ask(http.MethodGet, "health")
-				var health Health
+				var health status.Health
 				decodeJSON(t, body, &health)
 				if health.Healthy != s.healthy || (code == http.StatusOK) != s.healthy || (len(health.Reasons) == 0) != s.healthy {
 					t.Errorf("health: %d %s", code, body)
@@ -219,11 +221,11 @@ func TestCheckNotDone(t *testing.T) {
 					return standin.Fault{Do: func() { time.Sleep(50 * time.Second) }}
 				})
 				_, body := l.ask(http.MethodPost, "check")
-				var status Status
-				decodeJSON(t, strings.ReplaceAll(body, provider, "standin"), &status)
-				settle(&status)
+				var shown status.Status
+				decodeJSON(t, strings.ReplaceAll(body, provider, "standin"), &shown)
+				settle(&shown)
 				if code := golden(t, "status/"+name, func(c *console) int {
-					code, err := c.showStatus(&status)
+					code, err := c.showStatus(&shown)
 					if code == exitUnknown && (err == nil || !strings.Contains(err.Error(), "not done in time")) {
 						t.Errorf("error: %v", err)
 					}
@@ -286,10 +288,10 @@ func TestDryRun(t *testing.T) {
 				l.wait(10 * time.Minute)
 				test.do(l, z)
 				calls := z.Count("", "")
-				_, status := l.ask(http.MethodGet, "status")
+				_, before := l.ask(http.MethodGet, "status")
 
 				_, body := l.ask(http.MethodGet, "plan")
-				var plan Plan
+				var plan status.Plan
 				decodeJSON(t, strings.ReplaceAll(body, name, "standin"), &plan)
 				settleGroups(plan.Time, plan.Groups)
 				if code := golden(t, "plan/"+test.name, func(c *console) int {
@@ -301,8 +303,8 @@ func TestDryRun(t *testing.T) {
 				if n := z.Count("", "") - calls; n != 1 {
 					t.Errorf("%d calls for a plan, want one read", n)
 				}
-				if _, after := l.ask(http.MethodGet, "status"); after != status {
-					t.Errorf("the plan changed the status from %s to %s", status, after)
+				if _, after := l.ask(http.MethodGet, "status"); after != before {
+					t.Errorf("the plan changed the status from %s to %s", before, after)
 				}
 			})
 		})
@@ -310,7 +312,7 @@ func TestDryRun(t *testing.T) {
 }
 
 // settle makes what is random the same each time.
-func settle(s *Status) {
+func settle(s *status.Status) {
 	if !s.NextCheck.IsZero() {
 		s.NextCheck = s.Time.Add(4 * time.Minute)
 	}
@@ -322,7 +324,7 @@ func settle(s *Status) {
 	}
 }
 
-func settleGroups(now time.Time, groups []GroupStatus) {
+func settleGroups(now time.Time, groups []status.GroupStatus) {
 	for i := range groups {
 		for j := range groups[i].Families {
 			f := &groups[i].Families[j]
@@ -371,10 +373,7 @@ func golden(t *testing.T, name string, show func(*console) int) int {
 	var plain, colored bytes.Buffer
 	show(&console{out: &plain})
 	show(&console{out: &colored, color: true})
-	stripped := colored.String()
-	for _, color := range []string{green, yellow, red, "0"} {
-		stripped = strings.ReplaceAll(stripped, "\033["+color+"m", "")
-	}
+	stripped := regexp.MustCompile(`\x1b\[[0-9]+m`).ReplaceAllString(colored.String(), "")
 	if stripped != plain.String() {
 		t.Errorf("with colors it is\n%s\nwithout\n%s", stripped, plain.String())
 	}

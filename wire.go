@@ -44,7 +44,7 @@ func (a *App) wire() *detect.Schedule {
 	readers := make(map[*detect.Detector][]func(ipaddr.Family, detect.Found))
 	var detectors []*detect.Detector
 	for _, g := range a.groups {
-		a.witness.counts.expect(g)
+		a.observer.counts.expect(g)
 		for _, s := range g.nameSets() {
 			if !slices.Contains(detectors, g.detector) {
 				detectors = append(detectors, g.detector)
@@ -54,7 +54,7 @@ func (a *App) wire() *detect.Schedule {
 			if z == nil {
 				z = &managedZone{zone: zones.Acquire(key), backend: &zone.Backend{
 					Provider: g.provider, Memory: zone.Memory{Storage: a.ctx.Storage(), Config: g.providerKey[:8]},
-					VerifyEvery: time.Duration(a.VerifyInterval), Observer: a.witness, Logger: a.logger,
+					VerifyEvery: time.Duration(a.VerifyInterval), Observer: a.observer, Logger: a.logger,
 				}}
 				managed[key] = z
 				a.zones = append(a.zones, z)

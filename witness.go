@@ -10,25 +10,26 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-// witness is told what happens, for the metrics and the events. All its
+// observer is told what happens, for the metrics and the events. All its
 // methods return at once, so that they can be called under a lock; those of
-// a nil witness do nothing.
-type witness struct {
+// a nil observer do nothing.
+type observer struct {
 	counts *counts
 	events *emitter
 }
 
 // Checked implements detect.Observer.
-func (w *witness) Checked(source string, f ipaddr.Family, result detect.Result) {
+func (w *observer) Checked(source string, f ipaddr.Family, result detect.Result) {
 	if w != nil {
 		w.counts.checks.WithLabelValues(source, f.String(), string(result)).Inc()
 	}
 }
 
 // Called implements provider.Observer.
-func (w *witness) Called(provider, method string, ok bool, took time.Duration) {
+func (w *observer) Called(provider, method string, ok bool, took time.Duration) {
 	if w != nil {
 		result := resultError
 		if ok {
@@ -40,19 +41,19 @@ func (w *witness) Called(provider, method string, ok bool, took time.Duration) {
 }
 
 // AddressChanged implements detect.Observer.
-func (w *witness) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string) {
+func (w *observer) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string) {
 	if w != nil {
 		w.events.add("address_changed", map[string]any{
 			"family": f.String(),
-			"old":    ipaddr.List(from),
-			"new":    ipaddr.List(to),
+			"old":    status.Addresses(from),
+			"new":    status.Addresses(to),
 			"source": source,
 		})
 	}
 }
 
 // RecordsChanged implements zone.Observer.
-func (w *witness) RecordsChanged(zone, provider string, changes []plan.Change) {
+func (w *observer) RecordsChanged(zone, provider string, changes []plan.Change) {
 	if w == nil || len(changes) == 0 {
 		return
 	}
@@ -69,7 +70,7 @@ func (w *witness) RecordsChanged(zone, provider string, changes []plan.Change) {
 }
 
 // UpdateFailed implements zone.Observer.
-func (w *witness) UpdateFailed(zone, provider string, err error, attempt int) {
+func (w *observer) UpdateFailed(zone, provider string, err error, attempt int) {
 	if w != nil {
 		w.events.add("update_failed", map[string]any{
 			"zone":     dnsname.Display(zone),
@@ -81,7 +82,7 @@ func (w *witness) UpdateFailed(zone, provider string, err error, attempt int) {
 }
 
 // Recovered implements zone.Observer.
-func (w *witness) Recovered(zone, provider string, after time.Duration) {
+func (w *observer) Recovered(zone, provider string, after time.Duration) {
 	if w != nil {
 		w.events.add("recovered", map[string]any{
 			"zone":     dnsname.Display(zone),
@@ -92,7 +93,7 @@ func (w *witness) Recovered(zone, provider string, after time.Duration) {
 }
 
 // changeList is a JSON array, and in a placeholder one line of text.
-type changeList []Change
+type changeList []status.Change
 
 func (l changeList) String() string {
 	texts := make([]string, len(l))

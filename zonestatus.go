@@ -1,33 +1,32 @@
 package dynamicdns
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-var zoneStates = map[reconcile.State]State{
-	reconcile.InSync:     StateInSync,
-	reconcile.Left:       StateLeftAlone,
-	reconcile.Unverified: StateUnverified,
-	reconcile.Pending:    StatePending,
-	reconcile.InTheWay:   StateBlocked,
-	reconcile.InTrouble:  StateFailing,
+var zoneStates = map[reconcile.State]status.State{
+	reconcile.InSync:     status.StateInSync,
+	reconcile.Left:       status.StateLeftAlone,
+	reconcile.Unverified: status.StateUnverified,
+	reconcile.Pending:    status.StatePending,
+	reconcile.InTheWay:   status.StateBlocked,
+	reconcile.InTrouble:  status.StateFailing,
 }
 
-func (z *managedZone) status(now time.Time) ZoneStatus {
+func (z *managedZone) status(now time.Time) status.ZoneStatus {
 	known := z.zone.Snapshot()
-	s := ZoneStatus{
+	s := status.ZoneStatus{
 		Zone:         dnsname.Display(z.zone.Name),
 		Provider:     z.backend.Provider.Name,
-		State:        StateInSync,
+		State:        status.StateInSync,
 		InSync:       new(true),
 		Readable:     z.backend.Provider.CanRead(),
 		LastInSync:   stamp(known.Synced),
@@ -40,14 +39,14 @@ func (z *managedZone) status(now time.Time) ZoneStatus {
 		s.LastVerified = stamp(known.Verified)
 	}
 	if known.Err != nil {
-		s.State = StateFailing
+		s.State = status.StateFailing
 	}
 	if known.Last != nil {
-		s.LastFailure = &Failure{stamp(known.LastAt), oneLine(known.Last.Error())}
+		s.LastFailure = &status.Failure{Time: stamp(known.LastAt), Error: oneLine(known.Last.Error())}
 	}
 	for _, r := range s.Records {
-		s.State = worse(s.State, r.State)
-		s.InSync = bothInSync(s.InSync, r.inSync)
+		s.State = status.Worse(s.State, r.State)
+		s.InSync = status.BothInSync(s.InSync, r.InSync)
 	}
 	if isTrue(s.InSync) {
 		s.LastInSync = stamp(now)
@@ -57,12 +56,12 @@ func (z *managedZone) status(now time.Time) ZoneStatus {
 
 // records are those of the configuration, of which the zone may know more and
 // not all.
-func (z *managedZone) records(known reconcile.Snapshot) []RecordStatus {
+func (z *managedZone) records(known reconcile.Snapshot) []status.RecordStatus {
 	byKey := make(map[plan.Key]*reconcile.Record, len(known.Records))
 	for i := range known.Records {
 		byKey[known.Records[i].Key] = &known.Records[i]
 	}
-	records := []RecordStatus{}
+	records := []status.RecordStatus{}
 	z.each(func(c *claim, key plan.Key) {
 		r := byKey[key]
 		if r == nil {
@@ -71,21 +70,22 @@ func (z *managedZone) records(known reconcile.Snapshot) []RecordStatus {
 		if r.Desired.State == plan.Unknown && !c.concerns(r.Observed) {
 			return
 		}
-		s := RecordStatus{
+		s := status.RecordStatus{
 			Name:        key.Name,
 			Type:        key.Family.RRType(),
 			State:       zoneStates[r.State],
 			Reason:      oneLine(r.Reason),
-			Wished:      append([]netip.Addr{}, r.Desired.Addrs...),
-			Observed:    append([]netip.Addr{}, r.Observed...),
+			Desired:     r.Desired.Addrs,
+			Observed:    r.Observed,
+			Accepted:    r.Accepted,
 			TTL:         r.TTL.Seconds(),
 			LastChanged: stamp(r.Changed),
-			inSync:      r.InSync,
+			InSync:      r.InSync,
 		}
 		if r.Desired.State == plan.Unknown {
-			s.State, s.Reason, s.inSync = StateLeftAlone, unknownAddress(key.Family), nil
+			s.State, s.Reason, s.InSync = status.StateLeftAlone, unknownAddress(key.Family), nil
 			if !c.anyAddress() {
-				s.State = StatePending
+				s.State = status.StatePending
 			}
 		}
 		records = append(records, s)
@@ -122,23 +122,4 @@ func (c *claim) concerns(observed []netip.Addr) bool { return len(observed) > 0 
 
 func unknownAddress(f ipaddr.Family) string {
 	return fmt.Sprintf("no %s address is known, so the record stays as it is", [ipaddr.Families]string{"IPv4", "IPv6"}[f])
-}
-
-// dryRun reads the zone and says what would change.
-func (z *managedZone) dryRun(ctx context.Context) ZonePlan {
-	p := ZonePlan{
-		Zone: dnsname.Display(z.zone.Name), Provider: z.backend.Provider.Name,
-		Changes: []Change{}, LeftAlone: []LeftAlone{},
-	}
-	if !slices.ContainsFunc(z.claims, (*claim).anyAddress) {
-		p.Error = "no address is known"
-		return p
-	}
-	observed, known, err := z.zone.DryRun(ctx)
-	if err != nil {
-		p.Error = oneLine(err.Error())
-		return p
-	}
-	z.compare(&p, observed, known)
-	return p
 }

@@ -50,6 +50,13 @@ func (s *script) say(f ipaddr.Family, err error, addrs ...netip.Addr) {
 	s.addrs[f], s.errs[f] = addrs, err
 }
 
+// times returns how often each family was asked for.
+func (s *script) times() [ipaddr.Families]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
 // machine is a detector with a scripted source, whose families are asked in
 // turn every five minutes.
 type machine struct {

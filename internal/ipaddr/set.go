@@ -3,7 +3,6 @@ package ipaddr
 import (
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Without returns the addresses of a that are not in b.
@@ -25,26 +24,4 @@ func Sort(addrs []netip.Addr) []netip.Addr {
 	}
 	slices.SortFunc(out, netip.Addr.Compare)
 	return slices.Compact(out)
-}
-
-// List is a JSON array, and as text a list with spaces.
-type List []netip.Addr
-
-func (l List) String() string {
-	if len(l) == 0 {
-		return "none"
-	}
-	texts := make([]string, len(l))
-	for i, addr := range l {
-		texts[i] = addr.String()
-	}
-	return strings.Join(texts, " ")
-}
-
-// MarshalJSON implements json.Marshaler: an empty list is no null.
-func (l List) MarshalJSON() ([]byte, error) {
-	if len(l) == 0 {
-		return []byte("[]"), nil
-	}
-	return []byte(`["` + strings.ReplaceAll(l.String(), " ", `","`) + `"]`), nil
 }

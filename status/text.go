@@ -1,48 +1,42 @@
-package dynamicdns
+package status
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
-
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
-)
-
-// lineWidth is the width of a terminal's line that everything fits in.
-const lineWidth = 80
-
-// printer writes status and plan for people.
-type printer struct {
-	text  strings.Builder
-	color bool
-}
-
-// The colors of terminals.
-const (
-	green  = "32"
-	yellow = "33"
-	red    = "31"
 )
 
 // columns is how wide what precedes the last column of a record is.
 const columns = 20
+
+// Text writes the status for people, in lines of up to 80 columns, with the
+// colors of a terminal if wanted.
+func (s *Status) Text(color bool) string {
+	p := &printer{color: color}
+	p.status(s)
+	return p.text.String()
+}
+
+// Text writes the plan for people, as that of Status.
+func (p *Plan) Text(color bool) string {
+	out := &printer{color: color}
+	out.plan(p)
+	return out.text.String()
+}
 
 func (p *printer) status(s *Status) {
 	summary, color := "Cannot tell whether all is in sync.", yellow
 	switch {
 	case s.InSync != nil && !*s.InSync:
 		summary, color = "Not in sync.", red
-	case s.InSync != nil && !s.unchecked():
+	case s.InSync != nil && !s.Unchecked():
 		summary, color = "In sync.", green
 	}
 	next := ""
 	if !s.NextCheck.IsZero() {
 		next = " Next check of the addresses " + in(s.NextCheck.Sub(s.Time)) + "."
 	}
-	if s.unchecked() {
+	if s.Unchecked() {
 		next = " The check was not done in time." + next
 	}
 	p.line(0, "%s%s", p.paint(color, summary), next)
@@ -72,7 +66,7 @@ func (p *printer) family(now time.Time, f FamilyStatus) {
 	if len(f.Addresses) == 0 {
 		p.row(2, 6, label, "%s", p.paint(yellow, "unknown"))
 	} else {
-		p.row(2, 6, label, "%s", join(f.Addresses))
+		p.row(2, 6, label, "%s", f.Addresses.String())
 		from := fmt.Sprintf("from %s, for %s", f.Source, short(now.Sub(f.Since)))
 		if len(f.ConfirmedBy) > 0 {
 			from += ", confirmed by " + strings.Join(f.ConfirmedBy, ", ")
@@ -107,9 +101,9 @@ func (p *printer) zone(s *Status, z ZoneStatus) {
 		if r.State == StateInSync {
 			continue
 		}
-		p.line(columns, "is     %s", join(r.Observed))
-		if len(r.Wished) > 0 {
-			p.line(columns, "wanted %s", join(r.Wished))
+		p.line(columns, "is %s", r.Observed.String())
+		if len(r.Desired) > 0 {
+			p.line(columns, "desired %s", r.Desired.String())
 		}
 		// What is wrong with the whole zone is said above.
 		if z.LastFailure == nil || r.Reason != z.LastFailure.Error {
@@ -139,7 +133,7 @@ func (p *printer) zonePlan(z ZonePlan) {
 	switch {
 	case z.Error != "":
 		summary, problem = p.paint(red, "cannot tell"), ": "+z.Error
-	case len(z.Changes) == 0 && z.blocked():
+	case len(z.Changes) == 0 && z.Blocked():
 		summary = p.paint(red, "something is in the way")
 	case len(z.Changes) > 0:
 		summary = p.paint(yellow, plural(len(z.Changes), "record")+" would change")
@@ -148,9 +142,9 @@ func (p *printer) zonePlan(z ZonePlan) {
 	for _, c := range z.Changes {
 		p.record(p.paint(yellow, "change     "), c.Type, c.Name)
 		if len(c.From) > 0 {
-			p.line(columns, "from %s", join(c.From))
+			p.line(columns, "from %s", c.From.String())
 		}
-		p.line(columns, "to   %s", join(c.To))
+		p.line(columns, "to   %s", c.To.String())
 		p.line(columns, "%s; from %s, TTL %s", c.Reason, c.Source, short(seconds(c.TTL)))
 	}
 	for _, l := range z.LeftAlone {
@@ -167,104 +161,6 @@ func (p *printer) zonePlan(z ZonePlan) {
 func (p *printer) record(matter painted, rrType, name string) {
 	p.row(2, columns-2, matter+painted(fmt.Sprintf(" %-4s", clean(rrType))), "%s", name)
 }
-
-// row writes a label of the given width and a text beside it.
-func (p *printer) row(indent, width int, label painted, format string, args ...any) {
-	lines := wrap(sprintf(format, args), lineWidth-indent-width)
-	pad := strings.Repeat(" ", max(1, width-visible(string(label))))
-	p.text.WriteString(strings.Repeat(" ", indent) + string(label) + pad + lines[0] + "\n")
-	for _, line := range lines[1:] {
-		p.text.WriteString(strings.Repeat(" ", indent+width) + line + "\n")
-	}
-}
-
-// line writes a text, of which what does not fit goes below.
-func (p *printer) line(indent int, format string, args ...any) {
-	for i, line := range wrap(sprintf(format, args), lineWidth-indent-2) {
-		pad := indent
-		if i > 0 {
-			pad += 2
-		}
-		p.text.WriteString(strings.TrimRight(strings.Repeat(" ", pad)+line, " ") + "\n")
-	}
-}
-
-// painted is a text that may go to a terminal as it is.
-type painted string
-
-// sprintf formats a text, in which all strings that are not painted may come
-// from anywhere.
-func sprintf(format string, args []any) string {
-	for i, arg := range args {
-		if s, ok := arg.(string); ok {
-			args[i] = clean(s)
-		}
-	}
-	return fmt.Sprintf(format, args...)
-}
-
-// clean keeps what others wrote, such as a provider's error, from controlling
-// the terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsControl(r):
-			return utf8.RuneError
-		}
-		return r
-	}, s)
-}
-
-func (p *printer) paint(color, text string) painted {
-	if !p.color {
-		return painted(clean(text))
-	}
-	return painted("\033[" + color + "m" + clean(text) + "\033[0m")
-}
-
-func (p *printer) state(s State, width int) painted {
-	color := yellow
-	switch s {
-	case StateInSync, StateLeftAlone:
-		color = green
-	case StateBlocked, StateFailing:
-		color = red
-	}
-	return p.paint(color, fmt.Sprintf("%-*s", width, strings.ReplaceAll(string(s), "_", " ")))
-}
-
-// wrap breaks a text between words, and words that are longer than a line.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && visible(line)+1+visible(word) > width {
-			lines, line = append(lines, line), ""
-		}
-		for visible(word) > width {
-			runes := []rune(word)
-			lines, word = append(lines, string(runes[:width])), string(runes[width:])
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
-}
-
-// visible returns how many columns a text takes, colors aside.
-func visible(text string) int {
-	n := utf8.RuneCountInString(text)
-	for _, color := range []string{green, yellow, red, "0"} {
-		n -= strings.Count(text, "\033["+color+"m") * len("\033["+color+"m")
-	}
-	return n
-}
-
-func join[A ~[]netip.Addr](addrs A) string { return ipaddr.List(addrs).String() }
 
 func plural(n int, noun string) string {
 	if n == 1 {

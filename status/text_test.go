@@ -1,4 +1,4 @@
-package dynamicdns
+package status
 
 import (
 	"reflect"

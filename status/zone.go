@@ -1,0 +1,71 @@
+package status
+
+import (
+	"fmt"
+	"time"
+)
+
+// ZoneStatus is what is known of a zone at a DNS provider.
+type ZoneStatus struct {
+	// The name, without a trailing dot.
+	Zone string `json:"zone"`
+	// The name of the DNS provider module.
+	Provider string `json:"provider"`
+	State    State  `json:"state"`
+	// Whether all its records are as desired. Null means that this cannot be
+	// told.
+	InSync *bool `json:"in_sync"`
+	// Whether the provider can be read. If not, `observed` is what it last
+	// accepted.
+	Readable bool `json:"readable"`
+	// When the records were last read.
+	LastVerified time.Time `json:"last_verified,omitzero"`
+	// When all records were last observed as desired.
+	LastInSync time.Time `json:"last_in_sync,omitzero"`
+	// When the zone is read or written next, unless an address changes before.
+	NextAttempt time.Time `json:"next_attempt,omitzero"`
+	// Failures in a row, and since when.
+	Failures     int       `json:"failures"`
+	FailingSince time.Time `json:"failing_since,omitzero"`
+	// The last failure.
+	LastFailure *Failure `json:"last_failure,omitempty"`
+	// The managed records.
+	Records []RecordStatus `json:"records"`
+}
+
+// RecordStatus is what is known of the addresses of one name and family.
+type RecordStatus struct {
+	// The name, relative to the zone; "@" is the zone itself.
+	Name string `json:"name"`
+	// `A` or `AAAA`.
+	Type  string `json:"type"`
+	State State  `json:"state"`
+	// Why the state is not `in_sync`.
+	Reason string `json:"reason,omitempty"`
+	// The addresses that should be there, those that were last observed, and
+	// those that the provider has accepted since and does not show yet.
+	Desired  Addresses `json:"desired"`
+	Observed Addresses `json:"observed"`
+	Accepted Addresses `json:"accepted,omitempty"`
+	// The TTL that was last observed, in seconds.
+	TTL float64 `json:"ttl,omitempty"`
+	// When this app last changed it.
+	LastChanged time.Time `json:"last_changed,omitzero"`
+
+	// Whether it is as desired. Nil means that this cannot be told. It is not
+	// part of the JSON; see BothInSync for the zone's.
+	InSync *bool `json:"-"`
+}
+
+// Reason says why the zone is in its state.
+func (z *ZoneStatus) Reason() string {
+	for _, r := range z.Records {
+		if r.State == z.State {
+			return fmt.Sprintf("%s %s: %s", r.Name, r.Type, r.Reason)
+		}
+	}
+	if z.LastFailure != nil {
+		return z.LastFailure.Error
+	}
+	return string(z.State)
+}
