@@ -40,8 +40,9 @@ type event struct {
 }
 
 // newEmitter must be called in Provision: later, events takes no
-// subscriptions any more.
-func newEmitter(ctx caddy.Context) (*emitter, error) {
+// subscriptions any more. whenStarted is called when Caddy has started and
+// the configuration before is still running; it must not wait for anything.
+func newEmitter(ctx caddy.Context, whenStarted func()) (*emitter, error) {
 	app, err := ctx.App("events")
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func newEmitter(ctx caddy.Context) (*emitter, error) {
 		queue:    make(chan event, maxEvents),
 		emitting: make(chan struct{}, maxEmitting),
 	}
-	return e, e.app.On("started", &startedHandler{started: e.started})
+	return e, e.app.On("started", &startedHandler{first: whenStarted, started: e.started})
 }
 
 // add queues an event. It returns at once.
@@ -137,9 +138,11 @@ func (e *emitter) takeSlot(ctx context.Context) bool {
 	}
 }
 
-// startedHandler closes a channel when Caddy has started.
+// startedHandler closes a channel when Caddy has started, and before that
+// calls what must be done before the old configuration is stopped.
 type startedHandler struct {
 	once    sync.Once
+	first   func()
 	started chan struct{}
 }
 
@@ -147,7 +150,10 @@ type startedHandler struct {
 func (h *startedHandler) Handle(_ context.Context, e caddy.Event) error {
 	// Other modules may have an event of that name; Caddy's has no origin.
 	if e.Origin() == nil {
-		h.once.Do(func() { close(h.started) })
+		h.once.Do(func() {
+			h.first()
+			close(h.started)
+		})
 	}
 	return nil
 }

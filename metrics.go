@@ -169,7 +169,7 @@ func (a *App) observe(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	events, err := newEmitter(ctx)
+	events, err := newEmitter(ctx, a.attach)
 	if err != nil {
 		return err
 	}

@@ -174,13 +174,7 @@ func (a *App) Start() error {
 		s.Events = watchAddresses(ctx, a.logger)
 	}
 	a.logManaged()
-	a.running.Go(func() {
-		a.onceStarted(ctx, func(ctx context.Context) {
-			if a.attach() {
-				a.schedule.Run(ctx)
-			}
-		})
-	})
+	a.running.Go(func() { a.onceStarted(ctx, s.Run) })
 	a.running.Go(func() { sayGone(ctx) })
 	a.running.Go(func() { a.observer.events.run(ctx) })
 	return nil

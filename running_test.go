@@ -150,12 +150,7 @@ func running(t *testing.T, config json.RawMessage) string {
 
 func describeAccount(t *testing.T, g *group) string {
 	t.Helper()
-	var options map[string]any
-	if err := json.Unmarshal(g.DNSProviderRaw, &options); err != nil {
-		t.Fatal(err)
-	}
-	delete(options, "name")
-	text, err := json.Marshal(options)
+	text, err := json.Marshal(g.provider.Module)
 	if err != nil {
 		t.Fatal(err)
 	}

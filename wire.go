@@ -74,18 +74,17 @@ func (a *App) wire() *detect.Schedule {
 	return s
 }
 
-// attach takes the zones over from the configuration before. It is false for
-// an app that was stopped meanwhile.
-func (a *App) attach() bool {
+// attach takes the zones over from the configuration before, unless the app
+// was stopped meanwhile.
+func (a *App) attach() {
 	a.attaching.Lock()
 	defer a.attaching.Unlock()
 	if a.left {
-		return false
+		return
 	}
 	for _, z := range a.zones {
 		z.holder = z.zone.Attach(z.backend, z.desired(), func(h *zone.Holder) { h.Claim(z.desired()) })
 	}
-	return true
 }
 
 // detach gives the zones back to the configuration that had them before, if

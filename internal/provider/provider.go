@@ -29,8 +29,9 @@ type Observer interface {
 
 // Provider is a libdns provider.
 type Provider struct {
-	// Name is that of its module.
-	Name string
+	// Name is that of its module, Module the module itself.
+	Name   string
+	Module any
 
 	getter   libdns.RecordGetter
 	setter   libdns.RecordSetter
@@ -46,7 +47,7 @@ type Provider struct {
 // New looks what the module can do. It is an error if that does not suffice
 // to make an RRset hold what is desired.
 func New(name string, module any, slots Slots, redact func(string) string, observer Observer, logger *zap.Logger) (*Provider, error) {
-	p := &Provider{Name: name, slots: slots, redact: redact, observer: observer, logger: logger}
+	p := &Provider{Name: name, Module: module, slots: slots, redact: redact, observer: observer, logger: logger}
 	p.getter, _ = module.(libdns.RecordGetter)
 	p.setter, _ = module.(libdns.RecordSetter)
 	p.appender, _ = module.(libdns.RecordAppender)

@@ -85,6 +85,9 @@ func (m *Machine) Snapshot(now time.Time) Snapshot {
 			record.Asked = d.asked
 			if d.pending {
 				record.Observed, record.Accepted = d.past[0], r.believed.Addrs
+				if len(record.Observed) == 0 {
+					record.TTL = 0
+				}
 			}
 		}
 		if r.changed != 0 {
@@ -109,6 +112,9 @@ func (m *Machine) Names() func(name string) (string, bool) {
 		return own, ok
 	}
 }
+
+// Count returns how many RRsets are managed.
+func (m *Machine) Count() int { return len(m.sets) }
 
 // FirstName returns the first of the managed names, or that of the zone.
 func (m *Machine) FirstName() string {

@@ -166,7 +166,7 @@ func (h *Holder) Release() {
 			return
 		}
 		z.holders = slices.Delete(z.holders, at, at+1)
-		z.step(reconcile.Release{Holder: h.number})
+		z.forgetting(func() { z.step(reconcile.Release{Holder: h.number}) })
 		if at == len(z.holders) && at > 0 {
 			// As when a configuration fails after all: the one before goes on.
 			heir := z.holders[at-1]
@@ -323,10 +323,22 @@ func (z *Zone) claim(h *Holder, desired map[plan.Key]*plan.Desired) {
 	if !slices.Contains(z.holders, h) {
 		return
 	}
-	z.step(reconcile.Claim{
-		Holder: h.number, Desired: desired,
-		Abilities: h.backend.abilities(), VerifyEvery: h.backend.VerifyEvery,
+	z.forgetting(func() {
+		z.step(reconcile.Claim{
+			Holder: h.number, Desired: desired,
+			Abilities: h.backend.abilities(), VerifyEvery: h.backend.VerifyEvery,
+		})
 	})
+}
+
+// forgetting does something that may give RRsets up, which are then no longer
+// to be remembered.
+func (z *Zone) forgetting(do func()) {
+	before := z.machine.Count()
+	do()
+	if b := z.backend(); b != nil && z.machine.Count() < before {
+		z.remember(b)
+	}
 }
 
 // backend is that of the newest holder.
