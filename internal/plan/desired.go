@@ -68,6 +68,8 @@ type RRset struct {
 	// Addrs are sorted, each once.
 	Addrs []netip.Addr
 	TTL   time.Duration
+	// Twice is set where several records have the same address.
+	Twice bool
 }
 
 // Observed is what a provider showed of the names that something is desired

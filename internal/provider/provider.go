@@ -123,7 +123,8 @@ func (p *Provider) Read(ctx context.Context, zone string, wanted func(name strin
 	}
 	for key, set := range observed.Sets {
 		if len(set.Addrs) > 1 {
-			set.Addrs = ipaddr.Sort(set.Addrs)
+			sorted := ipaddr.Sort(set.Addrs)
+			set.Addrs, set.Twice = sorted, len(sorted) < len(set.Addrs)
 			observed.Sets[key] = set
 		}
 	}

@@ -162,9 +162,9 @@ func (m *Machine) see(now time.Time, key plan.Key, r *rrset, shown *plan.RRset) 
 	if r.known && !d.begun && !d.pending && !d.unsure && r.isDesired() && !asAccepted {
 		d.drifted = true
 	}
-	several := len(r.believed.Addrs) > 1 || len(shown.Addrs) > 1
+	several := len(r.believed.Addrs) > 1 || len(shown.Addrs) > 1 || shown.Twice
 	r.believed, r.known, r.seen = shown, true, true
-	if several && (written || lost) || written && !d.unsure {
+	if several && lost || written && !d.unsure {
 		d.way.fell(effect)
 	}
 	if m.reads.shows == showsAtOnce || now.Sub(d.ended) >= rewriteAfter {
@@ -307,4 +307,4 @@ func (s *sharing) of(shown plan.RRset, r *rrset) *plan.RRset {
 	return &shown
 }
 
-func equalRRsets(a, b *plan.RRset) bool { return a.TTL == b.TTL && slices.Equal(a.Addrs, b.Addrs) }
+func equalRRsets(a, b *plan.RRset) bool { return a.TTL == b.TTL && a.Twice == b.Twice && slices.Equal(a.Addrs, b.Addrs) }

@@ -78,7 +78,7 @@ func (m *Machine) write(r *rrset, c *plan.Change, blind bool) (Do, []netip.Addr)
 		return DoSet, want
 	case m.can.Set && m.can.Delete && !stays && len(have) > 1:
 		return m.remove(r, have[:1], have[1:], blind)
-	case m.can.Set && !stays && len(have) == 1:
+	case m.can.Set && !stays && len(have) == 1 && !r.believed.Twice:
 		return DoSet, want[:1]
 	case len(missing) > 0 && m.can.Append:
 		return DoAppend, missing
@@ -175,11 +175,12 @@ func (m *Machine) refused(now time.Time, call *Action, batch bool, err error) {
 		d.unsure, d.unread, d.failure, d.ended = true, m.can.Read && !m.attempt.blind, err, now
 		m.assumeWorst(r, call.Do, w)
 		m.open[w.Key] = r
-		several := len(r.believed.Addrs) > 1 || len(r.desired.Addrs) > 1
+		several := r.believed.Twice || len(r.believed.Addrs) > 1 || len(r.desired.Addrs) > 1
 		switch {
 		case batch:
 			d.way.alone = true
 		case d.unread && several && call.Do == DoSet && !d.way.repair && (m.can.Append || m.can.Delete):
+			d.way.repair = true
 		default:
 			m.fail(w.Key, r, err)
 		}
