@@ -8,12 +8,14 @@ import (
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 // testHandler serves one zone from its master file.
 func testHandler(t testing.TB, origin, file string) *handler {
 	t.Helper()
-	s, err := parseZone(origin, "test.zone", []byte(file))
+	s, err := zonedata.Parse(origin, "test.zone", []byte(file))
 	if err != nil {
 		t.Fatal(err)
 	}

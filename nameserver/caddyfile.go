@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 func init() {
@@ -27,6 +29,7 @@ func init() {
 //		}
 //		max_qps_per_client <n>|off
 //		tsig_key <name> <secret> [<algorithm>]
+//		name <id>
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // consume option name
@@ -66,6 +69,16 @@ func (a *App) parseOption(d *caddyfile.Dispenser) error {
 		}
 		a.MaxQPSPerClient = n
 
+	case "name":
+		var name string
+		if !d.AllArgs(&name) {
+			return d.ArgErr()
+		}
+		if a.Name != "" {
+			return d.Err("name is given twice")
+		}
+		a.Name = name
+
 	case "tsig_key":
 		args := d.RemainingArgs()
 		if len(args) < 2 || len(args) > 3 {
@@ -84,7 +97,7 @@ func (a *App) parseOption(d *caddyfile.Dispenser) error {
 		a.TSIGKeys[args[0]] = key
 
 	default:
-		return d.Errf("unrecognized subdirective %q: nameserver knows zone, max_qps_per_client and tsig_key", d.Val())
+		return d.Errf("unrecognized subdirective %q: nameserver knows zone, max_qps_per_client, tsig_key and name", d.Val())
 	}
 	return nil
 }
@@ -118,7 +131,7 @@ func (a *App) parseZone(d *caddyfile.Dispenser) error {
 		}
 	}
 	if literal {
-		if _, err := zone.declare(caddy.NewReplacer(), origin); err != nil {
+		if _, err := zone.declare(caddy.NewReplacer(), origin, nobody); err != nil {
 			return d.WrapErr(err)
 		}
 	}
@@ -128,6 +141,9 @@ func (a *App) parseZone(d *caddyfile.Dispenser) error {
 	a.Zones[name] = zone
 	return nil
 }
+
+// nobody owns what is only judged.
+func nobody() string { return "" }
 
 // parseOption parses one option of a zone. It judges it here, where the line is
 // known, unless the origin is empty, which means that there are placeholders.
@@ -218,5 +234,5 @@ func masterFileArg(arg string) string {
 	if strings.HasPrefix(arg, `"`) || arg != "" && !strings.ContainsAny(arg, " \t;()") {
 		return arg
 	}
-	return `"` + escapeText(arg) + `"`
+	return `"` + zonedata.EscapeText(arg) + `"`
 }

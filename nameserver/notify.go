@@ -7,6 +7,8 @@ import (
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 const (
@@ -14,29 +16,29 @@ const (
 	notifyTimeout = 2 * time.Second
 )
 
-// notify tells the secondaries of a zone about each of its serials, once.
-func (a *App) notify(ctx context.Context, z *zoneInUse) {
+// notifyAll tells the secondaries of a zone about each of its serials, once.
+func notifyAll(ctx context.Context, z *keeper) {
 	changes := z.watch()
 	defer z.unwatch(changes)
 	var (
 		round  sync.WaitGroup
 		cancel context.CancelFunc = func() {}
-		told   *snapshot
+		told   *zonedata.Snapshot
 	)
 	for {
-		if s := z.served.Load(); s != nil && (told == nil || told.soa.Serial != s.soa.Serial) {
+		if s := z.served.Load(); s != nil && (told == nil || told.SOA.Serial != s.SOA.Serial) {
 			cancel()
 			round.Wait()
 			told = s
 			var rctx context.Context
 			rctx, cancel = context.WithCancel(ctx)
 			for _, secondary := range z.policy.notify {
-				if z.knows(secondary, s.soa.Serial) {
+				if z.knows(secondary, s.SOA.Serial) {
 					continue
 				}
 				round.Go(func() {
-					if notify(rctx, z.name, s.soa.Serial, secondary, a.logger) {
-						z.learned(secondary, s.soa.Serial)
+					if notify(rctx, z.name, s.SOA.Serial, secondary, z.logger) {
+						z.learned(secondary, s.SOA.Serial)
 					}
 				})
 			}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 // transferPolicy says who may fetch a zone, and who is told of changes.
@@ -56,17 +58,17 @@ func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, client netip.Add
 		return false
 	case !tcp, q.Question[0].Qtype == dns.TypeIXFR && upToDate(q, s):
 		m.Authoritative = true
-		m.Answer = []dns.RR{s.soa}
+		m.Answer = []dns.RR{s.SOA}
 		return false
 	}
-	h.logger.Info("sending zone", zap.String("zone", name), zap.Uint32("serial", s.soa.Serial), zap.Stringer("client", client))
-	envelopes := make(chan *dns.Envelope)
+	h.logger.Info("sending zone", zap.String("zone", name), zap.Uint32("serial", s.SOA.Serial), zap.Stringer("client", client))
+	to := make(chan *dns.Envelope)
 	done := make(chan struct{})
 	go func() {
-		defer close(envelopes)
-		s.envelopes(envelopes, done)
+		defer close(to)
+		envelopes(s, to, done)
 	}()
-	err := new(dns.Transfer).Out(w, q, envelopes)
+	err := new(dns.Transfer).Out(w, q, to)
 	close(done)
 	if err != nil {
 		h.logger.Warn("sending zone", zap.String("zone", name), zap.Stringer("client", client), zap.Error(err))
@@ -75,16 +77,16 @@ func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, client netip.Add
 }
 
 // upToDate reports whether the asker of an IXFR has the zone already.
-func upToDate(q *dns.Msg, s *snapshot) bool {
+func upToDate(q *dns.Msg, s *zonedata.Snapshot) bool {
 	if len(q.Ns) != 1 {
 		return false
 	}
 	soa, ok := q.Ns[0].(*dns.SOA)
-	return ok && !serialLess(soa.Serial, s.soa.Serial)
+	return ok && !zonedata.SerialLess(soa.Serial, s.SOA.Serial)
 }
 
-func (s *snapshot) envelopes(to chan<- *dns.Envelope, done <-chan struct{}) {
-	batch, size := []dns.RR{s.soa}, 0
+func envelopes(s *zonedata.Snapshot, to chan<- *dns.Envelope, done <-chan struct{}) {
+	batch, size := []dns.RR{s.SOA}, 0
 	flush := func() bool {
 		select {
 		case to <- &dns.Envelope{RR: batch}:
@@ -94,13 +96,13 @@ func (s *snapshot) envelopes(to chan<- *dns.Envelope, done <-chan struct{}) {
 			return false
 		}
 	}
-	for _, r := range s.records {
-		n := dns.Len(r.rr)
+	for r := range s.All() {
+		n := dns.Len(r.RR)
 		if size+n > envelopeSize && !flush() {
 			return
 		}
-		batch, size = append(batch, r.rr), size+n
+		batch, size = append(batch, r.RR), size+n
 	}
-	batch = append(batch, s.soa)
+	batch = append(batch, s.SOA)
 	flush()
 }
