@@ -13,31 +13,48 @@ const maxChain = 16
 // snapshot is one that could not be loaded.
 type catalog map[string]*zone
 
+// outcome is what the limiter and the counters need to know of an answer.
+type outcome struct {
+	zone *zone // nil where the name lies in none
+	kind answerKind
+	name string // in canonical form
+}
+
 // answer fills the reply to its own question (RFC 1034, section 4.3.2).
-func (c catalog) answer(m *dns.Msg, tcp bool) {
+func (c catalog) answer(m *dns.Msg, tcp bool) (o outcome) {
 	q := m.Question[0]
+	o.kind = kindError
 	if rcode := refuseQuestion(q); rcode != dns.RcodeSuccess {
 		m.Rcode = rcode
-		return
+		return o
 	}
 	asked := q.Name
-	for i := range maxChain {
+	for range maxChain {
 		name := dns.CanonicalName(asked)
 		z := c.closest(name, q.Qtype)
 		if z == nil {
-			if i == 0 {
+			if o.zone == nil {
 				m.Rcode = dns.RcodeRefused
 			}
-			return
+			return o
+		}
+		if o.zone == nil {
+			o.zone = z
 		}
 		s := z.served.Load()
 		if s == nil {
 			m.Rcode = dns.RcodeServerFailure
-			return
+			return o
 		}
-		next := answerFrom(s, m, asked, name, q.Qtype, tcp)
+		next, kind := answerFrom(s, m, asked, name, q.Qtype, tcp)
+		if o.kind == kindError || kind != kindAnswer {
+			o.kind, o.name = kind, name
+		}
+		if o.kind != kindAnswer {
+			o.name = z.name
+		}
 		if next == "" {
-			return
+			return o
 		}
 		if looped(m.Answer, next) {
 			break
@@ -45,6 +62,7 @@ func (c catalog) answer(m *dns.Msg, tcp bool) {
 		asked = next
 	}
 	m.Rcode = dns.RcodeServerFailure // there is no end to the chain
+	return o
 }
 
 func refuseQuestion(q dns.Question) int {
@@ -88,32 +106,36 @@ func looped(chain []dns.RR, next string) bool {
 
 // answerFrom adds to the reply what a zone knows of a name, which is given as it
 // was asked and in canonical form. If that is an alias, it returns its target.
-func answerFrom(s *zonedata.Snapshot, m *dns.Msg, asked, name string, qtype uint16, tcp bool) (alias string) {
+func answerFrom(s *zonedata.Snapshot, m *dns.Msg, asked, name string, qtype uint16, tcp bool) (alias string, kind answerKind) {
 	found := s.Lookup(name, qtype)
 	if found.Cut != "" {
 		refer(s, m, found.Cut)
-		return ""
+		return "", kindReferral
 	}
 	m.Authoritative = true
 	if !found.Exists {
 		m.Rcode = dns.RcodeNameError
 		m.Ns = append(m.Ns, s.NegativeSOA())
-		return ""
+		return "", kindNoName
+	}
+	kind = kindAnswer
+	if found.Wildcard {
+		kind = kindWildcard
 	}
 	if qtype == dns.TypeANY && !found.Empty() || name == s.Origin && (qtype == dns.TypeSOA || qtype == dns.TypeANY) {
 		answerWhole(s, m, asked, name, found, qtype, tcp)
-		return ""
+		return "", kind
 	}
 	if set := found.RRset(asked, qtype); len(set) > 0 {
 		m.Answer = append(m.Answer, set...)
-		return ""
+		return "", kind
 	}
 	if set := found.RRset(asked, dns.TypeCNAME); len(set) > 0 {
 		m.Answer = append(m.Answer, set...)
-		return set[0].(*dns.CNAME).Target
+		return set[0].(*dns.CNAME).Target, kind
 	}
 	m.Ns = append(m.Ns, s.NegativeSOA())
-	return ""
+	return "", kindNoData
 }
 
 // answerWhole answers for the SOA record, and for ANY: over TCP with all there

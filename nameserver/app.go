@@ -40,9 +40,10 @@ type App struct {
 	// The zones to serve, by their names. Names may be given in Unicode.
 	Zones map[string]*Zone `json:"zones,omitempty"`
 
-	// How many UDP answers per second the clients of one network (/24 or /56)
-	// get, so that nobody is flooded with answers to queries that were sent
-	// in their name. Every second answer above that is sent truncated, which
+	// How many UDP answers per second of one kind, for one name, the clients
+	// of one network (/24 or /56) get, so that nobody is flooded with answers
+	// to queries that were sent in their name. For names that do not exist, or
+	// that a wildcard answers for, it is for all of a zone together. Every second answer above that is sent truncated, which
 	// makes real clients ask again over TCP; the others are dropped. Clients
 	// that present a DNS cookie (RFC 7873) and this machine itself are not
 	// limited. Default: 100. A negative number means no limit.
@@ -129,6 +130,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("zone %s: %w", name, err)
 		}
 	}
+	a.handler.wire = newWireCatalog(a.handler.zones)
 	return a.awaitStarted(ctx)
 }
 

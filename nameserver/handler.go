@@ -16,6 +16,7 @@ const udpSize = 1232
 // handler answers queries by one configuration.
 type handler struct {
 	zones     catalog
+	wire      wireCatalog                // the same zones
 	transfers map[string]*transferPolicy // by zone
 	keys      tsigKeys
 	limit     *limiter // nil: no limit
@@ -29,31 +30,38 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	if tsig := q.IsTsig(); tsig != nil && w.TsigStatus() != nil {
-		if !tcp && h.limit.check(client, h.now()) != send {
+		if !tcp && h.limit.check(client, kindError, nil, h.now()) != send {
 			return
 		}
-		refuseSignature(m, tsig, w.TsigStatus(), h.now())
-		_ = w.WriteMsg(m)
+		counted.outside.add(tcp, dns.RcodeNotAuth)
+		refuseSignature(w, m, tsig, w.TsigStatus(), h.now())
 		return
 	}
 	opt, proven := h.checkEDNS(m, q, client)
+	o := outcome{kind: kindError}
 	switch {
 	case m.Rcode != dns.RcodeSuccess:
+	case len(q.Question) == 0: // for a cookie
 	case isTransfer(q.Question[0]):
-		if h.transfer(w, q, m, client, tcp) {
+		if h.transfer(w, q, m, opt.reply, client, tcp) {
 			return
 		}
 	default:
-		h.zones.answer(m, tcp)
+		o = h.zones.answer(m, tcp)
 	}
 	if !tcp && !proven {
-		switch h.limit.check(client, h.now()) {
+		switch h.limit.check(client, o.kind, []byte(o.name), h.now()) {
 		case drop:
 			return
 		case sendTruncated:
 			m.Truncated = true
 			m.Answer, m.Ns, m.Extra = nil, nil, nil
 		}
+	}
+	if o.zone != nil {
+		o.zone.queries.add(tcp, m.Rcode)
+	} else {
+		counted.outside.add(tcp, m.Rcode)
 	}
 	h.finish(m, q, opt, tcp)
 	_ = w.WriteMsg(m)
@@ -70,10 +78,11 @@ type edns struct {
 // proven its address with a cookie.
 func (h *handler) checkEDNS(m, q *dns.Msg, client netip.Addr) (e edns, proven bool) {
 	e.accept = dns.MinMsgSize
-	if len(q.Question) != 1 {
+	if len(q.Question) > 1 {
 		m.Rcode = dns.RcodeFormatError
 		return e, false
 	}
+	cookies := 0
 	var opt *dns.OPT
 	for _, rr := range q.Extra {
 		o, ok := rr.(*dns.OPT)
@@ -105,13 +114,17 @@ func (h *handler) checkEDNS(m, q *dns.Msg, client netip.Addr) (e edns, proven bo
 				m.Rcode = dns.RcodeFormatError
 				return e, false
 			}
+			cookies++
 			proven = good
 			e.reply.Option = append(e.reply.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie})
 			break
 		}
 	}
-	if q.Opcode != dns.OpcodeQuery {
+	switch {
+	case q.Opcode != dns.OpcodeQuery:
 		m.Rcode = dns.RcodeNotImplemented
+	case len(q.Question) == 0 && cookies == 0: // RFC 7873, section 5.4
+		m.Rcode = dns.RcodeFormatError
 	}
 	return e, proven
 }

@@ -98,6 +98,23 @@ func (p *Provider) DeleteRecords(ctx context.Context, name string, recs []libdns
 	return p.edit(ctx, name, recs, deleteRecords)
 }
 
+// NotifyChanged calls a function, in a goroutine of its own, each time a person
+// has edited the file of a zone, so that whoever keeps records in the zone can
+// look at once whether they are still right. It does so while an app of this
+// process serves the zone, and until it is cancelled.
+func (p *Provider) NotifyChanged(name string, changed func()) (cancel func()) {
+	canonical, err := zonedata.ZoneName(name)
+	if err != nil {
+		return func() {}
+	}
+	z, key := useZone(p.storage, canonical)
+	unsubscribe := z.subscribe(changed)
+	return sync.OnceFunc(func() {
+		unsubscribe()
+		_, _ = zones.Delete(key)
+	})
+}
+
 // ListZones returns the zones of the app and those that have a zone file.
 func (p *Provider) ListZones(ctx context.Context) ([]libdns.Zone, error) {
 	names, err := storedZones(ctx, p.storage)

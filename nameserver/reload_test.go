@@ -199,8 +199,8 @@ func TestSocketThatDies(t *testing.T) {
 		s := val.(*socket)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.server.PacketConn != nil {
-			_ = s.server.PacketConn.Close()
+		if s.udp != nil {
+			_ = s.udp.conn.Close()
 		} else {
 			_ = s.conns.Listener.Close()
 		}

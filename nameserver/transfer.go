@@ -3,6 +3,7 @@ package nameserver
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
@@ -29,7 +30,7 @@ const envelopeSize = 32 << 10
 
 // transfer sends a whole zone (RFC 5936), also to those who ask for changes
 // only (RFC 1995, section 4). It reports whether it sent the reply itself.
-func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, client netip.Addr, tcp bool) bool {
+func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, opt *dns.OPT, client netip.Addr, tcp bool) bool {
 	name := dns.CanonicalName(q.Question[0].Name)
 	key := ""
 	if tsig := q.IsTsig(); tsig != nil {
@@ -45,6 +46,7 @@ func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, client netip.Add
 		return false
 	case q.Question[0].Qclass != dns.ClassINET || !h.transfers[name].allows(client, key):
 		m.Rcode = dns.RcodeRefused
+		counted.refused.Add(1)
 		h.logger.Debug("refused a zone transfer", zap.String("zone", name), zap.Stringer("client", client))
 		return false
 	}
@@ -62,15 +64,8 @@ func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, client netip.Add
 		return false
 	}
 	h.logger.Info("sending zone", zap.String("zone", name), zap.Uint32("serial", s.SOA.Serial), zap.Stringer("client", client))
-	to := make(chan *dns.Envelope)
-	done := make(chan struct{})
-	go func() {
-		defer close(to)
-		envelopes(s, to, done)
-	}()
-	err := new(dns.Transfer).Out(w, q, to)
-	close(done)
-	if err != nil {
+	counted.transfers.Add(1)
+	if err := sendZone(w, q, s, opt, h.now()); err != nil {
 		h.logger.Warn("sending zone", zap.String("zone", name), zap.Stringer("client", client), zap.Error(err))
 	}
 	return true
@@ -85,24 +80,34 @@ func upToDate(q *dns.Msg, s *zonedata.Snapshot) bool {
 	return ok && !zonedata.SerialLess(soa.Serial, s.SOA.Serial)
 }
 
-func envelopes(s *zonedata.Snapshot, to chan<- *dns.Envelope, done <-chan struct{}) {
+// sendZone sends a zone in as many messages as it takes. The first one has the
+// OPT record (RFC 5936, section 2.2.5).
+func sendZone(w dns.ResponseWriter, q *dns.Msg, s *zonedata.Snapshot, opt *dns.OPT, now time.Time) error {
 	batch, size := []dns.RR{s.SOA}, 0
-	flush := func() bool {
-		select {
-		case to <- &dns.Envelope{RR: batch}:
-			batch, size = nil, 0
-			return true
-		case <-done:
-			return false
+	flush := func() error {
+		m := new(dns.Msg)
+		m.SetReply(q)
+		m.Authoritative = true
+		m.Answer, batch, size = batch, nil, 0
+		if opt != nil {
+			m.Extra, opt = []dns.RR{opt}, nil
 		}
+		if tsig := q.IsTsig(); tsig != nil {
+			m.SetTsig(tsig.Hdr.Name, tsig.Algorithm, fudge, now.Unix())
+		}
+		err := w.WriteMsg(m)
+		w.TsigTimersOnly(true)
+		return err
 	}
 	for r := range s.All() {
 		n := dns.Len(r.RR)
-		if size+n > envelopeSize && !flush() {
-			return
+		if size+n > envelopeSize {
+			if err := flush(); err != nil {
+				return err
+			}
 		}
 		batch, size = append(batch, r.RR), size+n
 	}
 	batch = append(batch, s.SOA)
-	flush()
+	return flush()
 }

@@ -38,6 +38,8 @@ type zone struct {
 
 	queue changeQueue
 
+	queries queryCounts
+
 	mu       sync.Mutex
 	declared []*declaration
 	watchers []chan struct{}

@@ -12,6 +12,8 @@ type Match struct {
 	Exists bool
 	// Cut is the delegation point at or above the name, if there is one.
 	Cut string
+	// Wildcard is whether a wildcard stands in for it.
+	Wildcard bool
 
 	sets string
 }
@@ -30,7 +32,7 @@ func (s *Snapshot) Lookup(name string, qtype uint16) Match {
 	case cut:
 		return Match{Cut: s.nameOf(n.name), Exists: true}
 	}
-	return Match{Exists: true, sets: n.sets}
+	return Match{Exists: true, Wildcard: n.name != key, sets: n.sets}
 }
 
 // lookup returns the node that answers for a name, or its delegation point.

@@ -20,12 +20,16 @@ type Query struct {
 	// Key is the name that is asked for, in lower case, without the origin.
 	Key  []byte
 	Type uint16
+	// Lower is whether the question has the origin in lower case. Otherwise
+	// names in data, which keep their case, cannot point to it.
+	Lower bool
 }
 
 // Answer is what AppendAnswer has appended.
 type Answer struct {
 	Rcode            int
-	Answers, Servers int
+	Answers, Servers int  // records of these sections
+	Wildcard         bool // a wildcard stood in for the name
 }
 
 // AppendAnswer appends the answer to a query to a message of which the header
@@ -44,12 +48,13 @@ func (s *Snapshot) AppendAnswer(msg []byte, q Query) (out []byte, a Answer, ok b
 	var buf [maxName]byte
 	for range maxChain {
 		n, cut := s.lookup(key, q.Type)
+		a.Wildcard = a.Wildcard || n != nil && n.name != string(key)
 		switch {
 		case cut:
 			return msg, a, false
 		case n == nil:
 			a.Rcode, a.Servers = dns.RcodeNameError, 1
-			return s.appendSOA(msg, originAt), a, true
+			return s.appendSOA(msg, originAt, q.Lower), a, true
 		}
 		if set := findSet(n.sets, q.Type); set.n > 0 {
 			if hasNames(q.Type) {
@@ -61,7 +66,7 @@ func (s *Snapshot) AppendAnswer(msg []byte, q Query) (out []byte, a Answer, ok b
 		set := findSet(n.sets, dns.TypeCNAME)
 		if set.n == 0 {
 			a.Servers = 1
-			return s.appendSOA(msg, originAt), a, true
+			return s.appendSOA(msg, originAt, q.Lower), a, true
 		}
 		_, target := set.next()
 		inZone := len(target) - len(s.wire)
@@ -73,10 +78,16 @@ func (s *Snapshot) AppendAnswer(msg []byte, q Query) (out []byte, a Answer, ok b
 			return msg, a, false
 		}
 		key = key[:inZone]
-		msg = appendHeader(msg, owner, dns.TypeCNAME, set.ttl, inZone+2)
-		owner = len(msg)
-		msg = binary.BigEndian.AppendUint16(append(msg, target[:inZone]...), pointer|uint16(originAt))
-		if inZone == 0 {
+		if q.Lower {
+			msg = appendHeader(msg, owner, dns.TypeCNAME, set.ttl, inZone+2)
+			owner = len(msg)
+			msg = binary.BigEndian.AppendUint16(append(msg, target[:inZone]...), pointer|uint16(originAt))
+		} else {
+			msg = appendHeader(msg, owner, dns.TypeCNAME, set.ttl, len(target))
+			owner = len(msg)
+			msg = append(msg, target...)
+		}
+		if inZone == 0 && q.Lower {
 			owner = originAt
 		}
 		a.Answers++
@@ -109,12 +120,15 @@ func appendSet(msg []byte, owner int, set rrset) []byte {
 	return msg
 }
 
-func (s *Snapshot) appendSOA(msg []byte, originAt int) []byte {
+func (s *Snapshot) appendSOA(msg []byte, originAt int, lower bool) []byte {
 	msg = appendHeader(msg, originAt, dns.TypeSOA, s.soa.ttl, 0)
 	begin := len(msg)
 	for _, n := range [2]*soaName{&s.soa.mname, &s.soa.rname} {
 		msg = append(msg, n.wire...)
-		if n.inZone {
+		switch {
+		case n.inZone && !lower:
+			msg = append(msg, s.wire...)
+		case n.inZone:
 			msg = binary.BigEndian.AppendUint16(msg, pointer|uint16(originAt))
 		}
 	}
