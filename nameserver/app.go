@@ -243,7 +243,7 @@ func (a *App) Start() error {
 	}
 	for _, k := range a.keepers {
 		if len(k.policy.notify) > 0 {
-			a.running.Go(func() { notifyAll(ctx, k) })
+			a.running.Go(func() { notifyAll(ctx, k, a.handler.keys) })
 		}
 		a.announce(k)
 	}

@@ -25,7 +25,7 @@ func init() {
 //			ttl <duration>
 //			record <name> <type> <data...>
 //			transfer_to <addresses, CIDRs or key:name...>
-//			notify <addresses...>
+//			notify <addresses...> [key:<name>]
 //		}
 //		max_qps_per_client <n>|off
 //		tsig_key <name> <secret> [<algorithm>]
@@ -211,9 +211,13 @@ func (z *Zone) parseOption(d *caddyfile.Dispenser, origin, option string, args [
 		if len(args) == 0 {
 			return d.ArgErr()
 		}
-		z.Notify = append(z.Notify, args...)
-		for _, s := range args {
-			if _, serr := secondaryAddress(s); literal && serr != nil {
+		addrs, key := args, ""
+		if last := args[len(args)-1]; strings.HasPrefix(last, "key:") && len(args) > 1 {
+			addrs, key = args[:len(args)-1], " "+last
+		}
+		for _, s := range addrs {
+			z.Notify = append(z.Notify, s+key)
+			if _, serr := parseSecondary(s + key); literal && serr != nil {
 				err = serr
 			}
 		}

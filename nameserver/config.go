@@ -43,7 +43,9 @@ type Zone struct {
 	TransferTo []string `json:"transfer_to,omitempty"`
 
 	// Addresses, with a port where it is not 53, of the secondary name
-	// servers that are told of changes (NOTIFY, RFC 1996).
+	// servers that are told of changes (NOTIFY, RFC 1996). After an address
+	// and a space, `key:` and a name of `tsig_keys` let what it is told be
+	// signed.
 	Notify []string `json:"notify,omitempty"`
 }
 
@@ -334,21 +336,35 @@ func (z *Zone) transferPolicy(repl *caddy.Replacer, keys tsigKeys) (*transferPol
 		if err != nil {
 			return nil, fmt.Errorf("notify: %w", err)
 		}
-		addr, err := secondaryAddress(s)
+		to, err := parseSecondary(s)
 		if err != nil {
 			return nil, err
 		}
-		p.notify = append(p.notify, addr)
+		if _, ok := keys[to.key]; !ok && to.key != "" {
+			return nil, fmt.Errorf("notify %s: there is no such key: add `tsig_key %s <secret>` beside the zones", s, strings.TrimSuffix(to.key, "."))
+		}
+		p.notify = append(p.notify, to)
 	}
 	return p, nil
 }
 
-func secondaryAddress(s string) (string, error) {
-	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		return net.JoinHostPort(addr.String(), strconv.Itoa(53)), nil
+// parseSecondary reads an address, and perhaps a key after it.
+func parseSecondary(s string) (to secondary, err error) {
+	host, key, signed := strings.Cut(s, " ")
+	if signed {
+		name, ok := strings.CutPrefix(key, "key:")
+		if !ok || name == "" || strings.Contains(name, " ") {
+			return to, fmt.Errorf("notify %q: after the address there can be the name of a key, like 203.0.113.53 key:transfer", s)
+		}
+		to.key = dns.CanonicalName(name)
 	}
-	if addr, err := netip.ParseAddrPort(s); err == nil && addr.Port() != 0 {
-		return addr.String(), nil
+	if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		to.addr = net.JoinHostPort(addr.String(), strconv.Itoa(53))
+		return to, nil
 	}
-	return "", fmt.Errorf("notify %q: write the address of a secondary name server, like 203.0.113.53 or [2001:db8::53]:1053", s)
+	if addr, err := netip.ParseAddrPort(host); err == nil && addr.Port() != 0 {
+		to.addr = addr.String()
+		return to, nil
+	}
+	return to, fmt.Errorf("notify %q: write the address of a secondary name server, like 203.0.113.53 or [2001:db8::53]:1053", host)
 }

@@ -15,7 +15,7 @@ import (
 type transferPolicy struct {
 	networks []netip.Prefix
 	keys     []string // canonical names
-	notify   []string // host:port
+	notify   []secondary
 }
 
 func (p *transferPolicy) allows(client netip.Addr, key string) bool {
