@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/delegation"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
@@ -59,11 +60,20 @@ type App struct {
 	// that Caddy keeps in its data directory.
 	Name string `json:"name,omitempty"`
 
+	// Whether to leave the servers of the parent zones alone. Otherwise they
+	// are asked, a minute after the start and then daily, whether they
+	// delegate the zones as they should, and the log and the status say which
+	// records have to be written there. Where this machine has no resolver in
+	// /etc/resolv.conf, and for names that are reserved, like example.test,
+	// nothing is asked.
+	SkipDelegationCheck bool `json:"skip_delegation_check,omitempty"`
+
 	logger  *zap.Logger
 	storage certmagic.Storage
 	handler *handler
 	listen  []caddy.NetworkAddress
 	keepers []*keeper
+	finder  *delegation.Finder // nil: the delegation is not checked
 	sockets []socketInUse
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -131,6 +141,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 		}
 	}
 	a.handler.wire = newWireCatalog(a.handler.zones)
+	if !a.SkipDelegationCheck {
+		a.finder = newFinder()
+	}
+	if err := registerMetrics(ctx, a); err != nil {
+		return err
+	}
 	return a.awaitStarted(ctx)
 }
 
@@ -245,6 +261,9 @@ func (a *App) Start() error {
 		if len(k.policy.notify) > 0 {
 			a.running.Go(func() { notifyAll(ctx, k, a.handler.keys) })
 		}
+		if a.finder != nil && !delegation.IsReserved(k.name) {
+			a.running.Go(func() { k.watchParent(ctx, a.finder) })
+		}
 		a.announce(k)
 	}
 	return nil
@@ -263,6 +282,15 @@ func (a *App) awaitZones(ctx context.Context) {
 			a.logger.Error("the storage does not answer; starting without the zone for now", zap.String("zone", z.name))
 		}
 	}
+}
+
+// checkParents asks the parents' servers now.
+func (a *App) checkParents(ctx context.Context) {
+	var checking sync.WaitGroup
+	for _, k := range a.keepers {
+		checking.Go(func() { k.checkParent(ctx, a.finder) })
+	}
+	checking.Wait()
 }
 
 // announce logs what is served, with a command to see it.

@@ -30,6 +30,7 @@ func init() {
 //		max_qps_per_client <n>|off
 //		tsig_key <name> <secret> [<algorithm>]
 //		name <id>
+//		skip_delegation_check
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // consume option name
@@ -79,6 +80,12 @@ func (a *App) parseOption(d *caddyfile.Dispenser) error {
 		}
 		a.Name = name
 
+	case "skip_delegation_check":
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		a.SkipDelegationCheck = true
+
 	case "tsig_key":
 		args := d.RemainingArgs()
 		if len(args) < 2 || len(args) > 3 {
@@ -97,7 +104,7 @@ func (a *App) parseOption(d *caddyfile.Dispenser) error {
 		a.TSIGKeys[args[0]] = key
 
 	default:
-		return d.Errf("unrecognized subdirective %q: nameserver knows zone, max_qps_per_client, tsig_key and name", d.Val())
+		return d.Errf("unrecognized subdirective %q: nameserver knows zone, max_qps_per_client, tsig_key, name and skip_delegation_check", d.Val())
 	}
 	return nil
 }

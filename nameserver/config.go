@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -359,7 +358,7 @@ func parseSecondary(s string) (to secondary, err error) {
 		to.key = dns.CanonicalName(name)
 	}
 	if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		to.addr = net.JoinHostPort(addr.String(), strconv.Itoa(53))
+		to.addr = joinPort(addr.String(), "53")
 		return to, nil
 	}
 	if addr, err := netip.ParseAddrPort(host); err == nil && addr.Port() != 0 {
@@ -368,3 +367,5 @@ func parseSecondary(s string) (to secondary, err error) {
 	}
 	return to, fmt.Errorf("notify %q: write the address of a secondary name server, like 203.0.113.53 or [2001:db8::53]:1053", host)
 }
+
+func joinPort(host, port string) string { return net.JoinHostPort(host, port) }

@@ -2,6 +2,7 @@ package nameserver
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -26,7 +27,9 @@ type keeper struct {
 	policy  *transferPolicy
 	loaded  chan struct{} // closed when the zone was read, or could not be
 	started chan struct{} // closed when the configuration has come to run
-	failed  string        // the last error, so that it is logged once
+
+	delegation atomic.Pointer[DelegationStatus] // of the last check
+	failed     string                           // the last error, so that it is logged once; the zone's lock guards it
 }
 
 func newKeeper(storage certmagic.Storage, logger *zap.Logger, decl *declaration, policy *transferPolicy, origin string) *keeper {
@@ -96,8 +99,12 @@ func (k *keeper) report(err error) {
 	if err != nil {
 		msg = err.Error()
 	}
+	k.mu.Lock()
+	before := k.failed
+	k.failed = msg
+	k.mu.Unlock()
 	switch {
-	case msg == k.failed:
+	case msg == before:
 	case msg == "":
 		k.logger.Info("zone is up to date again", zap.String("zone", k.name))
 	case k.served.Load() == nil:
@@ -105,7 +112,6 @@ func (k *keeper) report(err error) {
 	default:
 		k.logger.Error("zone is not up to date; what was served before stays in use", zap.String("zone", k.name), zap.Error(err))
 	}
-	k.failed = msg
 }
 
 // giveBack gives the zone back.

@@ -44,6 +44,7 @@ type zone struct {
 	declared []*declaration
 	watchers []chan struct{}
 	edited   map[*subscription]bool
+	setAside *BadFile          // the last file that was no zone
 	told     map[string]uint32 // the serial that each secondary was told of
 }
 
@@ -159,6 +160,12 @@ func (z *zone) subscribe(changed func()) (cancel func()) {
 		defer z.mu.Unlock()
 		delete(z.edited, s)
 	}
+}
+
+func (z *zone) setBadFile(bad *BadFile) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.setAside = bad
 }
 
 func (z *zone) tellOfEdit() {

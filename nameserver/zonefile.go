@@ -46,14 +46,13 @@ type sum = [sha256.Size]byte
 
 // zoneFile is how a zone stands to its file.
 type zoneFile struct {
-	content  *zonedata.Snapshot // what the file holds, or is to hold
-	unsaved  bool               // content is not in the file yet
-	wanted   *declaration       // is in content
-	applied  *declaration       // is in the file
-	problem  error              // what of the configuration cannot be
-	rival    bool               // that is because another Caddy has this one's name
-	bad      *badFile           // what is in the file's place, if that is no zone
-	setAside *badFile           // what was in its place before a change was written
+	content *zonedata.Snapshot // what the file holds, or is to hold
+	unsaved bool               // content is not in the file yet
+	wanted  *declaration       // is in content
+	applied *declaration       // is in the file
+	problem error              // what of the configuration cannot be
+	rival   bool               // that is because another Caddy has this one's name
+	bad     *badFile           // what is in the file's place, if that is no zone
 
 	seen     sum // of the file that content was read from, or written to
 	modified time.Time
@@ -205,13 +204,14 @@ func (z *zone) read(ctx context.Context, storage certmagic.Storage) error {
 		}
 		changed, byHand = true, !zonedata.HasChecksum(data)
 		content, f.unsaved = z.after(f.content, parsed)
-		f.bad, f.setAside, f.seen = nil, nil, s
+		f.bad, f.seen = nil, s
 	}
 	if err := z.declareOn(content, changed, byHand); err != nil {
 		return err
 	}
 	f.modified, f.size = info.Modified, info.Size
 	if byHand {
+		z.setBadFile(nil) // whoever has mended it knows of it
 		z.tellOfEdit()
 	}
 	return nil
