@@ -9,10 +9,6 @@ import (
 // maxChain bounds how many CNAME records one answer follows.
 const maxChain = 16
 
-// catalog is the zones that are served, by canonical name. A zone without a
-// snapshot is one that could not be loaded.
-type catalog map[string]*zone
-
 // outcome is what the limiter and the counters need to know of an answer.
 type outcome struct {
 	zone *zone // nil where the name lies in none
@@ -76,21 +72,6 @@ func refuseQuestion(q dns.Question) int {
 		return dns.RcodeFormatError
 	}
 	return dns.RcodeSuccess
-}
-
-// closest returns the zone that a name lies in. The DS record of a zone is
-// its parent's (RFC 4035, section 3.1.4.1).
-func (c catalog) closest(name string, qtype uint16) *zone {
-	var own *zone
-	for off, end := 0, false; !end; off, end = dns.NextLabel(name, off) {
-		if z := c[name[off:]]; z != nil {
-			if off > 0 || qtype != dns.TypeDS {
-				return z
-			}
-			own = z
-		}
-	}
-	return own
 }
 
 // looped reports whether a chain of CNAME records has come back to a name.

@@ -86,15 +86,9 @@ type socketInUse struct {
 }
 
 const (
-	// loadTimeout bounds how long Start waits for the zones.
-	loadTimeout = 5 * time.Second
-
 	// refreshTimeout bounds how long Caddy waits, once it has started, for
 	// what the configuration says to be served.
 	refreshTimeout = time.Second
-
-	// stopTimeout bounds how long Stop waits for what runs.
-	stopTimeout = 5 * time.Second
 
 	defaultQPSPerClient = 100
 )
@@ -144,7 +138,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if !a.SkipDelegationCheck {
 		a.finder = newFinder()
 	}
-	if err := registerMetrics(ctx, a); err != nil {
+	if err := registerMetrics(ctx, a.keepers); err != nil {
 		return err
 	}
 	return a.awaitStarted(ctx)

@@ -129,28 +129,3 @@ func plainOPT(rest []byte, records uint16) (limit int, opt []byte, ok bool) {
 	size := int(binary.BigEndian.Uint16(rest[3:]))
 	return min(max(size, dns.MinMsgSize), udpSize), rest, true
 }
-
-// wireCatalog is the zones that are served, by name in wire form.
-type wireCatalog map[string]*zone
-
-func newWireCatalog(zones catalog) wireCatalog {
-	out := make(wireCatalog, len(zones))
-	for name, z := range zones {
-		var buf [255]byte
-		if n, err := dns.PackDomainName(name, buf[:], 0, nil, false); err == nil {
-			out[string(buf[:n])] = z
-		}
-	}
-	return out
-}
-
-// closest returns the zone that a name lies in, and where in the name that
-// zone's begins.
-func (c wireCatalog) closest(name []byte) (*zone, int) {
-	for off := 0; off < len(name); off += 1 + int(name[off]) {
-		if z := c[string(name[off:])]; z != nil {
-			return z, off
-		}
-	}
-	return nil, 0
-}

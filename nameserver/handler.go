@@ -1,7 +1,6 @@
 package nameserver
 
 import (
-	"net"
 	"net/netip"
 	"time"
 
@@ -43,7 +42,7 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	case m.Rcode != dns.RcodeSuccess:
 	case len(q.Question) == 0: // for a cookie
 	case isTransfer(q.Question[0]):
-		if h.transfer(w, q, m, opt.reply, client, tcp) {
+		if h.transfer(w, q, m, opt.reply) {
 			return
 		}
 	default:
@@ -65,6 +64,19 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	}
 	h.finish(m, q, opt, tcp)
 	_ = w.WriteMsg(m)
+}
+
+// transfer sends a zone to who asks for the whole of it.
+func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, opt *dns.OPT) bool {
+	name := dns.CanonicalName(q.Question[0].Name)
+	if z := h.zones[name]; z != nil {
+		return transfer(w, q, m, opt, z, h.transfers[name], h.now(), h.logger)
+	}
+	m.Rcode = dns.RcodeNotAuth
+	if h.zones.closest(name, dns.TypeSOA) == nil {
+		m.Rcode = dns.RcodeRefused
+	}
+	return false
 }
 
 // edns is the OPT record of the reply, and what the client takes over UDP.
@@ -155,14 +167,4 @@ func (h *handler) finish(m, q *dns.Msg, e edns, tcp bool) {
 	if tsig != nil {
 		m.SetTsig(tsig.Hdr.Name, tsig.Algorithm, fudge, h.now().Unix())
 	}
-}
-
-func clientOf(addr net.Addr) (client netip.Addr, tcp bool) {
-	switch a := addr.(type) {
-	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone(""), false
-	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone(""), true
-	}
-	return netip.Addr{}, true
 }

@@ -15,6 +15,12 @@ const (
 
 	// storageTimeout bounds how long that may take.
 	storageTimeout = 30 * time.Second
+
+	// loadTimeout bounds how long Start waits for the zones.
+	loadTimeout = 5 * time.Second
+
+	// stopTimeout bounds how long Stop waits for what runs.
+	stopTimeout = 5 * time.Second
 )
 
 // keeper keeps a zone for one configuration.

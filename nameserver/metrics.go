@@ -13,7 +13,7 @@ const metricsPrefix = "caddy_nameserver_"
 
 // collector shows what is counted. It belongs to one configuration; the counts
 // outlive it.
-type collector struct{ app *App }
+type collector struct{ keepers []*keeper }
 
 func describeMetric(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(metricsPrefix+name, help, labels, nil)
@@ -31,12 +31,12 @@ var (
 )
 
 // registerMetrics shows the counts to whoever scrapes this configuration.
-func registerMetrics(ctx caddy.Context, app *App) error {
+func registerMetrics(ctx caddy.Context, keepers []*keeper) error {
 	registry := ctx.GetMetricsRegistry()
 	if registry == nil {
 		return nil
 	}
-	err := registry.Register(&collector{app})
+	err := registry.Register(&collector{keepers})
 	if already := (prometheus.AlreadyRegisteredError{}); errors.As(err, &already) {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	counter(connectionsDesc, counted.evicted.Load())
 	counter(transfersDesc, counted.transfers.Load(), "sent")
 	counter(transfersDesc, counted.refused.Load(), "refused")
-	for _, k := range c.app.keepers {
+	for _, k := range c.keepers {
 		zone := strings.TrimSuffix(k.name, ".")
 		collectQueries(counter, zone, &k.queries)
 		healthy := 0.0

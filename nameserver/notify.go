@@ -92,12 +92,6 @@ func notify(ctx context.Context, zone string, serial uint32, to secondary, keys 
 	}
 }
 
-// secondary is a name server that is told of changes.
-type secondary struct {
-	addr string // host:port
-	key  string // signs what it is told; "" for none
-}
-
 // exchange asks over UDP, signing the message where there is a key for that, and ends with its context: the library's client does
 // not while it waits for the answer.
 func exchange(ctx context.Context, m *dns.Msg, with secondary, keys tsigKeys) (*dns.Msg, error) {

@@ -32,7 +32,7 @@ func init() {
 type Provider struct {
 	storage certmagic.Storage
 	logger  *zap.Logger
-	warned  sync.Map // zones that this Caddy does not serve
+	warned  sync.Map // zones that this Caddy does not serve, and targets that look like mistakes
 }
 
 // CaddyModule returns the Caddy module information.
@@ -169,7 +169,7 @@ func (p *Provider) edit(ctx context.Context, name string, recs []libdns.Record, 
 		if err != nil {
 			return err
 		}
-		p.warnOfTargets(z.name, recs)
+		warnOfTargets(p.logger, &p.warned, z.name, recs)
 		for _, rr := range result {
 			out = append(out, toLibdns(z.name, rr))
 		}

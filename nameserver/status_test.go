@@ -91,7 +91,7 @@ func TestStatus(t *testing.T) {
 	}
 
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(&collector{runningApp(t)})
+	registry.MustRegister(&collector{runningApp(t).keepers})
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

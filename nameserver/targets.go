@@ -1,6 +1,8 @@
 package nameserver
 
 import (
+	"sync"
+
 	"github.com/libdns/libdns"
 	"go.uber.org/zap"
 
@@ -19,15 +21,15 @@ func warnOfTarget(logger *zap.Logger, origin, name, typ, data string) {
 }
 
 // warnOfTargets warns of records that came through the provider, of each once.
-func (p *Provider) warnOfTargets(origin string, recs []libdns.Record) {
+func warnOfTargets(logger *zap.Logger, warned *sync.Map, origin string, recs []libdns.Record) {
 	for _, rec := range recs {
 		rr := rec.RR()
 		key := rr.Name + " " + rr.Type + " " + rr.Data
 		if _, dotted := zonedata.RelativeTarget(origin, rr.Type, rr.Data); !dotted {
 			continue
 		}
-		if _, warned := p.warned.LoadOrStore(origin+" "+key, true); !warned {
-			warnOfTarget(p.logger, origin, rr.Name, rr.Type, rr.Data)
+		if _, was := warned.LoadOrStore(origin+" "+key, true); !was {
+			warnOfTarget(logger, origin, rr.Name, rr.Type, rr.Data)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package nameserver
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -11,43 +9,24 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
-// transferPolicy says who may fetch a zone, and who is told of changes.
-type transferPolicy struct {
-	networks []netip.Prefix
-	keys     []string // canonical names
-	notify   []secondary
-}
-
-func (p *transferPolicy) allows(client netip.Addr, key string) bool {
-	return p != nil && (key != "" && slices.Contains(p.keys, key) ||
-		slices.ContainsFunc(p.networks, func(n netip.Prefix) bool { return n.Contains(client) }))
-}
-
 func isTransfer(q dns.Question) bool { return q.Qtype == dns.TypeAXFR || q.Qtype == dns.TypeIXFR }
 
 // envelopeSize bounds one message of a zone transfer.
 const envelopeSize = 32 << 10
 
 // transfer sends a whole zone (RFC 5936), also to those who ask for changes
-// only (RFC 1995, section 4). It reports whether it sent the reply itself.
-func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, opt *dns.OPT, client netip.Addr, tcp bool) bool {
-	name := dns.CanonicalName(q.Question[0].Name)
+// only (RFC 1995, section 4). It reports whether it sent the reply itself, and
+// prepares it otherwise.
+func transfer(w dns.ResponseWriter, q, m *dns.Msg, opt *dns.OPT, z *zone, policy *transferPolicy, now time.Time, logger *zap.Logger) bool {
+	client, tcp := clientOf(w.RemoteAddr())
 	key := ""
 	if tsig := q.IsTsig(); tsig != nil {
 		key = dns.CanonicalName(tsig.Hdr.Name)
 	}
-	z := h.zones[name]
-	switch {
-	case z == nil:
-		m.Rcode = dns.RcodeNotAuth
-		if h.zones.closest(name, dns.TypeSOA) == nil {
-			m.Rcode = dns.RcodeRefused
-		}
-		return false
-	case q.Question[0].Qclass != dns.ClassINET || !h.transfers[name].allows(client, key):
+	if q.Question[0].Qclass != dns.ClassINET || !policy.allows(client, key) {
 		m.Rcode = dns.RcodeRefused
 		counted.refused.Add(1)
-		h.logger.Debug("refused a zone transfer", zap.String("zone", name), zap.Stringer("client", client))
+		logger.Debug("refused a zone transfer", zap.String("zone", z.name), zap.Stringer("client", client))
 		return false
 	}
 	s := z.served.Load()
@@ -63,10 +42,10 @@ func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, opt *dns.OPT, cl
 		m.Answer = []dns.RR{s.SOA}
 		return false
 	}
-	h.logger.Info("sending zone", zap.String("zone", name), zap.Uint32("serial", s.SOA.Serial), zap.Stringer("client", client))
+	logger.Info("sending zone", zap.String("zone", z.name), zap.Uint32("serial", s.SOA.Serial), zap.Stringer("client", client))
 	counted.transfers.Add(1)
-	if err := sendZone(w, q, s, opt, h.now()); err != nil {
-		h.logger.Warn("sending zone", zap.String("zone", name), zap.Stringer("client", client), zap.Error(err))
+	if err := sendZone(w, q, s, opt, now); err != nil {
+		logger.Warn("sending zone", zap.String("zone", z.name), zap.Stringer("client", client), zap.Error(err))
 	}
 	return true
 }

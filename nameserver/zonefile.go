@@ -34,43 +34,10 @@ const (
 	// goodInterval is how often at most a copy of a good file is made while
 	// the zone keeps changing.
 	goodInterval = time.Minute
-
-	badSuffix  = ".bad"
-	goodSuffix = ".good"
 )
 
 // errNoZone tells a caller that there is no such zone.
 var errNoZone = errors.New("no such zone")
-
-type sum = [sha256.Size]byte
-
-// zoneFile is how a zone stands to its file.
-type zoneFile struct {
-	content *zonedata.Snapshot // what the file holds, or is to hold
-	unsaved bool               // content is not in the file yet
-	wanted  *declaration       // is in content
-	applied *declaration       // is in the file
-	problem error              // what of the configuration cannot be
-	rival   bool               // that is because another Caddy has this one's name
-	bad     *badFile           // what is in the file's place, if that is no zone
-
-	seen     sum // of the file that content was read from, or written to
-	modified time.Time
-	size     int64
-
-	pending      sum // of a file that may not be whole yet
-	pendingSince time.Time
-
-	kept   sum // of the good copy
-	keptAt time.Time
-}
-
-// badFile is a file that is no zone.
-type badFile struct {
-	err  error
-	data []byte
-	sum  sum
-}
 
 // get returns the zone as it is now, whoever wrote it.
 func (z *zone) get(ctx context.Context, storage certmagic.Storage) (*zonedata.Snapshot, error) {
@@ -82,33 +49,6 @@ func (z *zone) get(ctx context.Context, storage certmagic.Storage) (*zonedata.Sn
 		return nil, err
 	}
 	return z.served.Load(), nil
-}
-
-// sync serves what others wrote to the file, and writes what is not in it yet.
-// It fails, if it does nothing else, with what is wrong with the file or with
-// the configuration.
-func (z *zone) sync(ctx context.Context, storage certmagic.Storage) error {
-	if err := z.take(ctx); err != nil {
-		return err
-	}
-	f := &z.file
-	if z.mayHaveChanged(ctx, storage) {
-		if err := z.read(ctx, storage); err != nil {
-			z.release()
-			return err
-		}
-	}
-	running, pending := z.declarations()
-	write := f.unsaved && f.bad == nil && (running != nil || pending == nil)
-	if !write {
-		z.keepGood(ctx, storage, false)
-	}
-	err := errors.Join(f.problem, f.bad.error(z.key()))
-	z.release()
-	if write {
-		err = errors.Join(z.update(ctx, storage, nil), err)
-	}
-	return err
 }
 
 // refresh serves what the declarations say now, without looking at the file.
@@ -286,14 +226,6 @@ func (z *zone) errUnknown() error {
 		return bad.error(z.key())
 	}
 	return fmt.Errorf("%w %s: add `zone %[2]s` to the nameserver option", errNoZone, strings.TrimSuffix(z.name, "."))
-}
-
-// error says what is wrong with the file, and what happens next.
-func (b *badFile) error(key string) error {
-	if b == nil {
-		return nil
-	}
-	return fmt.Errorf("refusing zone file: %w; the last good content is served, and the next change moves the file to %s", b.err, key+badSuffix)
 }
 
 // lastGood returns the content of the good copy, if there is one.
