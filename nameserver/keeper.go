@@ -60,6 +60,7 @@ func (k *keeper) start(ctx context.Context) {
 // keep reads a zone, then takes up what others write to its file, and writes
 // what is not there yet.
 func (k *keeper) keep(ctx context.Context) {
+	defer k.leave()
 	lctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	_, err := k.get(lctx, k.storage)
 	cancel()
@@ -77,7 +78,6 @@ func (k *keeper) keep(ctx context.Context) {
 			started = nil
 		case <-tick.C:
 		case <-ctx.Done():
-			k.leave()
 			return
 		}
 		sctx, cancel := context.WithTimeout(ctx, storageTimeout)
@@ -90,7 +90,8 @@ func (k *keeper) keep(ctx context.Context) {
 	}
 }
 
-// leave makes a copy of the file for the next start to go back to.
+// leave waits for a write under way, and makes a copy of the file for the next
+// start to go back to.
 func (k *keeper) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout/2)
 	defer cancel()

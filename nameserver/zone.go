@@ -221,6 +221,9 @@ func (z *zone) isDeclared() bool {
 
 // take waits for the turn to read and write the file.
 func (z *zone) take(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case z.turn <- struct{}{}:
 		return nil
