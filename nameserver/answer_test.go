@@ -241,7 +241,7 @@ func TestLimiter(t *testing.T) {
 	count := func(client string, n int) map[verdict]int {
 		got := make(map[verdict]int)
 		for range n {
-			got[l.check(netip.MustParseAddr(client), now)]++
+			got[l.check(netip.MustParseAddr(client), kindAnswer, []byte("www."), now)]++
 		}
 		return got
 	}
@@ -264,23 +264,57 @@ func TestLimiter(t *testing.T) {
 	if got := count("198.51.100.1", 20); got[send] != 5 {
 		t.Errorf("half a second later: %v", got)
 	}
-	if got := (*limiter)(nil).check(netip.MustParseAddr("198.51.100.1"), now); got != send {
+	if got := (*limiter)(nil).check(netip.MustParseAddr("198.51.100.1"), kindAnswer, nil, now); got != send {
 		t.Errorf("no limit: %v", got)
 	}
 }
 
-// A client over the limit gets no more bytes than it sent, unless it shows by
-// TCP or a cookie that it is where it says.
+// Who forges the address of a big resolver and asks for one name over and over
+// does not keep that resolver from answers for other names, nor can he ask for
+// names that he makes up without end.
+func TestLimitsAreForEachNameAndKind(t *testing.T) {
+	l := newLimiter(10)
+	now := time.Unix(1e9, 0)
+	client := netip.MustParseAddr("198.51.100.1")
+	for range 200 {
+		l.check(client, kindAnswer, []byte("forged."), now)
+		l.check(client, kindNoName, []byte("example.test."), now)
+	}
+	for _, tc := range []struct {
+		kind answerKind
+		name string
+		want verdict
+	}{
+		{kindAnswer, "www.", send}, {kindNoData, "example.test.", send}, {kindNoName, "another.test.", send}, {kindError, "", send},
+	} {
+		if got := l.check(client, tc.kind, []byte(tc.name), now); got != tc.want {
+			t.Errorf("%d %s: %d", tc.kind, tc.name, got)
+		}
+	}
+	if l.check(client, kindNoName, []byte("example.test."), now) == send {
+		t.Error("names that do not exist are not limited together")
+	}
+	sent := 0
+	for i := range 20 * allFactor {
+		if l.check(client, kindAnswer, fmt.Appendf(nil, "name%d.", i), now) == send {
+			sent++
+		}
+	}
+	if sent > 11*allFactor {
+		t.Errorf("%d answers for names that differ", sent)
+	}
+}
+
 // A clock that is set back does not shut out those who had asked before.
 func TestLimiterWhenTheClockIsSetBack(t *testing.T) {
 	l := newLimiter(10)
 	client := netip.MustParseAddr("192.0.2.1")
 	now := time.Now()
-	l.check(client, now)
+	l.check(client, kindAnswer, nil, now)
 	now = now.Add(-time.Hour)
 	sent := 0
 	for range 50 {
-		if l.check(client, now) == send {
+		if l.check(client, kindAnswer, nil, now) == send {
 			sent++
 		}
 	}
@@ -289,6 +323,8 @@ func TestLimiterWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
+// A client over the limit gets no more bytes than it sent, unless it shows by
+// TCP or a cookie that it is where it says.
 func TestNoAmplification(t *testing.T) {
 	h := testHandler(t, "example.test.", answerZone)
 	h.limit = newLimiter(1)
@@ -326,7 +362,7 @@ func TestNoAmplification(t *testing.T) {
 		t.Fatalf("cookie %s", full)
 	}
 	h.limit = newLimiter(1)
-	h.limit.check(netip.MustParseAddr("198.51.100.1"), now)
+	h.limit.check(netip.MustParseAddr("198.51.100.1"), kindAnswer, []byte("www.example.test."), now)
 	for _, tc := range []struct {
 		what, from, cookie string
 		later              time.Duration

@@ -6,14 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/delegation"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 func init() {
@@ -38,9 +41,10 @@ type App struct {
 	// The zones to serve, by their names. Names may be given in Unicode.
 	Zones map[string]*Zone `json:"zones,omitempty"`
 
-	// How many UDP answers per second the clients of one network (/24 or /56)
-	// get, so that nobody is flooded with answers to queries that were sent
-	// in their name. Every second answer above that is sent truncated, which
+	// How many UDP answers per second of one kind, for one name, the clients
+	// of one network (/24 or /56) get, so that nobody is flooded with answers
+	// to queries that were sent in their name. For names that do not exist, or
+	// that a wildcard answers for, it is for all of a zone together. Every second answer above that is sent truncated, which
 	// makes real clients ask again over TCP; the others are dropped. Clients
 	// that present a DNS cookie (RFC 7873) and this machine itself are not
 	// limited. Default: 100. A negative number means no limit.
@@ -49,38 +53,31 @@ type App struct {
 	// Keys by which zone transfers can be allowed (RFC 8945), by their names.
 	TSIGKeys map[string]*TSIGKey `json:"tsig_keys,omitempty"`
 
+	// The name of this Caddy among those that share its storage: letters,
+	// digits, dots, hyphens and underscores. It marks the records of this
+	// configuration in the zone files, so that those of others stay. Change it
+	// only together with the marks. Default: the first part of the instance ID
+	// that Caddy keeps in its data directory.
+	Name string `json:"name,omitempty"`
+
+	// Whether to leave the servers of the parent zones alone. Otherwise they
+	// are asked, a minute after the start and then daily, whether they
+	// delegate the zones as they should, and the log and the status say which
+	// records have to be written there. Where this machine has no resolver in
+	// /etc/resolv.conf, and for names that are reserved, like example.test,
+	// nothing is asked.
+	SkipDelegationCheck bool `json:"skip_delegation_check,omitempty"`
+
 	logger  *zap.Logger
 	storage certmagic.Storage
 	handler *handler
 	listen  []caddy.NetworkAddress
-	inUse   []*zoneInUse
+	keepers []*keeper
+	finder  *delegation.Finder // nil: the delegation is not checked
 	sockets []socketInUse
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	stopped bool
-}
-
-// TSIGKey is a secret that is shared with another name server.
-type TSIGKey struct {
-	// The algorithm: `hmac-sha256`, `hmac-sha384`, `hmac-sha512`,
-	// `hmac-sha224` or `hmac-sha1`. Default: `hmac-sha256`.
-	Algorithm string `json:"algorithm,omitempty"`
-
-	// The secret in base64, as `tsig-keygen` prints it. Placeholders are
-	// resolved.
-	Secret string `json:"secret,omitempty"`
-}
-
-// listenNetworks are the networks that a listen address may name.
-var listenNetworks = []string{"udp", "udp4", "udp6", "tcp", "tcp4", "tcp6", "fd", "fdgram"}
-
-type zoneInUse struct {
-	*zone
-	key    zoneKey
-	decl   *declaration
-	policy *transferPolicy
-	loaded chan struct{}
-	failed string // the last error, so that it is logged once
 }
 
 type socketInUse struct {
@@ -89,17 +86,9 @@ type socketInUse struct {
 }
 
 const (
-	// pollInterval is how often zone files are looked at for changes.
-	pollInterval = 2 * time.Second
-
-	// storageTimeout bounds how long that may take.
-	storageTimeout = 30 * time.Second
-
-	// loadTimeout bounds how long Start waits for the zones.
-	loadTimeout = 5 * time.Second
-
-	// stopTimeout bounds how long Stop waits for what runs.
-	stopTimeout = 5 * time.Second
+	// refreshTimeout bounds how long Caddy waits, once it has started, for
+	// what the configuration says to be served.
+	refreshTimeout = time.Second
 
 	defaultQPSPerClient = 100
 )
@@ -120,10 +109,15 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return errors.New("nameserver has no zone to serve: add `zone home.example.com`, with the name that is delegated to this machine")
 	}
 	repl := caddy.NewReplacer()
-	if err := a.provisionListen(repl); err != nil {
+	var err error
+	if a.listen, err = listenAddresses(repl, a.Listen); err != nil {
 		return err
 	}
-	keys, err := a.provisionKeys(repl)
+	owner, err := a.owner(repl)
+	if err != nil {
+		return err
+	}
+	keys, err := resolveKeys(repl, a.TSIGKeys)
 	if err != nil {
 		return err
 	}
@@ -136,57 +130,69 @@ func (a *App) Provision(ctx caddy.Context) error {
 		logger:    a.logger,
 	}
 	for name, z := range a.Zones {
-		if err := a.provisionZone(repl, name, z); err != nil {
+		if err := a.provisionZone(repl, owner, name, z); err != nil {
 			return fmt.Errorf("zone %s: %w", name, err)
 		}
+	}
+	a.handler.wire = newWireCatalog(a.handler.zones)
+	if !a.SkipDelegationCheck {
+		a.finder = newFinder()
+	}
+	if err := registerMetrics(ctx, a.keepers); err != nil {
+		return err
+	}
+	return a.awaitStarted(ctx)
+}
+
+// awaitStarted subscribes to the event that tells that all apps have started:
+// before that, another one may fail, and this configuration never run.
+func (a *App) awaitStarted(ctx caddy.Context) error {
+	app, err := ctx.App("events")
+	if err != nil {
+		return err
+	}
+	return app.(*caddyevents.App).On("started", (*startedHandler)(a))
+}
+
+// startedHandler lets the configuration rule once Caddy has started.
+type startedHandler App
+
+// Handle implements caddyevents.Handler.
+func (h *startedHandler) Handle(context.Context, caddy.Event) error {
+	ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout)
+	defer cancel()
+	for _, k := range h.keepers {
+		k.start(ctx)
 	}
 	return nil
 }
 
-func (a *App) provisionListen(repl *caddy.Replacer) error {
-	addrs := a.Listen
-	if len(addrs) == 0 {
-		addrs = []string{":53"}
+// owner returns what names this Caddy in zone files.
+func (a *App) owner(repl *caddy.Replacer) (func() string, error) {
+	if a.Name == "" {
+		return instanceName, nil
 	}
-	seen := make(map[string]bool)
-	for _, addr := range addrs {
-		addr, err := repl.ReplaceOrErr(addr, true, true)
-		if err != nil {
-			return fmt.Errorf("listen address: %w", err)
-		}
-		parsed, err := caddy.ParseNetworkAddressWithDefaults(addr, "", 53)
-		if err != nil {
-			return fmt.Errorf("listen address %q: %w: write an address and a port, like 127.0.0.1:1053 or [2001:db8::1]:53", addr, err)
-		}
-		networks := []string{parsed.Network}
-		switch {
-		case parsed.Network == "":
-			networks = []string{"udp", "tcp"}
-		case parsed.IsUnixNetwork():
-			return fmt.Errorf("listen address %q: DNS does not use unix sockets", addr)
-		case !slices.Contains(listenNetworks, parsed.Network):
-			return fmt.Errorf("listen address %q: DNS does not use the network %q: leave it out, or write one of %s",
-				addr, parsed.Network, strings.Join(listenNetworks, ", "))
-		}
-		switch {
-		case parsed.IsFdNetwork():
-		case parsed.PortRangeSize() != 1:
-			return fmt.Errorf("listen address %q: write one port, not a range", addr)
-		case parsed.StartPort == 0:
-			return fmt.Errorf("listen address %q: write a port that clients can know, like 53 or 1053", addr)
-		}
-		for _, network := range networks {
-			parsed.Network = network
-			if key := network + "/" + parsed.JoinHostPort(0); seen[key] {
-				return fmt.Errorf("listen address %q is listed twice", addr)
-			} else {
-				seen[key] = true
-			}
-			a.listen = append(a.listen, parsed)
-		}
+	name, err := repl.ReplaceOrErr(a.Name, true, true)
+	if err != nil {
+		return nil, fmt.Errorf("name: %w", err)
 	}
-	return nil
+	if !zonedata.IsOwner(name) {
+		return nil, fmt.Errorf("name %q: write letters, digits, dots, hyphens and underscores, at most 63, like web1", name)
+	}
+	return func() string { return name }, nil
 }
+
+// instanceName is not asked for before it is used, for Caddy may have to make
+// its instance ID first.
+var instanceName = sync.OnceValue(func() string {
+	id, err := caddy.InstanceID()
+	if err != nil {
+		caddy.Log().Named("nameserver").Warn("this Caddy has no instance ID; give it a name with the option name if others share its storage", zap.Error(err))
+		return "caddy"
+	}
+	name, _, _ := strings.Cut(id.String(), "-")
+	return name
+})
 
 func newLimiterFor(qps int) *limiter {
 	switch {
@@ -198,7 +204,7 @@ func newLimiterFor(qps int) *limiter {
 	return newLimiter(qps)
 }
 
-func (a *App) provisionZone(repl *caddy.Replacer, name string, z *Zone) error {
+func (a *App) provisionZone(repl *caddy.Replacer, owner func() string, name string, z *Zone) error {
 	if z == nil {
 		z = new(Zone)
 	}
@@ -209,7 +215,7 @@ func (a *App) provisionZone(repl *caddy.Replacer, name string, z *Zone) error {
 	if a.handler.zones[origin] != nil {
 		return errors.New("the zone is configured twice")
 	}
-	decl, err := z.declare(repl, origin)
+	decl, err := z.declare(repl, origin, owner)
 	if err != nil {
 		return err
 	}
@@ -217,10 +223,12 @@ func (a *App) provisionZone(repl *caddy.Replacer, name string, z *Zone) error {
 	if err != nil {
 		return err
 	}
-	live, key := useZone(a.storage, origin)
-	live.declare(decl)
-	a.inUse = append(a.inUse, &zoneInUse{zone: live, key: key, decl: decl, policy: policy, loaded: make(chan struct{})})
-	a.handler.zones[origin] = live
+	for _, r := range z.Records {
+		warnOfTarget(a.logger, origin, r.Name, r.Type, repl.ReplaceAll(r.Data, ""))
+	}
+	k := newKeeper(a.storage, a.logger, decl, policy, origin)
+	a.keepers = append(a.keepers, k)
+	a.handler.zones[origin] = k.zone
 	a.handler.transfers[origin] = policy
 	return nil
 }
@@ -236,21 +244,21 @@ func (a *App) Start() error {
 		}
 		a.sockets = append(a.sockets, socketInUse{s, key})
 	}
-	for _, z := range a.inUse {
-		z.activate(z.decl)
-	}
-	for _, z := range a.inUse {
-		a.running.Go(func() { a.keep(ctx, z) })
+	for _, k := range a.keepers {
+		a.running.Go(func() { k.keep(ctx) })
 	}
 	a.awaitZones(ctx)
 	for _, s := range a.sockets {
 		s.push(a.handler)
 	}
-	for _, z := range a.inUse {
-		if len(z.policy.notify) > 0 {
-			a.running.Go(func() { a.notify(ctx, z) })
+	for _, k := range a.keepers {
+		if len(k.policy.notify) > 0 {
+			a.running.Go(func() { notifyAll(ctx, k, a.handler.keys) })
 		}
-		a.announce(z)
+		if a.finder != nil && !delegation.IsReserved(k.name) {
+			a.running.Go(func() { k.watchParent(ctx, a.finder) })
+		}
+		a.announce(k)
 	}
 	return nil
 }
@@ -261,7 +269,7 @@ func (a *App) Start() error {
 func (a *App) awaitZones(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	for _, z := range a.inUse {
+	for _, z := range a.keepers {
 		select {
 		case <-z.loaded:
 		case <-ctx.Done():
@@ -270,54 +278,17 @@ func (a *App) awaitZones(ctx context.Context) {
 	}
 }
 
-// keep reads a zone, then takes up what others write to its file, and writes
-// what is not there yet.
-func (a *App) keep(ctx context.Context, z *zoneInUse) {
-	lctx, cancel := context.WithTimeout(ctx, loadTimeout)
-	_, err := z.get(lctx, a.storage)
-	cancel()
-	if ctx.Err() != nil {
-		return
+// checkParents asks the parents' servers now.
+func (a *App) checkParents(ctx context.Context) {
+	var checking sync.WaitGroup
+	for _, k := range a.keepers {
+		checking.Go(func() { k.checkParent(ctx, a.finder) })
 	}
-	a.report(z, err)
-	close(z.loaded)
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		sctx, cancel := context.WithTimeout(ctx, storageTimeout)
-		err := z.sync(sctx, a.storage)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		a.report(z, err)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (a *App) report(z *zoneInUse, err error) {
-	msg := ""
-	if err != nil {
-		msg = err.Error()
-	}
-	switch {
-	case msg == z.failed:
-	case msg == "":
-		a.logger.Info("zone is up to date again", zap.String("zone", z.name))
-	case z.served.Load() == nil:
-		a.logger.Error("zone cannot be served; its queries are answered with SERVFAIL", zap.String("zone", z.name), zap.Error(err))
-	default:
-		a.logger.Error("zone is not up to date; what was served before stays in use", zap.String("zone", z.name), zap.Error(err))
-	}
-	z.failed = msg
+	checking.Wait()
 }
 
 // announce logs what is served, with a command to see it.
-func (a *App) announce(z *zoneInUse) {
+func (a *App) announce(z *keeper) {
 	addr := a.listen[0]
 	if addr.IsFdNetwork() {
 		a.logger.Info("serving zone", zap.String("zone", z.name), zap.Stringer("listen", addr))
@@ -343,12 +314,10 @@ func (a *App) Stop() error {
 // Cleanup releases what Provision and a failed Start have acquired.
 func (a *App) Cleanup() error {
 	err := a.end()
-	for _, z := range a.inUse {
-		z.withdraw(z.decl)
-		_, derr := zones.Delete(z.key)
-		err = errors.Join(err, derr)
+	for _, z := range a.keepers {
+		err = errors.Join(err, z.giveBack())
 	}
-	a.inUse = nil
+	a.keepers = nil
 	return err
 }
 
@@ -381,7 +350,8 @@ func (a *App) end() error {
 }
 
 var (
-	_ caddy.App          = (*App)(nil)
-	_ caddy.Provisioner  = (*App)(nil)
-	_ caddy.CleanerUpper = (*App)(nil)
+	_ caddy.App           = (*App)(nil)
+	_ caddy.Provisioner   = (*App)(nil)
+	_ caddy.CleanerUpper  = (*App)(nil)
+	_ caddyevents.Handler = (*startedHandler)(nil)
 )

@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 func init() {
@@ -23,10 +25,12 @@ func init() {
 //			ttl <duration>
 //			record <name> <type> <data...>
 //			transfer_to <addresses, CIDRs or key:name...>
-//			notify <addresses...>
+//			notify <addresses...> [key:<name>]
 //		}
 //		max_qps_per_client <n>|off
 //		tsig_key <name> <secret> [<algorithm>]
+//		name <id>
+//		skip_delegation_check
 //	}
 func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	d.Next() // consume option name
@@ -66,6 +70,22 @@ func (a *App) parseOption(d *caddyfile.Dispenser) error {
 		}
 		a.MaxQPSPerClient = n
 
+	case "name":
+		var name string
+		if !d.AllArgs(&name) {
+			return d.ArgErr()
+		}
+		if a.Name != "" {
+			return d.Err("name is given twice")
+		}
+		a.Name = name
+
+	case "skip_delegation_check":
+		if d.NextArg() {
+			return d.ArgErr()
+		}
+		a.SkipDelegationCheck = true
+
 	case "tsig_key":
 		args := d.RemainingArgs()
 		if len(args) < 2 || len(args) > 3 {
@@ -84,7 +104,7 @@ func (a *App) parseOption(d *caddyfile.Dispenser) error {
 		a.TSIGKeys[args[0]] = key
 
 	default:
-		return d.Errf("unrecognized subdirective %q: nameserver knows zone, max_qps_per_client and tsig_key", d.Val())
+		return d.Errf("unrecognized subdirective %q: nameserver knows zone, max_qps_per_client, tsig_key, name and skip_delegation_check", d.Val())
 	}
 	return nil
 }
@@ -118,7 +138,7 @@ func (a *App) parseZone(d *caddyfile.Dispenser) error {
 		}
 	}
 	if literal {
-		if _, err := zone.declare(caddy.NewReplacer(), origin); err != nil {
+		if _, err := zone.declare(caddy.NewReplacer(), origin, nobody); err != nil {
 			return d.WrapErr(err)
 		}
 	}
@@ -128,6 +148,9 @@ func (a *App) parseZone(d *caddyfile.Dispenser) error {
 	a.Zones[name] = zone
 	return nil
 }
+
+// nobody owns what is only judged.
+func nobody() string { return "" }
 
 // parseOption parses one option of a zone. It judges it here, where the line is
 // known, unless the origin is empty, which means that there are placeholders.
@@ -195,9 +218,13 @@ func (z *Zone) parseOption(d *caddyfile.Dispenser, origin, option string, args [
 		if len(args) == 0 {
 			return d.ArgErr()
 		}
-		z.Notify = append(z.Notify, args...)
-		for _, s := range args {
-			if _, serr := secondaryAddress(s); literal && serr != nil {
+		addrs, key := args, ""
+		if last := args[len(args)-1]; strings.HasPrefix(last, "key:") && len(args) > 1 {
+			addrs, key = args[:len(args)-1], " "+last
+		}
+		for _, s := range addrs {
+			z.Notify = append(z.Notify, s+key)
+			if _, serr := parseSecondary(s + key); literal && serr != nil {
 				err = serr
 			}
 		}
@@ -218,5 +245,5 @@ func masterFileArg(arg string) string {
 	if strings.HasPrefix(arg, `"`) || arg != "" && !strings.ContainsAny(arg, " \t;()") {
 		return arg
 	}
-	return `"` + escapeText(arg) + `"`
+	return `"` + zonedata.EscapeText(arg) + `"`
 }

@@ -6,13 +6,14 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/miekg/dns"
 	"golang.org/x/net/idna"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 // Zone is what the configuration says of a zone. Other records come through
@@ -41,7 +42,9 @@ type Zone struct {
 	TransferTo []string `json:"transfer_to,omitempty"`
 
 	// Addresses, with a port where it is not 53, of the secondary name
-	// servers that are told of changes (NOTIFY, RFC 1996).
+	// servers that are told of changes (NOTIFY, RFC 1996). After an address
+	// and a space, `key:` and a name of `tsig_keys` let what it is told be
+	// signed.
 	Notify []string `json:"notify,omitempty"`
 }
 
@@ -96,16 +99,16 @@ func configuredZoneName(repl *caddy.Replacer, name string) (string, error) {
 	if _, err := netip.ParseAddr(ascii); err == nil {
 		return "", fmt.Errorf("%q is an address, not the name of a zone, like home.example.com", resolved)
 	}
-	return zoneName(ascii)
+	return zonedata.ZoneName(ascii)
 }
 
 // declare makes the records that the configuration says.
-func (z *Zone) declare(repl *caddy.Replacer, origin string) (*declaration, error) {
+func (z *Zone) declare(repl *caddy.Replacer, origin string, owner func() string) (*declaration, error) {
 	secs, err := z.seconds()
 	if err != nil {
 		return nil, fmt.Errorf("ttl: %w", err)
 	}
-	d := new(declaration)
+	d := &declaration{owner: owner}
 	servers := z.NameServers
 	if len(servers) == 0 {
 		servers = []NameServer{{Host: "ns1"}}
@@ -121,7 +124,7 @@ func (z *Zone) declare(repl *caddy.Replacer, origin string) (*declaration, error
 	}
 	d.soa = dns.SOA{
 		Hdr:     dns.RR_Header{Name: origin, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: secs},
-		Ns:      d.records[0].rr.(*dns.NS).Ns,
+		Ns:      d.records[0].RR.(*dns.NS).Ns,
 		Mbox:    contact,
 		Refresh: soaRefresh, Retry: soaRetry, Expire: soaExpire,
 		Minttl: min(secs, maxNegativeTTL),
@@ -131,13 +134,18 @@ func (z *Zone) declare(repl *caddy.Replacer, origin string) (*declaration, error
 		if err != nil {
 			return nil, fmt.Errorf("record %s %s %s: %w", r.Name, r.Type, r.Data, err)
 		}
-		d.records = append(d.records, record{rr, fixed})
+		d.records = append(d.records, zonedata.Record{RR: rr, Mark: zonedata.Mark{From: zonedata.Fixed}})
 	}
-	s, err := d.apply(origin, nil)
+	s, err := d.first(origin)
 	if err != nil {
 		return nil, err
 	}
-	return d, s.checkFile(s.format())
+	for r := range s.All() {
+		if err := zonedata.CheckWritable(origin, r); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 func (z *Zone) seconds() (uint32, error) {
@@ -171,20 +179,20 @@ func (d *declaration) addNameServer(repl *caddy.Replacer, origin string, ttl uin
 	if len(ns.Addresses) > 0 && !inZone {
 		return fmt.Errorf("the host lies outside the zone, so its addresses are published by its own zone: leave them out")
 	}
-	from := fixed
+	from := zonedata.Fixed
 	if inZone && len(ns.Addresses) == 0 && name != origin {
-		from = following
+		from = zonedata.Following
 	}
 	rr := &dns.NS{Hdr: dns.RR_Header{Name: origin, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: ttl}, Ns: name}
-	if slices.ContainsFunc(d.records, func(r record) bool { return sameData(r.rr, rr) }) {
+	if slices.ContainsFunc(d.records, func(r zonedata.Record) bool { return zonedata.SameData(r.RR, rr) }) {
 		return errors.New("the name server is listed twice")
 	}
 	// The NS records come first, in the order of the configuration.
-	i := slices.IndexFunc(d.records, func(r record) bool { return r.rr.Header().Rrtype != dns.TypeNS })
+	i := slices.IndexFunc(d.records, func(r zonedata.Record) bool { return r.RR.Header().Rrtype != dns.TypeNS })
 	if i < 0 {
 		i = len(d.records)
 	}
-	d.records = slices.Insert(d.records, i, record{rr, from})
+	d.records = slices.Insert(d.records, i, zonedata.Record{RR: rr, Mark: zonedata.Mark{From: from}})
 	for _, a := range ns.Addresses {
 		a, err := repl.ReplaceOrErr(a, true, true)
 		if err != nil {
@@ -198,11 +206,11 @@ func (d *declaration) addNameServer(repl *caddy.Replacer, origin string, ttl uin
 		if addr = addr.Unmap(); addr.Is4() {
 			typ = "A"
 		}
-		rr, err := parseRecord(origin, name, ttl, typ, addr.String())
+		rr, err := zonedata.ParseRecord(origin, name, ttl, typ, addr.String())
 		if err != nil {
 			return err
 		}
-		d.records = append(d.records, record{rr, fixed})
+		d.records = append(d.records, zonedata.Record{RR: rr, Mark: zonedata.Mark{From: zonedata.Fixed}})
 	}
 	return nil
 }
@@ -267,15 +275,15 @@ func (r Record) parse(repl *caddy.Replacer, origin string, ttl uint32) (dns.RR, 
 		}
 		name = ascii
 	}
-	owner, err := ownerName(origin, name)
+	owner, err := zonedata.OwnerName(origin, name)
 	if err != nil {
 		return nil, err
 	}
-	rr, err := parseRecord(origin, owner, ttl, typ, data)
+	rr, err := zonedata.ParseRecord(origin, owner, ttl, typ, data)
 	if err != nil {
 		return nil, err
 	}
-	return rr, checkRecord(origin, rr)
+	return rr, zonedata.CheckRecord(origin, rr)
 }
 
 // toASCII converts the labels that are not ASCII. Others, such as _acme and *,
@@ -327,51 +335,37 @@ func (z *Zone) transferPolicy(repl *caddy.Replacer, keys tsigKeys) (*transferPol
 		if err != nil {
 			return nil, fmt.Errorf("notify: %w", err)
 		}
-		addr, err := secondaryAddress(s)
+		to, err := parseSecondary(s)
 		if err != nil {
 			return nil, err
 		}
-		p.notify = append(p.notify, addr)
+		if _, ok := keys[to.key]; !ok && to.key != "" {
+			return nil, fmt.Errorf("notify %s: there is no such key: add `tsig_key %s <secret>` beside the zones", s, strings.TrimSuffix(to.key, "."))
+		}
+		p.notify = append(p.notify, to)
 	}
 	return p, nil
 }
 
-func secondaryAddress(s string) (string, error) {
-	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		return net.JoinHostPort(addr.String(), strconv.Itoa(53)), nil
+// parseSecondary reads an address, and perhaps a key after it.
+func parseSecondary(s string) (to secondary, err error) {
+	host, key, signed := strings.Cut(s, " ")
+	if signed {
+		name, ok := strings.CutPrefix(key, "key:")
+		if !ok || name == "" || strings.Contains(name, " ") {
+			return to, fmt.Errorf("notify %q: after the address there can be the name of a key, like 203.0.113.53 key:transfer", s)
+		}
+		to.key = dns.CanonicalName(name)
 	}
-	if addr, err := netip.ParseAddrPort(s); err == nil && addr.Port() != 0 {
-		return addr.String(), nil
+	if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		to.addr = joinPort(addr.String(), "53")
+		return to, nil
 	}
-	return "", fmt.Errorf("notify %q: write the address of a secondary name server, like 203.0.113.53 or [2001:db8::53]:1053", s)
+	if addr, err := netip.ParseAddrPort(host); err == nil && addr.Port() != 0 {
+		to.addr = addr.String()
+		return to, nil
+	}
+	return to, fmt.Errorf("notify %q: write the address of a secondary name server, like 203.0.113.53 or [2001:db8::53]:1053", host)
 }
 
-func (a *App) provisionKeys(repl *caddy.Replacer) (tsigKeys, error) {
-	keys := make(tsigKeys)
-	for name, k := range a.TSIGKeys {
-		canonical := dns.CanonicalName(name)
-		if _, ok := dns.IsDomainName(canonical); !ok || k == nil {
-			return nil, fmt.Errorf("tsig_key %q: write a name, like `transfer-key`, and its secret", name)
-		}
-		if _, ok := keys[canonical]; ok {
-			return nil, fmt.Errorf("tsig_key %s: there are two keys of this name, which knows no upper and lower case: delete one", strings.TrimSuffix(canonical, "."))
-		}
-		algorithm := dns.HmacSHA256
-		if k.Algorithm != "" {
-			algorithm = dns.CanonicalName(k.Algorithm)
-		}
-		if tsigHashes[algorithm] == nil {
-			return nil, fmt.Errorf("tsig_key %s: unknown algorithm %q: write hmac-sha256", name, k.Algorithm)
-		}
-		resolved, err := repl.ReplaceOrErr(k.Secret, true, true)
-		if err != nil {
-			return nil, fmt.Errorf("tsig_key %s: %w", name, err)
-		}
-		secret, err := decodeSecret(resolved)
-		if err != nil || len(secret) == 0 {
-			return nil, fmt.Errorf("tsig_key %s: the secret is not base64: make one with `tsig-keygen -a hmac-sha256 %[1]s`", name)
-		}
-		keys[canonical] = tsigKey{algorithm, secret}
-	}
-	return keys, nil
-}
+func joinPort(host, port string) string { return net.JoinHostPort(host, port) }

@@ -15,7 +15,7 @@ func TestListenAddresses(t *testing.T) {
 		"http/:53": "does not use the network", "quic/:53": "does not use the network", "ip/127.0.0.1": "does not use the network",
 		"unix//run/dns": "unix sockets", "127.0.0.1:0": "a port that clients can know", ":53-54": "one port",
 	} {
-		err := (&App{Listen: []string{addr}}).provisionListen(newReplacer())
+		_, err := listenAddresses(newReplacer(), []string{addr})
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", addr, err)
 		}
@@ -64,7 +64,7 @@ func TestRecordData(t *testing.T) {
 
 func TestKeysOfOneName(t *testing.T) {
 	a := &App{TSIGKeys: map[string]*TSIGKey{"k": {Secret: "YQ=="}, "K.": {Secret: "Yg=="}}}
-	if _, err := a.provisionKeys(newReplacer()); err == nil || !strings.Contains(err.Error(), "two keys of this name") {
+	if _, err := resolveKeys(newReplacer(), a.TSIGKeys); err == nil || !strings.Contains(err.Error(), "two keys of this name") {
 		t.Errorf("%v", err)
 	}
 }

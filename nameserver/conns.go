@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 const (
@@ -22,30 +24,44 @@ const (
 
 	// acceptPause keeps a lack of file descriptors from taking the processor too.
 	acceptPause = 50 * time.Millisecond
+
+	// crowdedInterval is how often at most it is logged that there is no room.
+	crowdedInterval = time.Minute
 )
 
 // connListener bounds what the clients of a TCP listener can hold: how many
-// connections there are, and how long a message waits to be read.
+// connections there are, and how long a message waits to be read. When there is
+// no room for another connection, the one that has been idle the longest goes,
+// of the network that has most.
 type connListener struct {
 	net.Listener
+	logger *zap.Logger
+	stats  *traffic
+	now    func() time.Time
 
 	mu        sync.Mutex
 	open      map[*conn]bool
 	byNetwork map[netip.Prefix]int
 	closed    bool
+	evicted   int // since it was logged
+	logged    time.Time
 }
 
 type conn struct {
 	net.Conn
 	listener *connListener
 	network  netip.Prefix
+	used     time.Time // of the last message; the listener's lock guards it
 }
 
-func newConnListener(ln net.Listener) *connListener {
-	return &connListener{Listener: ln, open: make(map[*conn]bool), byNetwork: make(map[netip.Prefix]int)}
+func newConnListener(ln net.Listener, logger *zap.Logger, stats *traffic) *connListener {
+	return &connListener{
+		Listener: ln, logger: logger, stats: stats, now: time.Now,
+		open: make(map[*conn]bool), byNetwork: make(map[netip.Prefix]int),
+	}
 }
 
-// Accept returns the next connection for which there is room. Others are closed.
+// Accept returns the next connection.
 func (l *connListener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
@@ -65,15 +81,67 @@ func (l *connListener) Accept() (net.Conn, error) {
 	}
 }
 
+// admit makes room for a connection. It fails only once the listener is closed.
 func (l *connListener) admit(c *conn) bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || len(l.open) >= maxConns || l.byNetwork[c.network] >= maxConnsPerNetwork {
+	if l.closed {
+		l.mu.Unlock()
 		return false
 	}
+	var evicted *conn
+	switch {
+	case l.byNetwork[c.network] >= maxConnsPerNetwork:
+		evicted = l.idlest(c.network)
+	case len(l.open) >= maxConns:
+		evicted = l.idlest(netip.Prefix{})
+	}
+	if evicted != nil {
+		l.forget(evicted)
+		l.count()
+	}
+	c.used = l.now()
 	l.open[c] = true
 	l.byNetwork[c.network]++
+	l.mu.Unlock()
+	if evicted != nil {
+		_ = evicted.Conn.Close()
+	}
 	return true
+}
+
+// idlest returns the connection that has been idle the longest, of those of a
+// network, or, where none is given, of the networks that have most.
+func (l *connListener) idlest(of netip.Prefix) (idlest *conn) {
+	most := 0
+	for c := range l.open {
+		n := l.byNetwork[c.network]
+		switch {
+		case of.IsValid() && c.network != of, !of.IsValid() && n < most:
+		case idlest == nil, !of.IsValid() && n > most, c.used.Before(idlest.used):
+			idlest, most = c, n
+		}
+	}
+	return idlest
+}
+
+// count counts a connection that had to go, and says so once a minute.
+func (l *connListener) count() {
+	l.stats.evicted.Add(1)
+	l.evicted++
+	if now := l.now(); now.Sub(l.logged) >= crowdedInterval {
+		l.logger.Warn("too many TCP connections; closing those that have been idle the longest",
+			zap.Int("closed", l.evicted), zap.Int("open", len(l.open)+1))
+		l.logged, l.evicted = now, 0
+	}
+}
+
+func (l *connListener) forget(c *conn) {
+	if l.open[c] {
+		delete(l.open, c)
+		if l.byNetwork[c.network]--; l.byNetwork[c.network] == 0 {
+			delete(l.byNetwork, c.network)
+		}
+	}
 }
 
 // closeAll closes the connections that are open.
@@ -90,26 +158,38 @@ func (l *connListener) closeAll() {
 	}
 }
 
+// Read reads what the client sends, which shows that it is not idle.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.touch()
+	}
+	return n, err
+}
+
 // Write sends a message. A client that does not read it in time is cut off.
 func (c *conn) Write(b []byte) (int, error) {
 	_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 	n, err := c.Conn.Write(b)
 	if err != nil {
 		_ = c.Close()
+		return n, err
 	}
-	return n, err
+	c.touch()
+	return n, nil
+}
+
+func (c *conn) touch() {
+	l := c.listener
+	l.mu.Lock()
+	c.used = l.now()
+	l.mu.Unlock()
 }
 
 // Close closes the connection and makes room for another.
 func (c *conn) Close() error {
-	l := c.listener
-	l.mu.Lock()
-	if l.open[c] {
-		delete(l.open, c)
-		if l.byNetwork[c.network]--; l.byNetwork[c.network] == 0 {
-			delete(l.byNetwork, c.network)
-		}
-	}
-	l.mu.Unlock()
+	c.listener.mu.Lock()
+	c.listener.forget(c)
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }

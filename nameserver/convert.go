@@ -1,7 +1,6 @@
 package nameserver
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,22 +9,17 @@ import (
 
 	"github.com/libdns/libdns"
 	"github.com/miekg/dns"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 const maxTTL = 1<<31 - 1 // RFC 2181, section 8
 
-type rrsetKey struct {
-	name string
-	typ  uint16
-}
-
-func keyOf(rr dns.RR) rrsetKey { return rrsetKey{rr.Header().Name, rr.Header().Rrtype} }
-
 // fromLibdns converts records that are to be written to the zone.
-func fromLibdns(s *snapshot, recs []libdns.Record) ([]dns.RR, error) {
+func fromLibdns(d *zonedata.Draft, recs []libdns.Record) ([]dns.RR, error) {
 	out := make([]dns.RR, 0, len(recs))
 	for _, rec := range recs {
-		rr, err := fromRR(s, rec.RR())
+		rr, err := fromRR(d, rec.RR())
 		if err != nil {
 			return nil, err
 		}
@@ -34,17 +28,20 @@ func fromLibdns(s *snapshot, recs []libdns.Record) ([]dns.RR, error) {
 	return out, nil
 }
 
-func fromRR(s *snapshot, r libdns.RR) (dns.RR, error) {
+func fromRR(d *zonedata.Draft, r libdns.RR) (dns.RR, error) {
 	ttl := seconds(r.TTL)
 	if r.TTL == 0 {
-		ttl = s.soa.Hdr.Ttl
+		ttl = d.SOA().Hdr.Ttl
 	}
-	rr, err := buildRR(s.origin, r, ttl)
+	rr, err := buildRR(d.Origin(), r, ttl)
 	if err == nil {
-		err = checkRecord(s.origin, rr)
+		err = zonedata.CheckRecord(d.Origin(), rr)
+	}
+	if err == nil {
+		err = zonedata.CheckWritable(d.Origin(), zonedata.Record{RR: rr})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("record %q %s in zone %s: %w", r.Name, r.Type, s.origin, err)
+		return nil, fmt.Errorf("record %q %s in zone %s: %w", r.Name, r.Type, d.Origin(), err)
 	}
 	return rr, nil
 }
@@ -52,7 +49,7 @@ func fromRR(s *snapshot, r libdns.RR) (dns.RR, error) {
 // buildRR converts a record. Libdns data is in zone file syntax without
 // escapes, so texts are taken as they are.
 func buildRR(origin string, r libdns.RR, ttl uint32) (dns.RR, error) {
-	name, err := ownerName(origin, r.Name)
+	name, err := zonedata.OwnerName(origin, r.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -67,10 +64,15 @@ func buildRR(origin string, r libdns.RR, ttl uint32) (dns.RR, error) {
 		if addr.Is4() != (typ == "A") {
 			return nil, fmt.Errorf("%s is not an address for a record of type %s", addr, typ)
 		}
-		r.Data = addr.String()
+		if typ == "A" {
+			h.Rrtype = dns.TypeA
+			return &dns.A{Hdr: h, A: addr.AsSlice()}, nil
+		}
+		h.Rrtype = dns.TypeAAAA
+		return &dns.AAAA{Hdr: h, AAAA: addr.AsSlice()}, nil
 	case "TXT":
 		h.Rrtype = dns.TypeTXT
-		return normalized(&dns.TXT{Hdr: h, Txt: splitText(r.Data)})
+		return zonedata.Normalized(&dns.TXT{Hdr: h, Txt: zonedata.SplitText(r.Data)})
 	case "CAA":
 		parsed, err := r.Parse()
 		if err != nil {
@@ -78,15 +80,15 @@ func buildRR(origin string, r libdns.RR, ttl uint32) (dns.RR, error) {
 		}
 		caa := parsed.(libdns.CAA)
 		h.Rrtype = dns.TypeCAA
-		return normalized(&dns.CAA{Hdr: h, Flag: caa.Flags, Tag: caa.Tag, Value: escapeText(caa.Value)})
+		return zonedata.Normalized(&dns.CAA{Hdr: h, Flag: caa.Flags, Tag: caa.Tag, Value: zonedata.EscapeText(caa.Value)})
 	}
-	return parseRecord(origin, name, ttl, r.Type, r.Data)
+	return zonedata.ParseRecord(origin, name, ttl, r.Type, r.Data)
 }
 
 // toLibdns converts a record of the zone into the most specific type there is.
 func toLibdns(origin string, rr dns.RR) libdns.Record {
 	h := rr.Header()
-	name, ttl := relativeName(origin, h.Name), time.Duration(h.Ttl)*time.Second
+	name, ttl := zonedata.RelativeName(origin, h.Name), time.Duration(h.Ttl)*time.Second
 	switch rr := rr.(type) {
 	case *dns.A:
 		addr, _ := netip.AddrFromSlice(rr.A.To4())
@@ -95,144 +97,92 @@ func toLibdns(origin string, rr dns.RR) libdns.Record {
 		addr, _ := netip.AddrFromSlice(rr.AAAA.To16())
 		return libdns.Address{Name: name, TTL: ttl, IP: addr}
 	case *dns.TXT:
-		return libdns.TXT{Name: name, TTL: ttl, Text: txtText(rr)}
+		return libdns.TXT{Name: name, TTL: ttl, Text: zonedata.Text(rr)}
 	case *dns.CAA:
-		return libdns.CAA{Name: name, TTL: ttl, Flags: rr.Flag, Tag: rr.Tag, Value: unescapeText(rr.Value)}
+		return libdns.CAA{Name: name, TTL: ttl, Flags: rr.Flag, Tag: rr.Tag, Value: zonedata.UnescapeText(rr.Value)}
 	case *dns.RFC3597:
-		return libdns.RR{Name: name, TTL: ttl, Type: typeName(h.Rrtype), Data: fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, rr.Rdata)}
+		return libdns.RR{Name: name, TTL: ttl, Type: zonedata.TypeName(h.Rrtype), Data: fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, rr.Rdata)}
 	}
 	data := strings.TrimPrefix(rr.String(), h.String())
-	generic := libdns.RR{Name: name, TTL: ttl, Type: typeName(h.Rrtype), Data: data}
+	generic := libdns.RR{Name: name, TTL: ttl, Type: zonedata.TypeName(h.Rrtype), Data: data}
 	if specific, err := generic.Parse(); err == nil {
 		return specific
 	}
 	return generic // such as an SRV record whose name lacks the service
 }
 
-// matcher returns the owner name that an input of DeleteRecords means, and
-// what tells which records of that name it means.
-func matcher(s *snapshot, rec libdns.Record) (name string, match func(dns.RR) bool, err error) {
+// matcher tells which records an input of DeleteRecords means.
+type matcher struct {
+	name string // in canonical form
+	typ  string // "" is any
+	ttl  time.Duration
+	data string // "" is any
+	want map[uint16]dns.RR
+}
+
+func newMatcher(origin string, rec libdns.Record) (*matcher, error) {
 	r := rec.RR()
-	if name, err = ownerName(s.origin, r.Name); err != nil {
-		return "", nil, fmt.Errorf("record %q %s in zone %s: %w", r.Name, r.Type, s.origin, err)
+	name, err := zonedata.OwnerName(origin, r.Name)
+	if err != nil {
+		return nil, fmt.Errorf("record %q %s in zone %s: %w", r.Name, r.Type, origin, err)
 	}
-	return name, func(rr dns.RR) bool {
-		h := rr.Header()
-		if r.Type != "" && !strings.EqualFold(r.Type, typeName(h.Rrtype)) || r.TTL != 0 && seconds(r.TTL) != h.Ttl {
-			return false
+	return &matcher{name: name, typ: r.Type, ttl: r.TTL, data: r.Data, want: make(map[uint16]dns.RR)}, nil
+}
+
+// matches reports whether it means a record of its name.
+func (m *matcher) matches(origin string, rr dns.RR) bool {
+	h := rr.Header()
+	if m.typ != "" && !strings.EqualFold(m.typ, zonedata.TypeName(h.Rrtype)) || m.ttl != 0 && seconds(m.ttl) != h.Ttl {
+		return false
+	}
+	if m.data == "" {
+		return true
+	}
+	want, ok := m.want[h.Rrtype]
+	if !ok {
+		// Data means something only together with a type.
+		r := libdns.RR{Name: m.name, Type: zonedata.TypeName(h.Rrtype), Data: m.data}
+		if parsed, err := buildRR(origin, r, h.Ttl); err == nil {
+			want = parsed
 		}
-		if r.Data == "" {
-			return true
+		m.want[h.Rrtype] = want
+	}
+	return want != nil && zonedata.SameData(want, rr)
+}
+
+// matchers finds those of its matchers that mean a record, by its data where
+// they say one.
+type matchers map[string]map[string][]*matcher // by name and data, or "" for any
+
+func newMatchers(origin string, recs []libdns.Record) (matchers, error) {
+	out := make(matchers)
+	for _, rec := range recs {
+		m, err := newMatcher(origin, rec)
+		if err != nil {
+			return nil, err
 		}
-		typed := r
-		typed.Type = typeName(h.Rrtype) // data means something only together with a type
-		want, err := buildRR(s.origin, typed, h.Ttl)
-		return err == nil && sameData(want, rr)
-	}, nil
+		key := ""
+		if m.data != "" && m.typ != "" {
+			r := libdns.RR{Name: m.name, Type: m.typ, Data: m.data}
+			rr, err := buildRR(origin, r, 0)
+			if err != nil {
+				continue // what cannot be in a zone is not there
+			}
+			key = zonedata.DataKey(rr)
+			m.want[rr.Header().Rrtype] = rr
+		}
+		if out[m.name] == nil {
+			out[m.name] = make(map[string][]*matcher)
+		}
+		out[m.name][key] = append(out[m.name][key], m)
+	}
+	return out, nil
+}
+
+func (ms matchers) match(origin string, rr dns.RR) bool {
+	named := ms[rr.Header().Name]
+	is := func(m *matcher) bool { return m.matches(origin, rr) }
+	return slices.ContainsFunc(named[""], is) || slices.ContainsFunc(named[zonedata.DataKey(rr)], is)
 }
 
 func seconds(ttl time.Duration) uint32 { return uint32(min(max(ttl, 0)/time.Second, maxTTL)) }
-
-// zoneName returns the canonical name of a zone.
-func zoneName(name string) (string, error) {
-	canonical := dns.CanonicalName(name)
-	odd := func(r rune) bool {
-		return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
-	}
-	if _, ok := dns.IsDomainName(canonical); !ok || canonical == "." || strings.ContainsFunc(canonical, odd) {
-		return "", fmt.Errorf("%q is not the name of a zone", name)
-	}
-	return canonical, nil
-}
-
-// ownerName returns the canonical name of a record. Names are relative to the
-// zone unless they end with a dot.
-func ownerName(origin, name string) (string, error) {
-	switch {
-	case name == "" || name == "@":
-		return origin, nil
-	case !strings.HasSuffix(name, "."):
-		name += "." + origin
-	}
-	canonical := dns.CanonicalName(name)
-	buf := make([]byte, 256)
-	n, err := dns.PackDomainName(canonical, buf, 0, nil, false)
-	if err != nil {
-		return "", errors.New("this is not a domain name")
-	}
-	if canonical, _, err = dns.UnpackDomainName(buf[:n], 0); err != nil {
-		return "", err
-	}
-	canonical = dns.CanonicalName(canonical) // letters that were escaped are letters now
-	if !dns.IsSubDomain(origin, canonical) {
-		return "", fmt.Errorf("the name lies outside the zone")
-	}
-	return canonical, nil
-}
-
-func relativeName(origin, name string) string {
-	if name == origin {
-		return "@"
-	}
-	return strings.TrimSuffix(name, "."+origin)
-}
-
-// splitText cuts a text into the strings of a TXT record.
-func splitText(text string) []string {
-	if text == "" {
-		return []string{""}
-	}
-	var out []string
-	for chunk := range slices.Chunk([]byte(text), 255) {
-		out = append(out, escapeText(string(chunk)))
-	}
-	return out
-}
-
-func txtText(rr *dns.TXT) string {
-	var b strings.Builder
-	for _, s := range rr.Txt {
-		b.WriteString(unescapeText(s))
-	}
-	return b.String()
-}
-
-// escapeText and unescapeText convert between bytes and the form with zone
-// file escapes that the library holds texts in.
-func escapeText(s string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		switch {
-		case c == '"' || c == '\\':
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		case c < ' ' || c > '~':
-			fmt.Fprintf(&b, "\\%03d", c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
-func unescapeText(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	isDigit := func(c byte) bool { return '0' <= c && c <= '9' }
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 == len(s) {
-			b.WriteByte(s[i])
-			continue
-		}
-		i++
-		if i+2 < len(s) && isDigit(s[i]) && isDigit(s[i+1]) && isDigit(s[i+2]) {
-			b.WriteByte((s[i]-'0')*100 + (s[i+1]-'0')*10 + s[i+2] - '0')
-			i += 2
-			continue
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}

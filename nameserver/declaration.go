@@ -3,133 +3,261 @@ package nameserver
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 // declaration is what a configuration says of a zone.
 type declaration struct {
 	soa     dns.SOA
-	records []record
-	active  bool
+	records []zonedata.Record
+	owner   func() string // the name of this Caddy
+	running bool          // its configuration has come to run
 }
 
-// declare adds a declaration, which rules once it is active, or while there is
-// no active one. The last one rules.
-func (z *zone) declare(d *declaration) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.declared = append(z.declared, d)
-}
-
-func (z *zone) activate(d *declaration) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	d.active = true
-}
-
-// withdraw takes a declaration back, so that the one before it rules again.
-func (z *zone) withdraw(d *declaration) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.declared = slices.DeleteFunc(z.declared, func(o *declaration) bool { return o == d })
-}
-
-func (z *zone) declaration() *declaration {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	for _, d := range slices.Backward(z.declared) {
-		if d.active {
-			return d
-		}
+// first returns the zone as the configuration alone says it.
+func (d *declaration) first(origin string) (*zonedata.Snapshot, error) {
+	soa := d.soa
+	now := time.Now().Unix()
+	soa.Serial = zonedata.NextSerial(uint32(now)-1, now)
+	draft, err := zonedata.New(origin, &soa, zonedata.Mark{From: zonedata.Fixed, Owners: d.owner()})
+	if err != nil {
+		return nil, err
 	}
-	if n := len(z.declared); n > 0 {
-		return z.declared[n-1]
+	if err := draft.Add(d.owned()...); err != nil {
+		return nil, err
 	}
-	return nil
+	return draft.Build()
+}
+
+// owned returns the records as this Caddy's.
+func (d *declaration) owned() []zonedata.Record {
+	out := slices.Clone(d.records)
+	for i := range out {
+		out[i].Mark.Owners = d.owner()
+	}
+	return out
 }
 
 // apply returns the zone with what the configuration says of it now, in place
 // of what it said before. Where records that were set cannot stand beside
-// those of the configuration, they give way.
-func (d *declaration) apply(origin string, s *snapshot) (*snapshot, error) {
-	soa := d.soa
-	records := slices.Clone(d.records)
-	now := time.Now().Unix()
+// those of the configuration, they give way. What other Caddys' configurations
+// say stays: a record that cannot stand beside that is left out, which is
+// an error beside the result.
+func (d *declaration) apply(origin string, s *zonedata.Snapshot) (applied *zonedata.Snapshot, left error, err error) {
 	if s == nil {
-		soa.Serial = nextSerial(uint32(now)-1, now)
-		return buildZone(origin, &soa, records)
+		applied, err = d.first(origin)
+		return applied, nil, err
 	}
-	soa.Serial = s.soa.Serial
-	if soa.String() == s.soa.String() && d.isIn(s) {
-		return s, nil
+	soa, mark := d.chooseSOA(s)
+	if soa.String() == s.SOA.String() && mark == s.SOAMark && d.isIn(s) {
+		return s, nil, nil
 	}
-	alias, other := d.owners()
-	for _, r := range s.records {
-		name := r.rr.Header().Name
-		_, isAlias := r.rr.(*dns.CNAME)
-		switch {
-		case r.from != dynamic:
-		case alias[name] || isAlias && other[name]:
-			caddy.Log().Named("nameserver").Warn("dropping a record that cannot stand beside one of the configuration",
-				zap.String("zone", origin), zap.Stringer("record", r.rr))
-		default:
-			records = append(records, r)
+	draft := s.Edit()
+	draft.SetSOA(soa, mark)
+	said, problems := d.besides(origin, d.takeOut(origin, draft, s))
+	if err := draft.Add(said...); err != nil {
+		return nil, nil, err
+	}
+	applied, err = draft.Build()
+	if err != nil {
+		return nil, nil, fmt.Errorf("zone %s: the configuration does not fit the records that were set: %w", origin, err)
+	}
+	if len(problems) > 0 {
+		left = fmt.Errorf("zone %s: %s; serving the zone without, until one of the two configurations changes", origin, strings.Join(problems, "; "))
+	}
+	if applied.Same(s) {
+		return s, left, nil
+	}
+	return applied.WithSerial(zonedata.NextSerial(s.SOA.Serial, time.Now().Unix())), left, nil
+}
+
+// chooseSOA returns this configuration's SOA record, or that of another Caddy,
+// for a zone has one only.
+func (d *declaration) chooseSOA(s *zonedata.Snapshot) (*dns.SOA, zonedata.Mark) {
+	soa := d.soa
+	soa.Serial = s.SOA.Serial
+	own := zonedata.Mark{From: zonedata.Fixed, Owners: d.owner()}
+	other := s.SOAMark.Owners
+	if other == "" || other == d.owner() {
+		return &soa, own
+	}
+	for r := range s.All() {
+		if r.Mark.IsOf(other) { // it has not left
+			if soa.Mbox != s.SOA.Mbox || soa.Hdr.Ttl != s.SOA.Hdr.Ttl {
+				caddy.Log().Named("nameserver").Warn("another Caddy on this storage says the contact and TTL of the zone; give it the same ones in both configurations",
+					zap.String("zone", s.Origin), zap.String("other", other))
+			}
+			return s.SOA, s.SOAMark
 		}
 	}
-	applied, err := buildZone(origin, &soa, records)
-	if err != nil {
-		return nil, fmt.Errorf("zone %s: the configuration does not fit the records that were set: %w", origin, err)
+	return &soa, own
+}
+
+// takeOut removes from a draft of the zone what this configuration said
+// before, and what cannot stand beside what it says now. It returns what other
+// configurations say.
+func (d *declaration) takeOut(origin string, draft *zonedata.Draft, s *zonedata.Snapshot) (others []zonedata.Record) {
+	alias, other := d.owners()
+	var records []zonedata.Record
+	name := ""
+	changed := false
+	flush := func() {
+		if changed {
+			_ = draft.Set(name, records) // all of them were in the zone
+		}
+		records, changed = nil, false
 	}
-	if applied.same(s) {
-		return s, nil
+	for r := range s.All() {
+		if owner := r.RR.Header().Name; owner != name {
+			flush()
+			name = owner
+		}
+		_, isAlias := r.RR.(*dns.CNAME)
+		switch {
+		case r.Mark.Said():
+			rest, ok := r.Mark, r.Mark.Owners != ""
+			if r.Mark.IsOf(d.owner()) {
+				rest, ok = r.Mark.Without(d.owner())
+			}
+			if rest != r.Mark || !ok {
+				changed = true
+			}
+			if ok {
+				r.Mark = rest
+				records = append(records, r)
+				others = append(others, r)
+			}
+			continue
+		case r.Mark.From == zonedata.Derived:
+		case alias[name] || isAlias && other[name]:
+			caddy.Log().Named("nameserver").Warn("dropping a record that cannot stand beside one of the configuration",
+				zap.String("zone", origin), zap.Stringer("record", r.RR))
+			changed = true
+			continue
+		}
+		records = append(records, r)
 	}
-	return applied.withSerial(nextSerial(s.soa.Serial, now)), nil
+	flush()
+	return others
+}
+
+// besides returns those records of the configuration that can stand beside
+// those of other configurations, and why the others cannot.
+func (d *declaration) besides(origin string, others []zonedata.Record) (said []zonedata.Record, problems []string) {
+	for _, r := range d.owned() {
+		i := slices.IndexFunc(others, func(o zonedata.Record) bool { return conflict(r.RR, o.RR) })
+		if i < 0 {
+			said = append(said, r)
+			continue
+		}
+		problems = append(problems, fmt.Sprintf("record %s %s cannot stand beside %s, which the configuration of the Caddy named %s says",
+			zonedata.RelativeName(origin, r.RR.Header().Name), zonedata.TypeName(r.RR.Header().Rrtype),
+			zonedata.TypeName(others[i].RR.Header().Rrtype), others[i].Mark.Owners))
+	}
+	return said, problems
+}
+
+// conflict reports whether two records cannot be in a zone together.
+func conflict(a, b dns.RR) bool {
+	if a.Header().Name == b.Header().Name {
+		_, aAlias := a.(*dns.CNAME)
+		_, bAlias := b.(*dns.CNAME)
+		return (aAlias || bAlias) && !zonedata.SameData(a, b)
+	}
+	aliasOfServer := func(alias, server dns.RR) bool {
+		_, isAlias := alias.(*dns.CNAME)
+		ns, isServer := server.(*dns.NS)
+		return isAlias && isServer && ns.Ns == alias.Header().Name
+	}
+	return aliasOfServer(a, b) || aliasOfServer(b, a)
 }
 
 // restore returns a zone that was edited by hand with those records of the
-// configuration that the edit took out. What else it changed stays, also in
-// records of the configuration.
-func (d *declaration) restore(origin string, s *snapshot) (*snapshot, error) {
-	records := slices.Clone(s.records)
-	for _, r := range d.records {
-		sp := s.nodes[r.rr.Header().Name]
-		node := records[sp.from:sp.to]
-		i := slices.IndexFunc(node, func(o record) bool { return sameData(o.rr, r.rr) })
-		if i >= 0 {
-			node[i].from = r.from
+// configuration that the edit took out. What else it changed stays; a record
+// that it put in the place of one of the configuration is no longer one.
+func (d *declaration) restore(origin string, s *zonedata.Snapshot) (*zonedata.Snapshot, error) {
+	draft := s.Edit()
+	mine := func(r zonedata.Record) bool {
+		return r.Mark.Said() && (r.Mark.Owners == "" || r.Mark.IsOf(d.owner()))
+	}
+	says := func(r zonedata.Record) bool {
+		return slices.ContainsFunc(d.records, func(o zonedata.Record) bool { return zonedata.SameData(o.RR, r.RR) })
+	}
+	for r := range s.All() {
+		if !mine(r) || says(r) {
 			continue
 		}
-		caddy.Log().Named("nameserver").Warn("putting a record of the configuration back that the zone file lacks",
-			zap.String("zone", origin), zap.Stringer("record", r.rr))
-		records = append(records, r)
+		records := draft.Records(r.RR.Header().Name)
+		for i := range records {
+			if zonedata.SameData(records[i].RR, r.RR) {
+				rest, ok := r.Mark.Without(d.owner())
+				if !ok {
+					rest = zonedata.Mark{}
+				}
+				records[i].Mark = rest
+			}
+		}
+		if err := draft.Set(r.RR.Header().Name, records); err != nil {
+			return nil, err
+		}
 	}
-	restored, err := buildZone(origin, s.soa, records)
+	for _, r := range d.owned() {
+		name := r.RR.Header().Name
+		records := draft.Records(name)
+		i := slices.IndexFunc(records, func(o zonedata.Record) bool { return zonedata.SameData(o.RR, r.RR) })
+		if i < 0 {
+			caddy.Log().Named("nameserver").Warn("putting a record of the configuration back that the zone file lacks",
+				zap.String("zone", origin), zap.Stringer("record", r.RR))
+			records = append(records, r)
+		} else {
+			r.RR = records[i].RR // with the TTL that was edited
+			records = append(records, r)
+		}
+		if err := draft.Set(name, records); err != nil {
+			return nil, err
+		}
+	}
+	restored, err := draft.Build()
 	switch {
 	case err != nil:
-		return d.apply(origin, s) // something was put in the place of what was taken out
-	case restored.same(s):
+		applied, _, err := d.apply(origin, s) // something was put in the place of what was taken out
+		return applied, err
+	case restored.Same(s):
 		return s, nil
 	}
-	return restored.withSerial(nextSerial(s.soa.Serial, time.Now().Unix())), nil
+	return restored.WithSerial(zonedata.NextSerial(s.SOA.Serial, time.Now().Unix())), nil
 }
 
 // isIn reports whether the zone has all records of the configuration, and no
-// others that came from one.
-func (d *declaration) isIn(s *snapshot) bool {
-	said := make(map[string]provenance, len(d.records))
+// others that came from it.
+func (d *declaration) isIn(s *zonedata.Snapshot) bool {
+	said := make(map[string]zonedata.Provenance, len(d.records))
+	key := func(rr dns.RR) string {
+		return rr.Header().Name + " " + zonedata.TypeName(rr.Header().Rrtype) + " " + zonedata.DataKey(rr)
+	}
 	for _, r := range d.records {
-		said[r.rr.String()] = r.from
+		said[key(r.RR)] = r.Mark.From
 	}
 	found := 0
-	for _, r := range s.records {
-		if r.from != fixed && r.from != following {
+	for r := range s.All() {
+		if !r.Mark.Said() {
 			continue
 		}
-		if from, ok := said[r.rr.String()]; !ok || from != r.from {
+		if r.Mark.Owners == "" {
+			return false // of before owners were named
+		}
+		if !r.Mark.IsOf(d.owner()) {
+			continue
+		}
+		from, ok := said[key(r.RR)]
+		if !ok || from != r.Mark.From && len(r.Mark.OwnerNames()) == 1 {
 			return false
 		}
 		found++
@@ -142,12 +270,13 @@ func (d *declaration) isIn(s *snapshot) bool {
 func (d *declaration) owners() (alias, other map[string]bool) {
 	alias, other = make(map[string]bool), make(map[string]bool)
 	for _, r := range d.records {
-		name := r.rr.Header().Name
-		switch rr := r.rr.(type) {
+		name := r.RR.Header().Name
+		switch rr := r.RR.(type) {
 		case *dns.CNAME:
 			alias[name] = true
 		case *dns.NS:
 			other[rr.Ns] = true
+			other[name] = true
 		default:
 			other[name] = true
 		}

@@ -1,7 +1,6 @@
 package nameserver
 
 import (
-	"net"
 	"net/netip"
 	"time"
 
@@ -16,6 +15,7 @@ const udpSize = 1232
 // handler answers queries by one configuration.
 type handler struct {
 	zones     catalog
+	wire      wireCatalog                // the same zones
 	transfers map[string]*transferPolicy // by zone
 	keys      tsigKeys
 	limit     *limiter // nil: no limit
@@ -29,25 +29,27 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	if tsig := q.IsTsig(); tsig != nil && w.TsigStatus() != nil {
-		if !tcp && h.limit.check(client, h.now()) != send {
+		if !tcp && h.limit.check(client, kindError, nil, h.now()) != send {
 			return
 		}
-		refuseSignature(m, tsig, w.TsigStatus(), h.now())
-		_ = w.WriteMsg(m)
+		counted.outside.add(tcp, dns.RcodeNotAuth)
+		refuseSignature(w, m, tsig, w.TsigStatus(), h.now())
 		return
 	}
 	opt, proven := h.checkEDNS(m, q, client)
+	o := outcome{kind: kindError}
 	switch {
 	case m.Rcode != dns.RcodeSuccess:
+	case len(q.Question) == 0: // for a cookie
 	case isTransfer(q.Question[0]):
-		if h.transfer(w, q, m, client, tcp) {
+		if h.transfer(w, q, m, opt.reply) {
 			return
 		}
 	default:
-		h.zones.answer(m, tcp)
+		o = h.zones.answer(m, tcp)
 	}
 	if !tcp && !proven {
-		switch h.limit.check(client, h.now()) {
+		switch h.limit.check(client, o.kind, []byte(o.name), h.now()) {
 		case drop:
 			return
 		case sendTruncated:
@@ -55,8 +57,26 @@ func (h *handler) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 			m.Answer, m.Ns, m.Extra = nil, nil, nil
 		}
 	}
+	if o.zone != nil {
+		o.zone.queries.add(tcp, m.Rcode)
+	} else {
+		counted.outside.add(tcp, m.Rcode)
+	}
 	h.finish(m, q, opt, tcp)
 	_ = w.WriteMsg(m)
+}
+
+// transfer sends a zone to who asks for the whole of it.
+func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, opt *dns.OPT) bool {
+	name := dns.CanonicalName(q.Question[0].Name)
+	if z := h.zones[name]; z != nil {
+		return transfer(w, q, m, opt, z, h.transfers[name], h.now(), h.logger)
+	}
+	m.Rcode = dns.RcodeNotAuth
+	if h.zones.closest(name, dns.TypeSOA) == nil {
+		m.Rcode = dns.RcodeRefused
+	}
+	return false
 }
 
 // edns is the OPT record of the reply, and what the client takes over UDP.
@@ -70,10 +90,11 @@ type edns struct {
 // proven its address with a cookie.
 func (h *handler) checkEDNS(m, q *dns.Msg, client netip.Addr) (e edns, proven bool) {
 	e.accept = dns.MinMsgSize
-	if len(q.Question) != 1 {
+	if len(q.Question) > 1 {
 		m.Rcode = dns.RcodeFormatError
 		return e, false
 	}
+	cookies := 0
 	var opt *dns.OPT
 	for _, rr := range q.Extra {
 		o, ok := rr.(*dns.OPT)
@@ -105,13 +126,17 @@ func (h *handler) checkEDNS(m, q *dns.Msg, client netip.Addr) (e edns, proven bo
 				m.Rcode = dns.RcodeFormatError
 				return e, false
 			}
+			cookies++
 			proven = good
 			e.reply.Option = append(e.reply.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie})
 			break
 		}
 	}
-	if q.Opcode != dns.OpcodeQuery {
+	switch {
+	case q.Opcode != dns.OpcodeQuery:
 		m.Rcode = dns.RcodeNotImplemented
+	case len(q.Question) == 0 && cookies == 0: // RFC 7873, section 5.4
+		m.Rcode = dns.RcodeFormatError
 	}
 	return e, proven
 }
@@ -142,14 +167,4 @@ func (h *handler) finish(m, q *dns.Msg, e edns, tcp bool) {
 	if tsig != nil {
 		m.SetTsig(tsig.Hdr.Name, tsig.Algorithm, fudge, h.now().Unix())
 	}
-}
-
-func clientOf(addr net.Addr) (client netip.Addr, tcp bool) {
-	switch a := addr.(type) {
-	case *net.UDPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone(""), false
-	case *net.TCPAddr:
-		return a.AddrPort().Addr().Unmap().WithZone(""), true
-	}
-	return netip.Addr{}, true
 }

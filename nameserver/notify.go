@@ -7,6 +7,8 @@ import (
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 const (
@@ -14,29 +16,35 @@ const (
 	notifyTimeout = 2 * time.Second
 )
 
-// notify tells the secondaries of a zone about each of its serials, once.
-func (a *App) notify(ctx context.Context, z *zoneInUse) {
+// notifyAll tells the secondaries of a zone about each of its serials, once.
+// It begins when the configuration has come to run.
+func notifyAll(ctx context.Context, z *keeper, keys tsigKeys) {
+	select {
+	case <-z.started:
+	case <-ctx.Done():
+		return
+	}
 	changes := z.watch()
 	defer z.unwatch(changes)
 	var (
 		round  sync.WaitGroup
 		cancel context.CancelFunc = func() {}
-		told   *snapshot
+		told   *zonedata.Snapshot
 	)
 	for {
-		if s := z.served.Load(); s != nil && (told == nil || told.soa.Serial != s.soa.Serial) {
+		if s := z.served.Load(); s != nil && (told == nil || told.SOA.Serial != s.SOA.Serial) {
 			cancel()
 			round.Wait()
 			told = s
 			var rctx context.Context
 			rctx, cancel = context.WithCancel(ctx)
-			for _, secondary := range z.policy.notify {
-				if z.knows(secondary, s.soa.Serial) {
+			for _, to := range z.policy.notify {
+				if z.knows(to.addr, s.SOA.Serial) {
 					continue
 				}
 				round.Go(func() {
-					if notify(rctx, z.name, s.soa.Serial, secondary, a.logger) {
-						z.learned(secondary, s.soa.Serial)
+					if notify(rctx, z.name, s.SOA.Serial, to, keys, z.logger) {
+						z.learned(to.addr, s.SOA.Serial)
 					}
 				})
 			}
@@ -54,14 +62,14 @@ func (a *App) notify(ctx context.Context, z *zoneInUse) {
 // notify tells a secondary that the zone has changed (RFC 1996) until it
 // answers, the tries are used up or the context ends. It reports whether the
 // secondary answered.
-func notify(ctx context.Context, zone string, serial uint32, secondary string, logger *zap.Logger) bool {
+func notify(ctx context.Context, zone string, serial uint32, to secondary, keys tsigKeys, logger *zap.Logger) bool {
 	m := new(dns.Msg)
 	m.SetNotify(zone)
 	m.Answer = nil
-	logger = logger.With(zap.String("zone", zone), zap.Uint32("serial", serial), zap.String("secondary", secondary))
+	logger = logger.With(zap.String("zone", zone), zap.Uint32("serial", serial), zap.String("secondary", to.addr))
 	pause := notifyTimeout
 	for try := 1; ; try++ {
-		r, err := exchange(ctx, m, secondary)
+		r, err := exchange(ctx, m, to, keys)
 		switch {
 		case ctx.Err() != nil:
 			return false
@@ -84,11 +92,16 @@ func notify(ctx context.Context, zone string, serial uint32, secondary string, l
 	}
 }
 
-// exchange asks over UDP, and ends with its context: the library's client does
+// exchange asks over UDP, signing the message where there is a key for that, and ends with its context: the library's client does
 // not while it waits for the answer.
-func exchange(ctx context.Context, m *dns.Msg, server string) (*dns.Msg, error) {
+func exchange(ctx context.Context, m *dns.Msg, with secondary, keys tsigKeys) (*dns.Msg, error) {
 	client := &dns.Client{Timeout: notifyTimeout}
-	conn, err := client.DialContext(ctx, server)
+	if with.key != "" {
+		client.TsigProvider = keys
+		m = m.Copy()
+		m.SetTsig(with.key, keys[with.key].algorithm, fudge, time.Now().Unix())
+	}
+	conn, err := client.DialContext(ctx, with.addr)
 	if err != nil {
 		return nil, err
 	}

@@ -83,3 +83,42 @@ func TestNotifiesOfChangesOnly(t *testing.T) {
 	}
 	want(2)
 }
+
+// Where the option names a key, notifications are signed with it.
+func TestSignedNotify(t *testing.T) {
+	verified := make(chan error, 10)
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secondary := &dns.Server{PacketConn: pc, TsigSecret: map[string]string{"transfer.": transferSecret}, MsgAcceptFunc: accept,
+		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+			err := w.TsigStatus()
+			if q.IsTsig() == nil {
+				err = dns.ErrNoSig
+			}
+			verified <- err
+			m := new(dns.Msg).SetReply(q)
+			m.SetTsig("transfer.", dns.HmacSHA256, fudge, time.Now().Unix())
+			_ = w.WriteMsg(m)
+		})}
+	go func() { _ = secondary.ActivateAndServe() }()
+	defer func() { _ = secondary.Shutdown() }()
+	load(t, configFor(t, t.TempDir(), &App{
+		Listen:   []string{fmt.Sprintf("127.0.0.1:%d", freePort(t))},
+		TSIGKeys: map[string]*TSIGKey{"transfer": {Secret: transferSecret}},
+		Zones:    map[string]*Zone{"example.test": {Notify: []string{pc.LocalAddr().String() + " key:transfer"}}},
+	}))
+	select {
+	case err := <-verified:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("no notification")
+	}
+	time.Sleep(100 * time.Millisecond)
+	if len(verified) > 0 {
+		t.Error("the answer was not understood, and the notification sent again")
+	}
+}

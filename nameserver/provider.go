@@ -2,9 +2,7 @@ package nameserver
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,6 +11,8 @@ import (
 	"github.com/libdns/libdns"
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 func init() {
@@ -32,7 +32,7 @@ func init() {
 type Provider struct {
 	storage certmagic.Storage
 	logger  *zap.Logger
-	warned  sync.Map // zones that this Caddy does not serve
+	warned  sync.Map // zones that this Caddy does not serve, and targets that look like mistakes
 }
 
 // CaddyModule returns the Caddy module information.
@@ -72,9 +72,9 @@ func (p *Provider) GetRecords(ctx context.Context, name string) ([]libdns.Record
 		if err != nil {
 			return err
 		}
-		out = make([]libdns.Record, 0, len(s.records))
-		for _, r := range s.records {
-			out = append(out, toLibdns(z.name, r.rr))
+		out = make([]libdns.Record, 0, s.Len())
+		for r := range s.All() {
+			out = append(out, toLibdns(z.name, r.RR))
 		}
 		return nil
 	})
@@ -84,100 +84,34 @@ func (p *Provider) GetRecords(ctx context.Context, name string) ([]libdns.Record
 // AppendRecords adds records to the zone. One that is there already is not an
 // error.
 func (p *Provider) AppendRecords(ctx context.Context, name string, recs []libdns.Record) ([]libdns.Record, error) {
-	return p.edit(ctx, name, func(s *snapshot) ([]record, []dns.RR, error) {
-		add, err := fromLibdns(s, recs)
-		if err != nil {
-			return nil, nil, err
-		}
-		added := make(map[rrsetKey]bool)
-		for _, rr := range add {
-			added[keyOf(rr)] = true
-		}
-		out := slices.Clone(s.records)
-		for i, r := range out {
-			if r.from == derived && added[keyOf(r.rr)] {
-				out[i].from = dynamic // with an address of its own, the host no longer follows the zone
-			}
-		}
-		ttls := make(map[rrsetKey]uint32)
-		for _, rr := range add {
-			// Existing records must not change, so the new one takes their TTL.
-			h, key := rr.Header(), keyOf(rr)
-			if set := s.rrset(s.nodes[h.Name], h.Rrtype); len(set) > 0 {
-				h.Ttl = set[0].rr.Header().Ttl
-			} else if ttl, ok := ttls[key]; ok {
-				h.Ttl = ttl
-			}
-			ttls[key] = h.Ttl
-			out = append(out, record{rr: rr})
-		}
-		return out, add, nil
-	})
+	return p.edit(ctx, name, recs, appendRecords)
 }
 
 // SetRecords makes each RRset of the input hold the records of the input only.
 func (p *Provider) SetRecords(ctx context.Context, name string, recs []libdns.Record) ([]libdns.Record, error) {
-	return p.edit(ctx, name, func(s *snapshot) ([]record, []dns.RR, error) {
-		set, err := fromLibdns(s, recs)
-		if err != nil {
-			return nil, nil, err
-		}
-		replaced := make(map[rrsetKey]uint32)
-		for _, rr := range set {
-			k := keyOf(rr)
-			if ttl, ok := replaced[k]; !ok || rr.Header().Ttl < ttl {
-				replaced[k] = rr.Header().Ttl
-			}
-		}
-		var out []record
-		for _, r := range s.records {
-			_, gone := replaced[keyOf(r.rr)]
-			switch {
-			case !gone:
-				out = append(out, r)
-			case r.from == fixed || r.from == following:
-				if !slices.ContainsFunc(set, func(rr dns.RR) bool { return sameData(rr, r.rr) }) {
-					return nil, nil, errFixed(r)
-				}
-				out = append(out, r)
-			}
-		}
-		for _, rr := range set {
-			rr.Header().Ttl = replaced[keyOf(rr)]
-			out = append(out, record{rr: rr})
-		}
-		return out, set, nil
-	})
+	return p.edit(ctx, name, recs, setRecords)
 }
 
 // DeleteRecords deletes the records that match the input exactly, where an
 // empty type, TTL or value matches any. It returns those that it deleted.
 func (p *Provider) DeleteRecords(ctx context.Context, name string, recs []libdns.Record) ([]libdns.Record, error) {
-	return p.edit(ctx, name, func(s *snapshot) ([]record, []dns.RR, error) {
-		matchers := make(map[string][]func(dns.RR) bool)
-		for _, rec := range recs {
-			name, match, err := matcher(s, rec)
-			if err != nil {
-				return nil, nil, err
-			}
-			matchers[name] = append(matchers[name], match)
-		}
-		var out []record
-		var deleted []dns.RR
-		isDeleted := func(rr dns.RR) bool {
-			return slices.ContainsFunc(matchers[rr.Header().Name], func(match func(dns.RR) bool) bool { return match(rr) })
-		}
-		for _, r := range s.records {
-			switch {
-			case !isDeleted(r.rr):
-				out = append(out, r)
-			case r.from == fixed || r.from == following || r.from == derived && !isDeleted(renamed(r.rr, s.origin)):
-				return nil, nil, errFixed(r)
-			default:
-				deleted = append(deleted, r.rr)
-			}
-		}
-		return out, deleted, nil
+	return p.edit(ctx, name, recs, deleteRecords)
+}
+
+// NotifyChanged calls a function, in a goroutine of its own, each time a person
+// has edited the file of a zone, so that whoever keeps records in the zone can
+// look at once whether they are still right. It does so while an app of this
+// process serves the zone, and until it is cancelled.
+func (p *Provider) NotifyChanged(name string, changed func()) (cancel func()) {
+	canonical, err := zonedata.ZoneName(name)
+	if err != nil {
+		return func() {}
+	}
+	z, key := useZone(p.storage, canonical)
+	unsubscribe := z.subscribe(changed)
+	return sync.OnceFunc(func() {
+		unsubscribe()
+		_, _ = zones.Delete(key)
 	})
 }
 
@@ -189,7 +123,7 @@ func (p *Provider) ListZones(ctx context.Context) ([]libdns.Zone, error) {
 	}
 	id := storageID(p.storage)
 	zones.Range(func(key, val any) bool {
-		if z := val.(*zone); key.(zoneKey).storage == id && z.declaration() != nil {
+		if z := val.(*zone); key.(zoneKey).storage == id && z.isDeclared() {
 			names = append(names, z.name)
 		}
 		return true
@@ -204,17 +138,17 @@ func (p *Provider) ListZones(ctx context.Context) ([]libdns.Zone, error) {
 
 // with calls f with the zone, whether or not the app has it in use already.
 func (p *Provider) with(ctx context.Context, name string, f func(*zone) error) error {
-	name, err := zoneName(name)
+	name, err := zonedata.ZoneName(name)
 	if err != nil {
 		return err
 	}
 	z, key := useZone(p.storage, name)
 	defer func() { _, _ = zones.Delete(key) }()
-	unknown := z.declaration() == nil // not only at the end, for Caddy may stop meanwhile
+	unknown := !z.isDeclared() // not only at the end, for Caddy may stop meanwhile
 	if err := f(z); err != nil {
 		return err
 	}
-	if unknown && z.declaration() == nil {
+	if unknown && !z.isDeclared() {
 		if _, warned := p.warned.LoadOrStore(name, true); !warned {
 			p.logger.Warn("using the file of a zone that this Caddy does not serve: unless another Caddy on this storage does, add it to the nameserver option",
 				zap.String("zone", name))
@@ -223,32 +157,25 @@ func (p *Provider) with(ctx context.Context, name string, f func(*zone) error) e
 	return nil
 }
 
-func (p *Provider) edit(ctx context.Context, name string, f func(*snapshot) ([]record, []dns.RR, error)) ([]libdns.Record, error) {
+// edit changes the zone, and returns what the change returns.
+func (p *Provider) edit(ctx context.Context, name string, recs []libdns.Record, change func(*zonedata.Draft, []libdns.Record) ([]dns.RR, error)) ([]libdns.Record, error) {
 	var out []libdns.Record
 	err := p.with(ctx, name, func(z *zone) error {
 		var result []dns.RR
-		err := z.update(ctx, p.storage, func(s *snapshot) (records []record, err error) {
-			records, result, err = f(s)
-			return records, err
+		err := z.update(ctx, p.storage, func(d *zonedata.Draft) (err error) {
+			result, err = change(d, recs)
+			return err
 		})
 		if err != nil {
 			return err
 		}
+		warnOfTargets(p.logger, &p.warned, z.name, recs)
 		for _, rr := range result {
 			out = append(out, toLibdns(z.name, rr))
 		}
 		return nil
 	})
 	return out, err
-}
-
-func errFixed(r record) error {
-	h := r.rr.Header()
-	if r.from == derived {
-		return fmt.Errorf("%s %s follows the addresses of the zone's own name: change those, or set other addresses for it", h.Name, typeName(h.Rrtype))
-	}
-	_, data, _ := strings.Cut(r.rr.String(), "\t"+typeName(h.Rrtype)+"\t")
-	return fmt.Errorf("%s %s %s is fixed by the configuration: remove it from the nameserver option to change it here", h.Name, typeName(h.Rrtype), data)
 }
 
 var (

@@ -15,6 +15,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 // newProvider returns a provider with a zone that is declared for the length
@@ -22,12 +24,13 @@ import (
 func newProvider(t testing.TB, config *Zone) *Provider {
 	t.Helper()
 	p := &Provider{storage: &certmagic.FileStorage{Path: t.TempDir()}, logger: zap.NewNop()}
-	d, err := config.declare(newReplacer(), "example.test.")
+	d, err := config.declare(newReplacer(), "example.test.", func() string { return "test" })
 	if err != nil {
 		t.Fatal(err)
 	}
 	z, key := useZone(p.storage, "example.test.")
 	z.declare(d)
+	z.run(d)
 	t.Cleanup(func() {
 		z.withdraw(d)
 		_, _ = zones.Delete(key)
@@ -166,7 +169,7 @@ func serialOf(t testing.TB, p *Provider) uint32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.soa.Serial
+	return s.SOA.Serial
 }
 
 func TestAppendAndDelete(t *testing.T) {
@@ -334,7 +337,7 @@ func TestZonesOfTheProvider(t *testing.T) {
 	}
 	// A provider without the app uses the file of a zone that another Caddy serves.
 	z, _ := useZone(p.storage, "example.test.")
-	d := z.declaration()
+	d, _ := z.declarations()
 	z.withdraw(d)
 	defer z.declare(d)
 	defer zones.Delete(zoneKey{storageID(p.storage), "example.test."})
@@ -365,7 +368,7 @@ func TestConcurrentChanges(t *testing.T) {
 
 func TestEscapes(t *testing.T) {
 	for _, s := range []string{"", "plain", `"`, `\`, `\\`, `\000`, "\x00\xff", `a\"b`} {
-		if got := unescapeText(escapeText(s)); got != s {
+		if got := zonedata.UnescapeText(zonedata.EscapeText(s)); got != s {
 			t.Errorf("%q became %q", s, got)
 		}
 	}

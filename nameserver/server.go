@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -49,9 +50,10 @@ type socket struct {
 
 // opened is a socket of the operating system, and what serves it.
 type opened struct {
-	server *dns.Server
-	conns  *connListener // nil for UDP
-	outer  func() error  // closes what Caddy counts as its listener
+	udp    *udpServer  // nil for TCP
+	server *dns.Server // nil for UDP, as the following
+	conns  *connListener
+	outer  func() error // closes what Caddy counts as its listener
 	ended  chan error
 }
 
@@ -128,31 +130,41 @@ func (s *socket) open(ctx context.Context) (*opened, error) {
 		return nil, err
 	}
 	o := &opened{ended: make(chan error, 1)}
-	started := make(chan struct{})
-	o.server = &dns.Server{
-		Handler:           s,
-		TsigProvider:      s,
-		DecorateReader:    func(r dns.Reader) dns.Reader { return guard{r, s} },
-		UDPSize:           udpSize,
-		MaxTCPQueries:     -1,
-		NotifyStartedFunc: func() { close(started) },
-	}
 	switch ln := ln.(type) {
 	case net.Listener:
-		o.conns = newConnListener(ln)
-		o.server.Listener, o.outer = o.conns, sync.OnceValue(ln.Close)
+		o.outer = sync.OnceValue(ln.Close)
+		return o, s.serveTCP(o, ln)
 	case net.PacketConn:
-		o.server.PacketConn, o.outer = unwrap(ln), sync.OnceValue(ln.Close)
-	default:
-		return nil, fmt.Errorf("%s: not a socket that DNS can use: %T", s.addr, ln)
+		o.outer = sync.OnceValue(ln.Close)
+		if conn := unwrap(ln); conn != nil {
+			o.udp = newUDPServer(conn, s.answerUDP)
+			go func() { o.ended <- o.udp.serve() }()
+			return o, nil
+		}
+		_ = ln.Close()
+	}
+	return nil, fmt.Errorf("%s: not a socket that DNS can use: %T", s.addr, ln)
+}
+
+func (s *socket) serveTCP(o *opened, ln net.Listener) error {
+	o.conns = newConnListener(ln, caddy.Log().Named("nameserver").With(zap.Stringer("address", s.addr)), &counted)
+	started := make(chan struct{})
+	o.server = &dns.Server{
+		Listener:          o.conns,
+		Handler:           s,
+		TsigProvider:      s,
+		MsgAcceptFunc:     accept,
+		DecorateReader:    func(r dns.Reader) dns.Reader { return guard{r, s} },
+		MaxTCPQueries:     -1,
+		NotifyStartedFunc: func() { close(started) },
 	}
 	go func() { o.ended <- o.server.ActivateAndServe() }()
 	select {
 	case <-started:
-		return o, nil
+		return nil
 	case err := <-o.ended:
 		_ = o.outer()
-		return nil, err
+		return err
 	}
 }
 
@@ -195,18 +207,17 @@ func (s *socket) keepOpen(o *opened) {
 	}
 }
 
-// unwrap returns the UDP connection that Caddy has wrapped: only with that can
-// an answer leave from the address that the query was sent to.
-func unwrap(conn net.PacketConn) net.PacketConn {
+// unwrap returns the UDP connection that Caddy has wrapped, or nil.
+func unwrap(conn net.PacketConn) *net.UDPConn {
 	for {
-		if _, ok := conn.(*net.UDPConn); ok {
-			return conn
+		switch c := conn.(type) {
+		case *net.UDPConn:
+			return c
+		case interface{ Unwrap() net.PacketConn }:
+			conn = c.Unwrap()
+		default:
+			return nil
 		}
-		w, ok := conn.(interface{ Unwrap() net.PacketConn })
-		if !ok {
-			return conn
-		}
-		conn = w.Unwrap()
 	}
 }
 
@@ -229,7 +240,26 @@ func (s *socket) remove(h *handler) {
 	}
 }
 
-// ServeDNS hands a query to the handler of the running configuration. A panic
+// answerUDP answers a message over UDP by the running configuration. A panic is
+// that message's end, not the web server's.
+func (s *socket) answerUDP(packet, buf []byte, client netip.Addr, from net.Addr) (answer []byte) {
+	h := s.current.Load()
+	if h == nil {
+		return nil
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			h.logger.Error("panic over a message", zap.Any("value", r), zap.Binary("message", packet), zap.ByteString("stack", debug.Stack()))
+			answer = nil
+		}
+	}()
+	if out, done := h.answerFast(packet, buf, client, h.now()); done {
+		return out
+	}
+	return h.answerSlow(packet, buf, from)
+}
+
+// ServeDNS hands a query over TCP to the handler of the running configuration. A panic
 // is that query's end, not the web server's.
 func (s *socket) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	h := s.current.Load()
@@ -267,8 +297,15 @@ func (s *socket) Destruct() error {
 	o := s.opened
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	err := o.server.ShutdownContext(ctx)
-	if o.conns != nil {
+	var err error
+	if o.udp != nil {
+		o.udp.shutdown()
+		select {
+		case <-o.ended:
+		case <-ctx.Done():
+		}
+	} else {
+		err = o.server.ShutdownContext(ctx)
 		o.conns.closeAll()
 	}
 	_ = o.outer() // already closed, but now Caddy knows it too

@@ -16,6 +16,8 @@ import (
 	"github.com/caddyserver/certmagic"
 	"github.com/libdns/libdns"
 	"github.com/miekg/dns"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 
 // testZone declares a zone in a storage of its own. Several on one directory
@@ -28,12 +30,19 @@ type testZone struct {
 
 func newTestZone(t testing.TB, dir string, config *Zone) *testZone {
 	t.Helper()
-	d, err := config.declare(newReplacer(), "example.test.")
+	return newTestZoneOf(t, dir, "test", config)
+}
+
+// newTestZoneOf declares a zone for a Caddy with a name.
+func newTestZoneOf(t testing.TB, dir, owner string, config *Zone) *testZone {
+	t.Helper()
+	d, err := config.declare(newReplacer(), "example.test.", func() string { return owner })
 	if err != nil {
 		t.Fatal(err)
 	}
 	z := newZone("example.test.")
 	z.declare(d)
+	z.run(d)
 	return &testZone{z, &certmagic.FileStorage{Path: dir}, filepath.Join(dir, "nameserver", "example.test.zone")}
 }
 
@@ -46,9 +55,9 @@ func (z *testZone) syncNow(t testing.TB) {
 
 func (z *testZone) add(t testing.TB, name, ip string) {
 	t.Helper()
-	err := z.update(context.Background(), z.storage, func(s *snapshot) ([]record, error) {
-		rr, err := fromRR(s, address(name, ip).RR())
-		return append(slices.Clone(s.records), record{rr: rr}), err
+	err := z.update(context.Background(), z.storage, func(d *zonedata.Draft) error {
+		_, err := appendRecords(d, []libdns.Record{address(name, ip)})
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -67,13 +76,11 @@ func writeSettled(t testing.TB, file, data string) {
 	}
 }
 
-func (z *testZone) serial() uint32 { return z.served.Load().soa.Serial }
+func (z *testZone) serial() uint32 { return z.served.Load().SOA.Serial }
 
 func (z *testZone) holds(name, ip string) bool {
-	s := z.served.Load()
-	return slices.ContainsFunc(s.records, func(r record) bool {
-		a, ok := r.rr.(*dns.A)
-		return ok && a.Hdr.Name == name+".example.test." && a.A.String() == ip
+	return slices.ContainsFunc(z.served.Load().RRset(name+".example.test.", dns.TypeA), func(r zonedata.Record) bool {
+		return r.RR.(*dns.A).A.String() == ip
 	})
 }
 
@@ -88,7 +95,7 @@ func TestSerial(t *testing.T) {
 		{1<<32 - 1, 1<<32 - 1, 1},
 		{3 << 30, 100, 100},
 	} {
-		if got := nextSerial(tc.old, tc.now); got != tc.want || !serialLess(tc.old, got) {
+		if got := zonedata.NextSerial(tc.old, tc.now); got != tc.want || !zonedata.SerialLess(tc.old, got) {
 			t.Errorf("after %d at %d: %d", tc.old, tc.now, got)
 		}
 	}
@@ -102,7 +109,7 @@ func TestSeveralCaddiesOnOneStorage(t *testing.T) {
 	before := b.serial()
 	a.add(t, "www", "192.0.2.1")
 	b.syncNow(t)
-	if !b.holds("www", "192.0.2.1") || b.serial() != a.serial() || !serialLess(before, b.serial()) {
+	if !b.holds("www", "192.0.2.1") || b.serial() != a.serial() || !zonedata.SerialLess(before, b.serial()) {
 		t.Errorf("b does not have what a wrote: serials %d, %d", a.serial(), b.serial())
 	}
 	var wg sync.WaitGroup
@@ -141,8 +148,8 @@ func TestEditByHand(t *testing.T) {
 
 	edit("192.0.2.1", "192.0.2.2")
 	z.syncNow(t)
-	if !z.holds("www", "192.0.2.2") || !serialLess(serial, z.serial()) {
-		t.Errorf("a change by hand is not served with a new serial: %s", z.served.Load().format())
+	if !z.holds("www", "192.0.2.2") || !zonedata.SerialLess(serial, z.serial()) {
+		t.Errorf("a change by hand is not served with a new serial: %s", z.served.Load().Format())
 	}
 	if b, _ := os.ReadFile(z.file); !strings.Contains(string(b), fmt.Sprint(z.serial())) {
 		t.Errorf("the file lacks the new serial %d: %s", z.serial(), b)
@@ -156,13 +163,14 @@ func TestEditByHand(t *testing.T) {
 	if !z.holds("www", "192.0.2.2") {
 		t.Error("the last good zone is not served")
 	}
-	err = z.update(context.Background(), z.storage, func(s *snapshot) ([]record, error) { return nil, nil })
-	if err == nil {
-		t.Error("a broken file was overwritten")
+	z.add(t, "other", "192.0.2.7") // changes go on, on the last good content
+	if b, _ := os.ReadFile(z.file + ".bad"); !strings.Contains(string(b), "A\t192.0.2\n") {
+		t.Errorf("the bad file is not set aside: %s", b)
 	}
-	edit("192.0.2\n", "192.0.2.3\n")
 	z.syncNow(t)
-	if !z.holds("www", "192.0.2.3") {
+	edit("192.0.2.2\n", "192.0.2.3\n")
+	z.syncNow(t)
+	if !z.holds("www", "192.0.2.3") || !z.holds("other", "192.0.2.7") {
 		t.Error("the repaired file is not served")
 	}
 
@@ -202,14 +210,14 @@ func TestEditThatTheTimeDoesNotShow(t *testing.T) {
 }
 
 func TestOneTTLPerRRset(t *testing.T) {
-	s, err := parseZone("example.test.", "f", []byte("@ 300 IN SOA a b 1 2 3 4 5\n@ 300 IN NS a\nx 300 IN A 192.0.2.1\nx 60 IN A 192.0.2.2\nx 200 IN TXT a\n"))
+	s, err := zonedata.Parse("example.test.", "f", []byte("@ 300 IN SOA a b 1 2 3 4 5\n@ 300 IN NS a\nx 300 IN A 192.0.2.1\nx 60 IN A 192.0.2.2\nx 200 IN TXT a\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for typ, want := range map[uint16]uint32{dns.TypeA: 60, dns.TypeTXT: 200} {
-		for _, r := range s.rrset(s.nodes["x.example.test."], typ) {
-			if r.rr.Header().Ttl != want {
-				t.Errorf("%v, want TTL %d", r.rr, want)
+		for _, r := range s.RRset("x.example.test.", typ) {
+			if r.RR.Header().Ttl != want {
+				t.Errorf("%v, want TTL %d", r.RR, want)
 			}
 		}
 	}
@@ -230,7 +238,7 @@ func TestParseErrorsNameTheLine(t *testing.T) {
 		{"@ 300 IN NS ns1\n", "there is no SOA record"},
 		{"@ 300 IN SOA ns1 hostmaster 1 2 3 4 5\n", "the zone has no NS record"},
 	} {
-		_, err := parseZone("example.test.", "example.test.zone", []byte(tc.file))
+		_, err := zonedata.Parse("example.test.", "example.test.zone", []byte(tc.file))
 		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.HasPrefix(err.Error(), "example.test.zone: ") {
 			t.Errorf("got error %v, want %s", err, tc.want)
 		}
@@ -251,9 +259,9 @@ func TestConfigurationOverrulesTheFile(t *testing.T) {
 	after := newTestZone(t, dir, &Zone{Records: []Record{{"www", "A", "192.0.2.9"}}})
 	after.syncNow(t)
 	if !after.holds("www", "192.0.2.9") || after.holds("www", "192.0.2.1") || after.holds("old", "192.0.2.1") || !after.holds("set", "192.0.2.2") {
-		t.Errorf("%s", after.served.Load().format())
+		t.Errorf("%s", after.served.Load().Format())
 	}
-	if b, _ := os.ReadFile(after.file); !strings.Contains(string(b), "www\t300\tIN\tA\t192.0.2.9 ; config\n") || !serialLess(serial, after.serial()) {
+	if b, _ := os.ReadFile(after.file); !strings.Contains(string(b), "www\t300\tIN\tA\t192.0.2.9 ; config of test\n") || !zonedata.SerialLess(serial, after.serial()) {
 		t.Errorf("file:\n%s", b)
 	}
 }
@@ -266,8 +274,8 @@ func TestRecordsGiveWayToTheConfiguration(t *testing.T) {
 	after := newTestZone(t, dir, &Zone{Records: []Record{{"www", "CNAME", "kept"}}})
 	after.syncNow(t)
 	s := after.served.Load()
-	if after.holds("www", "192.0.2.1") || !after.holds("kept", "192.0.2.1") || len(s.rrset(s.nodes["www.example.test."], dns.TypeCNAME)) != 1 {
-		t.Errorf("%s", s.format())
+	if after.holds("www", "192.0.2.1") || !after.holds("kept", "192.0.2.1") || len(s.RRset("www.example.test.", dns.TypeCNAME)) != 1 {
+		t.Errorf("%s", s.Format())
 	}
 }
 
@@ -275,9 +283,8 @@ func TestRecordsGiveWayToTheConfiguration(t *testing.T) {
 // a reload that failed, the one before it rules again.
 func TestDeclarationsStack(t *testing.T) {
 	z := newTestZone(t, t.TempDir(), &Zone{Records: []Record{{"www", "A", "192.0.2.1"}}})
-	z.activate(z.declaration())
 	z.syncNow(t)
-	d, err := (&Zone{Records: []Record{{"www", "A", "192.0.2.2"}}}).declare(newReplacer(), z.name)
+	d, err := (&Zone{Records: []Record{{"www", "A", "192.0.2.2"}}}).declare(newReplacer(), z.name, func() string { return "test" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +293,7 @@ func TestDeclarationsStack(t *testing.T) {
 	if !z.holds("www", "192.0.2.1") {
 		t.Error("a configuration rules that has not started")
 	}
-	z.activate(d)
+	z.run(d)
 	z.syncNow(t)
 	if z.holds("www", "192.0.2.1") || !z.holds("www", "192.0.2.2") {
 		t.Error("the newer configuration does not rule")
@@ -299,7 +306,7 @@ func TestDeclarationsStack(t *testing.T) {
 
 	// The same, if the newer one was served but did not come to be written.
 	z.declare(d)
-	z.activate(d)
+	z.run(d)
 	if _, err := z.get(context.Background(), z.storage); err != nil || !z.holds("www", "192.0.2.2") {
 		t.Fatalf("the newer configuration is not served: %v", err)
 	}
@@ -320,9 +327,9 @@ func TestFailedWriteChangesNothing(t *testing.T) {
 	z := newTestZone(t, dir, new(Zone))
 	z.syncNow(t)
 	failing := failingStorage{&certmagic.FileStorage{Path: dir}}
-	err := z.update(context.Background(), failing, func(s *snapshot) ([]record, error) {
-		rr, err := fromRR(s, libdns.Address{Name: "www", IP: netip.MustParseAddr("192.0.2.1")}.RR())
-		return append(slices.Clone(s.records), record{rr: rr}), err
+	err := z.update(context.Background(), failing, func(d *zonedata.Draft) error {
+		_, err := appendRecords(d, []libdns.Record{libdns.Address{Name: "www", IP: netip.MustParseAddr("192.0.2.1")}})
+		return err
 	})
 	if err == nil || z.holds("www", "192.0.2.1") {
 		t.Errorf("an update that failed is served: %v", err)
@@ -342,7 +349,7 @@ func TestUpdateHonoursItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	started := time.Now()
-	if err := z.update(ctx, z.storage, func(s *snapshot) ([]record, error) { return s.records, nil }); err == nil {
+	if err := z.update(ctx, z.storage, func(*zonedata.Draft) error { return nil }); err == nil {
 		t.Error("updated without the lock")
 	}
 	if d := time.Since(started); d > 3*time.Second {
@@ -380,5 +387,7 @@ func (b *brokenLock) Lock(ctx context.Context, _ string) error {
 	b.held = true
 	return nil
 }
+
+func (b *brokenLock) Load(context.Context, string) ([]byte, error) { return []byte("the same"), nil }
 
 func (b *brokenLock) Unlock(context.Context, string) error { b.held = false; return nil }

@@ -1,24 +1,13 @@
 package nameserver
 
 import (
-	"net/netip"
-	"slices"
+	"time"
 
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
-
-// transferPolicy says who may fetch a zone, and who is told of changes.
-type transferPolicy struct {
-	networks []netip.Prefix
-	keys     []string // canonical names
-	notify   []string // host:port
-}
-
-func (p *transferPolicy) allows(client netip.Addr, key string) bool {
-	return p != nil && (key != "" && slices.Contains(p.keys, key) ||
-		slices.ContainsFunc(p.networks, func(n netip.Prefix) bool { return n.Contains(client) }))
-}
 
 func isTransfer(q dns.Question) bool { return q.Qtype == dns.TypeAXFR || q.Qtype == dns.TypeIXFR }
 
@@ -26,24 +15,18 @@ func isTransfer(q dns.Question) bool { return q.Qtype == dns.TypeAXFR || q.Qtype
 const envelopeSize = 32 << 10
 
 // transfer sends a whole zone (RFC 5936), also to those who ask for changes
-// only (RFC 1995, section 4). It reports whether it sent the reply itself.
-func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, client netip.Addr, tcp bool) bool {
-	name := dns.CanonicalName(q.Question[0].Name)
+// only (RFC 1995, section 4). It reports whether it sent the reply itself, and
+// prepares it otherwise.
+func transfer(w dns.ResponseWriter, q, m *dns.Msg, opt *dns.OPT, z *zone, policy *transferPolicy, now time.Time, logger *zap.Logger) bool {
+	client, tcp := clientOf(w.RemoteAddr())
 	key := ""
 	if tsig := q.IsTsig(); tsig != nil {
 		key = dns.CanonicalName(tsig.Hdr.Name)
 	}
-	z := h.zones[name]
-	switch {
-	case z == nil:
-		m.Rcode = dns.RcodeNotAuth
-		if h.zones.closest(name, dns.TypeSOA) == nil {
-			m.Rcode = dns.RcodeRefused
-		}
-		return false
-	case q.Question[0].Qclass != dns.ClassINET || !h.transfers[name].allows(client, key):
+	if q.Question[0].Qclass != dns.ClassINET || !policy.allows(client, key) {
 		m.Rcode = dns.RcodeRefused
-		h.logger.Debug("refused a zone transfer", zap.String("zone", name), zap.Stringer("client", client))
+		counted.refused.Add(1)
+		logger.Debug("refused a zone transfer", zap.String("zone", z.name), zap.Stringer("client", client))
 		return false
 	}
 	s := z.served.Load()
@@ -56,51 +39,54 @@ func (h *handler) transfer(w dns.ResponseWriter, q, m *dns.Msg, client netip.Add
 		return false
 	case !tcp, q.Question[0].Qtype == dns.TypeIXFR && upToDate(q, s):
 		m.Authoritative = true
-		m.Answer = []dns.RR{s.soa}
+		m.Answer = []dns.RR{s.SOA}
 		return false
 	}
-	h.logger.Info("sending zone", zap.String("zone", name), zap.Uint32("serial", s.soa.Serial), zap.Stringer("client", client))
-	envelopes := make(chan *dns.Envelope)
-	done := make(chan struct{})
-	go func() {
-		defer close(envelopes)
-		s.envelopes(envelopes, done)
-	}()
-	err := new(dns.Transfer).Out(w, q, envelopes)
-	close(done)
-	if err != nil {
-		h.logger.Warn("sending zone", zap.String("zone", name), zap.Stringer("client", client), zap.Error(err))
+	logger.Info("sending zone", zap.String("zone", z.name), zap.Uint32("serial", s.SOA.Serial), zap.Stringer("client", client))
+	counted.transfers.Add(1)
+	if err := sendZone(w, q, s, opt, now); err != nil {
+		logger.Warn("sending zone", zap.String("zone", z.name), zap.Stringer("client", client), zap.Error(err))
 	}
 	return true
 }
 
 // upToDate reports whether the asker of an IXFR has the zone already.
-func upToDate(q *dns.Msg, s *snapshot) bool {
+func upToDate(q *dns.Msg, s *zonedata.Snapshot) bool {
 	if len(q.Ns) != 1 {
 		return false
 	}
 	soa, ok := q.Ns[0].(*dns.SOA)
-	return ok && !serialLess(soa.Serial, s.soa.Serial)
+	return ok && !zonedata.SerialLess(soa.Serial, s.SOA.Serial)
 }
 
-func (s *snapshot) envelopes(to chan<- *dns.Envelope, done <-chan struct{}) {
-	batch, size := []dns.RR{s.soa}, 0
-	flush := func() bool {
-		select {
-		case to <- &dns.Envelope{RR: batch}:
-			batch, size = nil, 0
-			return true
-		case <-done:
-			return false
+// sendZone sends a zone in as many messages as it takes. The first one has the
+// OPT record (RFC 5936, section 2.2.5).
+func sendZone(w dns.ResponseWriter, q *dns.Msg, s *zonedata.Snapshot, opt *dns.OPT, now time.Time) error {
+	batch, size := []dns.RR{s.SOA}, 0
+	flush := func() error {
+		m := new(dns.Msg)
+		m.SetReply(q)
+		m.Authoritative = true
+		m.Answer, batch, size = batch, nil, 0
+		if opt != nil {
+			m.Extra, opt = []dns.RR{opt}, nil
 		}
-	}
-	for _, r := range s.records {
-		n := dns.Len(r.rr)
-		if size+n > envelopeSize && !flush() {
-			return
+		if tsig := q.IsTsig(); tsig != nil {
+			m.SetTsig(tsig.Hdr.Name, tsig.Algorithm, fudge, now.Unix())
 		}
-		batch, size = append(batch, r.rr), size+n
+		err := w.WriteMsg(m)
+		w.TsigTimersOnly(true)
+		return err
 	}
-	batch = append(batch, s.soa)
-	flush()
+	for r := range s.All() {
+		n := dns.Len(r.RR)
+		if size+n > envelopeSize {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		batch, size = append(batch, r.RR), size+n
+	}
+	batch = append(batch, s.SOA)
+	return flush()
 }

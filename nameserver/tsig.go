@@ -69,22 +69,28 @@ func signatureSize(t *dns.TSIG) int {
 	return dns.Len(&dns.TSIG{Hdr: t.Hdr, Algorithm: t.Algorithm}) + sha512.Size
 }
 
-// refuseSignature makes a reply tell what is wrong with the signature of the
-// query (RFC 8945, section 5.2). Only where that is the time can the reply be
-// signed.
-func refuseSignature(m *dns.Msg, t *dns.TSIG, status error, now time.Time) {
+// refuseSignature answers what is wrong with the signature of a query (RFC
+// 8945, section 5.2). Only where that is the time can the answer be signed.
+func refuseSignature(w dns.ResponseWriter, m *dns.Msg, t *dns.TSIG, status error, now time.Time) {
 	m.Rcode = dns.RcodeNotAuth
 	m.SetTsig(t.Hdr.Name, t.Algorithm, fudge, now.Unix())
 	reply := m.IsTsig()
+	reply.OrigId = m.Id
 	switch {
-	case errors.Is(status, dns.ErrSecret), errors.Is(status, dns.ErrKeyAlg):
-		reply.Error = dns.RcodeBadKey
 	case errors.Is(status, dns.ErrTime):
 		reply.Error = dns.RcodeBadTime
 		reply.TimeSigned, reply.Fudge = t.TimeSigned, t.Fudge
 		reply.OtherLen, reply.OtherData = 6, fmt.Sprintf("%012x", now.Unix())
+		_ = w.WriteMsg(m)
+		return
+	case errors.Is(status, dns.ErrSecret), errors.Is(status, dns.ErrKeyAlg):
+		reply.Error = dns.RcodeBadKey
 	default:
 		reply.Error = dns.RcodeBadSig
+	}
+	// The library would leave out the time of what it does not sign.
+	if wire, err := m.Pack(); err == nil {
+		_, _ = w.Write(wire)
 	}
 }
 
