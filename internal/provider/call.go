@@ -15,19 +15,11 @@ const (
 	readTimeout = time.Minute
 	// WriteTimeout is how long a write may take.
 	WriteTimeout = 2 * time.Minute
-	// maxCalls is how many calls run at a time per provider configuration.
-	maxCalls = 8
 )
 
 // ErrAbandoned means that a call did not return by its deadline, or that it
 // is no longer waited for. It may still be running.
 var ErrAbandoned = errors.New("the provider did not answer in time")
-
-// Slots bound how many calls of one account run at a time.
-type Slots chan struct{}
-
-// NewSlots returns the slots of an account.
-func NewSlots() Slots { return make(Slots, maxCalls) }
 
 // Call runs fn on a goroutine of its own, so that a provider that panics or
 // ignores its context can neither crash nor hold up the caller. The returned

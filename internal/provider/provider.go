@@ -27,6 +27,15 @@ type Observer interface {
 	Called(provider, method string, ok bool, took time.Duration)
 }
 
+// maxCalls is how many calls run at a time per provider configuration.
+const maxCalls = 8
+
+// Slots bound how many calls of one account run at a time.
+type Slots chan struct{}
+
+// NewSlots returns the slots of an account.
+func NewSlots() Slots { return make(Slots, maxCalls) }
+
 // Provider is a libdns provider.
 type Provider struct {
 	// Name is that of its module, Module the module itself.

@@ -40,24 +40,6 @@ func (f *failures) add(now time.Time, err error, chance float64) {
 
 func (f *failures) clear() { *f = failures{last: f.last, at: f.at} }
 
-// bringForward lets something new be tried before the pause after a failure
-// is over, though ever more rarely: an address that flaps must not cost a
-// provider that refuses us a call each time.
-func (m *Machine) bringForward(now time.Time) {
-	f := &m.failures
-	if f.count == 0 {
-		return
-	}
-	at := f.at.Add(min(forwardAfter<<min(f.forwarded, 10), MaxBackoff))
-	if at.Before(now) {
-		at = now
-	}
-	if at.Before(f.next) {
-		f.next = at
-		f.forwarded++
-	}
-}
-
 // backoff returns the pause after the given number of failures in a row: a
 // random part of 5s doubling to 10min, so that zones that fail together do
 // not come back together.
@@ -106,14 +88,4 @@ func (p *pace) rest(now time.Time, class plan.Class) {
 	if p.used > 0 && p.level(now, limits[class]) == 0 {
 		*p = pace{}
 	}
-}
-
-// paceUntil returns when the RRset may be changed.
-func (r *rrset) paceUntil(now time.Time) time.Time {
-	if r.doubt == nil || r.doubt.pace.used == 0 || slices.Equal(r.doubt.pace.target, r.desired.Addrs) {
-		return now
-	}
-	l := limits[r.desired.Class]
-	over := r.doubt.pace.level(now, l) + 1 - l.burst
-	return now.Add(max(0, time.Duration(over*float64(l.every))))
 }

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
@@ -72,18 +71,3 @@ func (Waiting) report()    {}
 func (Failing) report()    {}
 func (Recovered) report()  {}
 func (Verified) report()   {}
-
-// reportWaiting tells of writes that do not show, once each.
-func (m *Machine) reportWaiting(now time.Time) {
-	var keys []plan.Key
-	for key, r := range m.open {
-		if d := r.doubt; d != nil && d.pending && d.ended.After(d.told) {
-			d.told = d.ended
-			keys = append(keys, key)
-		}
-	}
-	if len(keys) > 0 {
-		slices.SortFunc(keys, plan.Key.Compare)
-		m.report(Waiting{keys, m.reads.next.Sub(now)})
-	}
-}

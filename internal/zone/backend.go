@@ -1,9 +1,6 @@
 package zone
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -39,97 +36,4 @@ type Backend struct {
 func (b *Backend) abilities() reconcile.Abilities {
 	p := b.Provider
 	return reconcile.Abilities{Read: p.CanRead(), Set: p.CanSet(), Append: p.CanAppend(), Delete: p.CanDelete()}
-}
-
-// do begins a call. What it returns comes by the mailbox.
-func (z *Zone) do(b *Backend, action reconcile.Action) {
-	z.called = true
-	wanted := z.machine.Names()
-	hint := z.hinter(b)
-	ctx, cancel := context.WithCancel(z.ctx)
-	z.reading = cancel
-	write := action.Do != reconcile.DoRead
-	if write {
-		z.reading = nil
-	}
-	go func() {
-		defer cancel()
-		observed, done, err := z.call(ctx, b, action, wanted)
-		if errors.Is(err, provider.ErrAbandoned) {
-			z.post(func() {
-				z.called = false
-				z.hung++
-				z.hungWrite = z.hungWrite || write
-				z.step(reconcile.Abandoned{Err: err})
-			})
-			if write {
-				defer time.AfterFunc(hangs, func() { z.post(z.turn.leave) }).Stop()
-			}
-			<-done
-			z.post(func() {
-				z.hung--
-				z.hungWrite = z.hungWrite && !write
-				z.step(reconcile.Returned{Do: action.Do})
-			})
-			return
-		}
-		text, err := hint(ctx, err)
-		z.post(func() {
-			z.called, z.reading = false, nil
-			if text != nil {
-				z.hint = text
-			}
-			if write {
-				z.step(reconcile.Wrote{Err: err})
-				z.remember(b)
-			} else {
-				z.step(reconcile.Read{Observed: observed, Err: err})
-			}
-		})
-	}()
-}
-
-// call does what the action says.
-func (z *Zone) call(ctx context.Context, b *Backend, action reconcile.Action, wanted func(string) (string, bool)) (observed plan.Observed, done <-chan struct{}, err error) {
-	if action.Do == reconcile.DoRead {
-		return z.fetch(ctx, b, wanted)
-	}
-	p := b.Provider
-	write, doing := p.Set, "setting"
-	switch action.Do {
-	case reconcile.DoAppend:
-		write, doing = p.Append, "appending"
-	case reconcile.DoDelete:
-		write, doing = p.Delete, "deleting"
-	}
-	done, err = p.Call(ctx, true, func(ctx context.Context) error { return write(ctx, z.Name, action.Writes) })
-	if err != nil {
-		err = fmt.Errorf("%s records: %w", doing, err)
-	}
-	return observed, done, err
-}
-
-// fetch returns what the provider holds of the wanted names or, where it
-// cannot be read, what it has accepted.
-func (z *Zone) fetch(ctx context.Context, b *Backend, wanted func(string) (string, bool)) (observed plan.Observed, done <-chan struct{}, err error) {
-	if !b.Provider.CanRead() {
-		return z.recall(ctx, b, wanted), nil, nil
-	}
-	results := make(chan plan.Observed, 1)
-	done, err = b.Provider.Call(ctx, false, func(ctx context.Context) error {
-		seen, err := b.Provider.Read(ctx, z.Name, wanted)
-		results <- seen
-		return err
-	})
-	if err != nil {
-		return observed, done, fmt.Errorf("reading records: %w", err)
-	}
-	return <-results, done, nil
-}
-
-// cancelReads ends a read that nobody waits for any longer.
-func (z *Zone) cancelReads() {
-	if z.reading != nil {
-		z.reading()
-	}
 }

@@ -10,19 +10,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 )
 
-// look is a read that the machine does not learn of: a difference that is
-// seen must still be news to it.
-type look struct {
-	ctx   context.Context
-	reply chan seen
-}
-
-type seen struct {
-	observed plan.Observed
-	snapshot reconcile.Snapshot
-	err      error
-}
-
 // DryRun reads the zone, in turn with its attempts, and returns what it shows
 // and what is known of it.
 func (z *Zone) DryRun(ctx context.Context) (plan.Observed, reconcile.Snapshot, error) {

@@ -10,7 +10,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 )
@@ -61,10 +60,6 @@ func (z *Zone) resolve(key plan.Key, desired *plan.Desired, err error) {
 	if len(z.handles[key]) == 0 {
 		delete(z.handles, key)
 	}
-}
-
-func (z *Zone) logger(b *Backend) *zap.Logger {
-	return b.Logger.With(zap.String("zone", dnsname.Display(z.Name)), zap.String("provider", b.Provider.Name))
 }
 
 // tellConfirmed logs what came true, and tells the observer.

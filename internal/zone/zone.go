@@ -7,14 +7,38 @@ package zone
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 )
+
+// Key names a zone at a provider configuration.
+type Key struct {
+	// Config stands for the provider's configuration.
+	Config string
+	// Module is the name of the provider's module.
+	Module string
+	// Zone is the zone's FQDN in canonical form.
+	Zone string
+}
+
+// Registry has the zones that somebody holds, and those of which a call has
+// not returned, so that no second one begins beside it.
+type Registry struct {
+	mu    sync.Mutex
+	zones map[Key]*entry
+	turns map[Key]*sharedTurn
+}
+
+type entry struct {
+	zone    *Zone
+	holders int
+}
 
 // Zone is a zone at one provider configuration.
 type Zone struct {
@@ -94,111 +118,23 @@ func (h *Handle) resolve(err error) {
 	close(h.done)
 }
 
-func newZone(registry *Registry, key Key, turn turn, chance func() float64) *Zone {
-	z := &Zone{
-		Name: key.Zone, registry: registry, key: key, turn: turn, chance: chance,
-		ready:   make(chan struct{}, 1),
-		machine: reconcile.New(),
-		handles: make(map[plan.Key][]*Handle),
-	}
-	z.ctx, z.cancel = context.WithCancel(context.Background())
-	go z.run()
-	return z
+// look is a read that the machine does not learn of: a difference that is
+// seen must still be news to it.
+type look struct {
+	ctx   context.Context
+	reply chan seen
 }
 
-// Attach gives the zone's RRsets to a new holder, with what it desires of
-// them. They are taken from older ones; reclaim is called, on a goroutine of
-// its own, if they come back.
-func (z *Zone) Attach(b *Backend, desired map[plan.Key]*plan.Desired, reclaim func(*Holder)) *Holder {
-	h := &Holder{zone: z, backend: b, reclaim: reclaim}
-	z.post(func() {
-		z.numbered++
-		h.number = z.numbered
-		z.holders = append(z.holders, h)
-		z.claim(h, desired)
-	})
-	return h
+type seen struct {
+	observed plan.Observed
+	snapshot reconcile.Snapshot
+	err      error
 }
 
-// Claim replaces all that the holder desires.
-func (h *Holder) Claim(desired map[plan.Key]*plan.Desired) {
-	h.zone.post(func() { h.zone.claim(h, desired) })
-}
-
-// Set changes what is desired of RRsets, also of such that were not known
-// before.
-func (h *Holder) Set(d *plan.Desired, keys ...plan.Key) []*Handle {
-	handles := make([]*Handle, len(keys))
-	for i := range keys {
-		handles[i] = &Handle{desired: d, done: make(chan struct{})}
-	}
-	z := h.zone
-	released := func() {
-		for _, handle := range handles {
-			handle.resolve(ErrReleased)
-		}
-	}
-	posted := z.post(func() {
-		if !slices.Contains(z.holders, h) {
-			released()
-			return
-		}
-		for i, key := range keys {
-			for _, older := range z.handles[key] {
-				older.resolve(ErrSuperseded)
-			}
-			z.handles[key] = []*Handle{handles[i]}
-			z.step(reconcile.Want{Holder: h.number, Key: key, Desired: d})
-		}
-	})
-	if !posted {
-		released()
-	}
-	return handles
-}
-
-// Release gives up what the holder has. What is published stays.
-func (h *Holder) Release() {
-	z := h.zone
-	z.post(func() {
-		at := slices.Index(z.holders, h)
-		if at < 0 {
-			return
-		}
-		z.holders = slices.Delete(z.holders, at, at+1)
-		z.forgetting(func() { z.step(reconcile.Release{Holder: h.number}) })
-		if at == len(z.holders) && at > 0 {
-			// As when a configuration fails after all: the one before goes on.
-			heir := z.holders[at-1]
-			z.numbered++
-			heir.number = z.numbered
-			if heir.reclaim != nil {
-				go heir.reclaim(heir)
-			}
-		}
-	})
-}
-
-// Verify has the zone read now, also where it would wait after a failure. The
-// channel is closed at the end of an attempt that began after this call.
-func (z *Zone) Verify() <-chan struct{} {
-	done := make(chan struct{})
-	if !z.post(func() {
-		z.verifiers = append(z.verifiers, done)
-		z.step(reconcile.Verify{})
-	}) {
-		close(done)
-	}
-	return done
-}
-
-// Snapshot returns what is known of the zone now.
-func (z *Zone) Snapshot() reconcile.Snapshot {
-	reply := make(chan reconcile.Snapshot, 1)
-	if !z.post(func() { reply <- z.machine.Snapshot(time.Now()) }) {
-		return reconcile.Snapshot{}
-	}
-	return <-reply
+// storing keeps the storage, which may be slow, from holding up the zone.
+type storing struct {
+	mu    sync.Mutex
+	count int
 }
 
 // post hands the goroutine something to do. It never waits, and reports
@@ -217,92 +153,25 @@ func (z *Zone) post(do func()) bool {
 	return true
 }
 
-// run works off the mailbox until nobody holds the zone any more.
-func (z *Zone) run() {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		z.mu.Lock()
-		mail := z.mail
-		z.mail = nil
-		z.mu.Unlock()
-		for _, do := range mail {
-			do()
-		}
-		if len(mail) > 0 {
-			z.tell()
-		}
-		if !z.called && z.hung == 0 && z.registry.forget(z) {
-			z.close()
-			return
-		}
-		timer.Stop()
-		if until := z.work(); !until.IsZero() {
-			timer.Reset(max(0, time.Until(until)))
-		}
-		select {
-		case <-z.ready:
-		case <-timer.C:
-		}
+func (z *Zone) step(e reconcile.Event) { z.machine.Step(time.Now(), z.chance(), e) }
+
+// backend is that of the newest holder.
+func (z *Zone) backend() *Backend {
+	if len(z.holders) == 0 {
+		return nil
 	}
+	return z.holders[len(z.holders)-1].backend
 }
 
-// close ends the zone, once it is no longer in the registry.
-func (z *Zone) close() {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	z.closed = true
-	for _, do := range z.mail {
-		do()
-	}
-	z.cancel()
-	for _, l := range z.looks {
-		l.reply <- seen{err: ErrReleased}
-	}
-	for _, done := range z.verifiers {
-		close(done)
-	}
-	for _, handles := range z.handles {
-		for _, h := range handles {
-			h.resolve(ErrReleased)
-		}
-	}
+func (z *Zone) logger(b *Backend) *zap.Logger {
+	return b.Logger.With(zap.String("zone", dnsname.Display(z.Name)), zap.String("provider", b.Provider.Name))
 }
 
-// work begins what there is to do, and returns when there is more.
-func (z *Zone) work() time.Time {
-	if z.called {
-		return time.Time{}
+// cancelReads ends a read that nobody waits for any longer.
+func (z *Zone) cancelReads() {
+	if z.reading != nil {
+		z.reading()
 	}
-	backend := z.backend()
-	now := time.Now()
-	next := z.machine.Next(now)
-	due := next.Do != reconcile.DoNothing || !next.Until.IsZero() && !next.Until.After(now)
-	due = due && backend != nil && !backend.ReadOnly
-	switch {
-	case backend == nil:
-		z.leaveTurn()
-		return time.Time{}
-	case !due && z.machine.Busy():
-		return time.Time{}
-	case !due && len(z.looks) > 0 && z.hung == 0 && !z.machine.Busy():
-		if z.takeTurn() {
-			z.look(backend)
-		}
-		return time.Time{}
-	case !due:
-		z.leaveTurn()
-		return next.Until
-	}
-	if !z.takeTurn() {
-		return time.Time{}
-	}
-	if action := z.machine.Begin(now, z.chance()); action.Do != reconcile.DoNothing {
-		z.do(backend, action)
-		return time.Time{}
-	}
-	z.tell()
-	return now
 }
 
 // takeTurn reports whether it is this zone's turn. If not, it comes back once
@@ -317,38 +186,18 @@ func (z *Zone) leaveTurn() {
 	}
 }
 
-func (z *Zone) step(e reconcile.Event) { z.machine.Step(time.Now(), z.chance(), e) }
-
-func (z *Zone) claim(h *Holder, desired map[plan.Key]*plan.Desired) {
-	if !slices.Contains(z.holders, h) {
-		return
+// forget removes a zone that nobody holds.
+func (r *Registry) forget(z *Zone) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.zones[z.key].holders > 0 {
+		return false
 	}
-	z.forgetting(func() {
-		z.step(reconcile.Claim{
-			Holder: h.number, Desired: desired,
-			Abilities: h.backend.abilities(), VerifyEvery: h.backend.VerifyEvery,
-		})
-	})
-}
-
-// forgetting does something that may give RRsets up, which are then no longer
-// to be remembered.
-func (z *Zone) forgetting(do func()) {
-	before := z.machine.Count()
-	do()
-	if b := z.backend(); b != nil && z.machine.Count() < before {
-		z.remember(b)
+	z.turn.leave()
+	delete(r.zones, z.key)
+	account := Key{Module: z.key.Module, Zone: z.key.Zone}
+	if r.turns[account].zones--; r.turns[account].zones == 0 {
+		delete(r.turns, account)
 	}
+	return true
 }
-
-// backend is that of the newest holder.
-func (z *Zone) backend() *Backend {
-	if len(z.holders) == 0 {
-		return nil
-	}
-	return z.holders[len(z.holders)-1].backend
-}
-
-// Chance is where zones take their random numbers from. Tests put in a source
-// that can be repeated.
-var Chance = func(Key) func() float64 { return rand.Float64 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
 
@@ -24,53 +23,6 @@ const (
 	// maxPast bounds how many values a lagging reader is expected to show.
 	maxPast = 8
 )
-
-// doubt is what is known of an RRset beyond its believed value.
-type doubt struct {
-	// pending means that a write was accepted that no read has shown yet.
-	pending     bool
-	ended, told time.Time
-	// past are the values that a reader that lags may still show.
-	past [][]netip.Addr
-	// late means that a read has shown such a value since the write.
-	late bool
-	// rewritten means that the write was taken for lost once already.
-	rewritten bool
-	// unsure means that a write failed, or was given up, and may have taken
-	// effect all the same.
-	unsure bool
-	// writing means that a write is under way.
-	writing bool
-	// unread means that a write awaits the read that follows it.
-	unread bool
-
-	// before is what was believed before the last write. based means that
-	// the value before the first that does not show yet was read.
-	before []netip.Addr
-	based  bool
-
-	// from is what was there before our first write of a change, if begun.
-	begun bool
-	from  []netip.Addr
-	// drifted means that somebody else has changed what was right.
-	drifted bool
-	// mine is what we have published and no longer want.
-	mine []netip.Addr
-
-	way way
-	// asked is the TTL of which the provider has made another.
-	asked   time.Duration
-	failure error
-	pace    pace
-	// reported is what was told last of why the RRset is left alone.
-	reported string
-}
-
-// idle reports whether there is nothing more to know.
-func (d *doubt) idle() bool {
-	return !d.pending && !d.unsure && !d.unread && !d.begun && !d.drifted && len(d.mine) == 0 &&
-		d.way == way{} && d.asked == 0 && d.failure == nil && d.pace.used == 0 && d.reported == ""
-}
 
 // read takes in what the provider shows.
 func (m *Machine) read(now time.Time, e Read) {
@@ -179,11 +131,6 @@ func (m *Machine) see(now time.Time, key plan.Key, r *rrset, shown *plan.RRset) 
 	}
 }
 
-// isDesired reports whether the RRset is believed to hold what it should.
-func (r *rrset) isDesired() bool {
-	return r.desired.State == plan.Set && slices.Equal(r.believed.Addrs, r.desired.Addrs)
-}
-
 // isOld reports whether the value was there before the last write, so that it
 // shows no effect of it.
 func (d *doubt) isOld(shown []netip.Addr) bool {
@@ -205,76 +152,6 @@ func (m *Machine) awaits(now time.Time, r *rrset, d *doubt) bool {
 		return since < rewriteAfter
 	}
 	return since < lostAfter
-}
-
-// settle closes an RRset that is as desired, and tells of what came true.
-func (m *Machine) settle(now time.Time, key plan.Key, r *rrset) {
-	decision := m.decide(key, r)
-	d := r.doubt
-	if decision.Verdict != plan.Right || d != nil && (d.pending || d.unsure || d.writing) {
-		return
-	}
-	if r.desired.State == plan.Unknown {
-		delete(m.open, key)
-		return
-	}
-	if m.leftovers(r) {
-		return
-	}
-	c := Confirmed{Key: key, Desired: r.desired, To: r.believed.Addrs, TTL: r.believed.TTL}
-	if d != nil {
-		c.From, c.Late = d.from, !d.told.IsZero()
-		c.Changed = d.begun && !slices.Equal(d.from, r.believed.Addrs)
-		c.Drifted = d.begun && d.drifted
-		if d.begun && !c.Changed && !c.Drifted && r.desired.TTL > 0 {
-			c.OnlyTTL = r.believed.TTL == r.desired.TTL
-			c.OtherTTL = !c.OnlyTTL
-		}
-		d.begun, d.from, d.drifted, d.failure, d.rewritten, d.reported, d.told = false, nil, false, nil, false, "", time.Time{}
-		if m.attempt != nil {
-			delete(m.attempt.failed, key)
-		}
-		d.way.worked()
-		d.pace.rest(now, r.desired.Class)
-		if r.desired.State == plan.Set {
-			d.mine = ipaddr.Without(d.mine, r.believed.Addrs)
-		}
-		if d.idle() {
-			r.doubt = nil
-		}
-	}
-	if c.Changed || c.Drifted || c.OnlyTTL {
-		r.changed = now.Unix()
-	}
-	delete(m.open, key)
-	m.report(c)
-}
-
-// leftovers reports whether something that we have published is still to be
-// taken away, where neither a read nor a write tells that it is gone.
-func (m *Machine) leftovers(r *rrset) bool {
-	return r.doubt != nil && !m.can.Read && !m.can.Set && r.desired.State == plan.Set &&
-		len(ipaddr.Without(r.doubt.mine, r.desired.Addrs)) > 0
-}
-
-// decide plans the RRset from what is believed of it.
-func (m *Machine) decide(key plan.Key, r *rrset) plan.Decision {
-	want := r.desired
-	if d := r.doubt; d != nil && want.State == plan.None && len(d.mine) > 0 {
-		all := *want
-		all.Addrs = ipaddr.Sort(slices.Concat(want.Addrs, d.mine))
-		want = &all
-	}
-	if want.State == plan.None && !m.can.Delete {
-		return plan.Decision{Verdict: plan.Blocked, Reason: "the provider cannot delete records, so the addresses stay"}
-	}
-	decision := plan.Decide(key, want, r.believed, m.cnames[key.Name])
-	if decision.Verdict == plan.Differs && decision.Change.OnlyTTL {
-		if r.doubt != nil && r.doubt.asked == r.desired.TTL || !m.can.Set {
-			return plan.Decision{}
-		}
-	}
-	return decision
 }
 
 // lookPause returns the pause before a write that does not show is looked for
@@ -307,4 +184,6 @@ func (s *sharing) of(shown plan.RRset, r *rrset) *plan.RRset {
 	return &shown
 }
 
-func equalRRsets(a, b *plan.RRset) bool { return a.TTL == b.TTL && a.Twice == b.Twice && slices.Equal(a.Addrs, b.Addrs) }
+func equalRRsets(a, b *plan.RRset) bool {
+	return a.TTL == b.TTL && a.Twice == b.Twice && slices.Equal(a.Addrs, b.Addrs)
+}

@@ -1,0 +1,126 @@
+package zone
+
+import (
+	"slices"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
+)
+
+// Attach gives the zone's RRsets to a new holder, with what it desires of
+// them. They are taken from older ones; reclaim is called, on a goroutine of
+// its own, if they come back.
+func (z *Zone) Attach(b *Backend, desired map[plan.Key]*plan.Desired, reclaim func(*Holder)) *Holder {
+	h := &Holder{zone: z, backend: b, reclaim: reclaim}
+	z.post(func() {
+		z.numbered++
+		h.number = z.numbered
+		z.holders = append(z.holders, h)
+		z.claim(h, desired)
+	})
+	return h
+}
+
+// Claim replaces all that the holder desires.
+func (h *Holder) Claim(desired map[plan.Key]*plan.Desired) {
+	h.zone.post(func() { h.zone.claim(h, desired) })
+}
+
+// Set changes what is desired of RRsets, also of such that were not known
+// before.
+func (h *Holder) Set(d *plan.Desired, keys ...plan.Key) []*Handle {
+	handles := make([]*Handle, len(keys))
+	for i := range keys {
+		handles[i] = &Handle{desired: d, done: make(chan struct{})}
+	}
+	z := h.zone
+	released := func() {
+		for _, handle := range handles {
+			handle.resolve(ErrReleased)
+		}
+	}
+	posted := z.post(func() {
+		if !slices.Contains(z.holders, h) {
+			released()
+			return
+		}
+		for i, key := range keys {
+			for _, older := range z.handles[key] {
+				older.resolve(ErrSuperseded)
+			}
+			z.handles[key] = []*Handle{handles[i]}
+			z.step(reconcile.Want{Holder: h.number, Key: key, Desired: d})
+		}
+	})
+	if !posted {
+		released()
+	}
+	return handles
+}
+
+// Release gives up what the holder has. What is published stays.
+func (h *Holder) Release() {
+	z := h.zone
+	z.post(func() {
+		at := slices.Index(z.holders, h)
+		if at < 0 {
+			return
+		}
+		z.holders = slices.Delete(z.holders, at, at+1)
+		z.forgetting(func() { z.step(reconcile.Release{Holder: h.number}) })
+		if at == len(z.holders) && at > 0 {
+			// As when a configuration fails after all: the one before goes on.
+			heir := z.holders[at-1]
+			z.numbered++
+			heir.number = z.numbered
+			if heir.reclaim != nil {
+				go heir.reclaim(heir)
+			}
+		}
+	})
+}
+
+func (z *Zone) claim(h *Holder, desired map[plan.Key]*plan.Desired) {
+	if !slices.Contains(z.holders, h) {
+		return
+	}
+	z.forgetting(func() {
+		z.step(reconcile.Claim{
+			Holder: h.number, Desired: desired,
+			Abilities: h.backend.abilities(), VerifyEvery: h.backend.VerifyEvery,
+		})
+	})
+}
+
+// forgetting does something that may give RRsets up, which are then no longer
+// to be remembered.
+func (z *Zone) forgetting(do func()) {
+	before := z.machine.Count()
+	do()
+	if b := z.backend(); b != nil && z.machine.Count() < before {
+		z.remember(b)
+	}
+}
+
+// Verify has the zone read now, also where it would wait after a failure. The
+// channel is closed at the end of an attempt that began after this call.
+func (z *Zone) Verify() <-chan struct{} {
+	done := make(chan struct{})
+	if !z.post(func() {
+		z.verifiers = append(z.verifiers, done)
+		z.step(reconcile.Verify{})
+	}) {
+		close(done)
+	}
+	return done
+}
+
+// Snapshot returns what is known of the zone now.
+func (z *Zone) Snapshot() reconcile.Snapshot {
+	reply := make(chan reconcile.Snapshot, 1)
+	if !z.post(func() { reply <- z.machine.Snapshot(time.Now()) }) {
+		return reconcile.Snapshot{}
+	}
+	return <-reply
+}
