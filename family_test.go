@@ -36,7 +36,7 @@ func (*talkativeSource) CaddyModule() caddy.ModuleInfo {
 func (s *talkativeSource) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	askedFor.Lock()
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if wanted(&settings.IPVersions, f) {
+		if enabledIn(&settings.IPVersions, f) {
 			askedFor.families[f]++
 		}
 	}
