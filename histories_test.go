@@ -22,7 +22,7 @@ var (
 )
 
 // TestHistories: whatever the provider, the zone and what goes wrong, once it
-// stops going wrong the zone is as wished, no name lost its addresses
+// stops going wrong the zone is as desired, no name lost its addresses
 // meanwhile, and nothing else was touched. The seeds are consecutive, so that
 // a commit has one verdict; -histories.first runs others.
 func TestHistories(t *testing.T) {

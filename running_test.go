@@ -28,7 +28,7 @@ func (*cfProvider) SetRecords(_ context.Context, _ string, recs []libdns.Record)
 func (*cfProvider) GetRecords(context.Context, string) ([]libdns.Record, error) { return nil, nil }
 
 // TestWhatRunsIsWhatWasWritten takes the fixtures from the Caddyfile all the
-// way to the keepers, which are compared with testdata/running.txt.
+// way to the zones, which are compared with testdata/running.txt.
 func TestWhatRunsIsWhatWasWritten(t *testing.T) {
 	t.Setenv("ZONE", "zone.example.com")
 	t.Setenv("NAME", "name")
