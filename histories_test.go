@@ -22,7 +22,7 @@ var (
 )
 
 // onceFailed are seeds that have found a defect.
-var onceFailed = []uint64{3281844895999605551, 7550228084936098471, 8061879310805630955, 636, 1110}
+var onceFailed = []uint64{3281844895999605551, 7550228084936098471, 8061879310805630955, 636, 1110, 105499, 202806}
 
 // TestHistories: whatever the provider, the zone and what goes wrong, once it
 // stops going wrong the zone is as wished, no name lost its addresses

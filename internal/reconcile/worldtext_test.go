@@ -54,7 +54,7 @@ func (w *world) digest() uint64 {
 		if d := r.doubt; d != nil {
 			flag(d.pending, d.late, d.rewritten, d.unsure, d.unread, d.writing, d.based, d.begun, d.drifted, d.failure != nil,
 				d.way.repair, d.way.stuck, d.way.alone)
-			num(since(d.ended), int(valueOf(d.from)), int(valueOf(d.before)), int(valueOf(d.mine)), int(d.way.tries))
+			num(since(d.accepted), since(d.ended), max(since(d.since), -3601), int(valueOf(d.from)), int(valueOf(d.before)), int(valueOf(d.mine)), int(d.way.tries))
 			for _, past := range d.past {
 				num(int(valueOf(past)))
 			}
@@ -62,7 +62,7 @@ func (w *world) digest() uint64 {
 	}
 	m := w.m
 	flag(m.hungRead, m.hungWrite, m.asked, m.attempt != nil, m.call != nil, w.late != nil)
-	num(since(m.reads.at), m.reads.failed, since(m.reads.since), int(m.reads.shows), m.reads.looks, since(m.reads.next))
+	num(min(since(m.reads.at)-since(m.reads.first), 601), since(m.reads.at), m.reads.failed, since(m.reads.since), int(m.reads.shows), m.reads.looks, since(m.reads.next))
 	num(m.failures.count, since(m.failures.next), m.failures.forwarded)
 	if a := m.attempt; a != nil {
 		flag(a.fresh, a.written, a.blind, a.readErr != nil, a.works, a.over != nil)
