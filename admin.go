@@ -148,7 +148,7 @@ func (a *App) checkNow() bool {
 		return false
 	}
 	var rounds []<-chan struct{}
-	for _, z := range a.zones {
+	for _, z := range a.managed.zones {
 		rounds = append(rounds, z.zone.Verify())
 	}
 	for _, round := range rounds {

@@ -73,7 +73,7 @@ func (l *lab) loadOther() {
 }
 
 // TestCheckRepairs: a check finds a new address and drift, and repairs both
-// before it answers, also where the keeper would wait after failures.
+// before it answers, also where the zone would wait after failures.
 func TestCheckRepairs(t *testing.T) {
 	bubble(t, func(l *lab) {
 		z := standin.New(standin.Character{Latency: time.Second}, zoneName)
@@ -196,7 +196,7 @@ func TestPlanDuringReload(t *testing.T) {
 		var plan status.Plan
 		body := <-answered
 		decodeJSON(t, body, &plan)
-		// The keeper may have repaired it before its turn came.
+		// The zone may have been repaired before its turn came.
 		if p := plan.Zones[0]; p.Error != "" || len(p.Changes) != 1 && len(z.Values(zoneName, "www", "A")) != 1 {
 			t.Errorf("plan: %s", body)
 		}

@@ -5,16 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
@@ -354,7 +351,7 @@ func (b *block) noteEarlier(n *namer) {
 		g := *entry
 		g.inherit(&b.app.Group)
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
-			if wanted(versions, f) && wanted(g.Versions, f) {
+			if enabledIn(versions, f) && enabledIn(g.Versions, f) {
 				n.earlier(&g)
 			}
 		}
@@ -390,107 +387,4 @@ func (b *block) entries(n namer, shared map[string][]string) ([]*Group, error) {
 		return nil, errorAt(taker.token, "the provider %s has no domains; write a `domains` block inside of it", taker.name)
 	}
 	return entries, nil
-}
-
-// positioned matches errors that have a position in a Caddyfile already.
-var positioned = regexp.MustCompile(`, at .+:\d+`)
-
-// parseModule parses the segment of a module, whose name is the dispenser's
-// current token.
-func parseModule(d *caddyfile.Dispenser, namespace, inlineKey, kind string) (json.RawMessage, error) {
-	name := d.Val()
-	id := namespace + "." + name
-	if _, err := caddy.GetModule(id); err != nil {
-		var known []string
-		for _, info := range caddy.GetModules(namespace) {
-			known = append(known, info.ID.Name())
-		}
-		if hint := didYouMean(name, known); hint != "" {
-			return nil, d.Errf("unknown %s %q%s", kind, name, hint)
-		}
-		return nil, d.Errf("unknown %s %q: this build of Caddy has no module %s; build one with a package that has it (xcaddy build --with <package>)", kind, name, id)
-	}
-	start := d.Token()
-	unm, err := caddyfile.UnmarshalModule(d, id)
-	if err != nil {
-		if positioned.MatchString(err.Error()) {
-			return nil, err
-		}
-		return nil, errorAt(start, "%s %s: %w", kind, name, err)
-	}
-	var warnings []caddyconfig.Warning
-	raw := caddyconfig.JSONModuleObject(unm, inlineKey, name, &warnings)
-	if len(warnings) > 0 {
-		return nil, errorAt(start, "%s %s: %s", kind, name, warnings[0].Message)
-	}
-	return raw, nil
-}
-
-// position is where the token is, for messages that tell of two places.
-func position(t caddyfile.Token) string { return fmt.Sprintf("%s:%d", t.File, t.Line) }
-
-// errorAt makes an error with the position of a token.
-func errorAt(t caddyfile.Token, format string, args ...any) error {
-	d := caddyfile.NewDispenser([]caddyfile.Token{t})
-	d.Next()
-	return d.Errf(format, args...)
-}
-
-// didYouMean names the known word that is closest to the given one, if one is
-// close.
-func didYouMean(word string, known []string) string {
-	slices.Sort(known)
-	best, least := "", 2+len(word)/4
-	for _, k := range known {
-		if d := editDistance(word, k); d < least {
-			best, least = k, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// editDistance counts the insertions, deletions and substitutions between
-// two words.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
-
-const privateRanges = "private_ranges"
-
-// expandRanges replaces the word private_ranges by the ranges that it means
-// elsewhere in Caddy, whose list has bare addresses and stray bits in it.
-func expandRanges(args []string) []string {
-	var ranges []string
-	for _, arg := range args {
-		if arg != privateRanges {
-			ranges = append(ranges, arg)
-			continue
-		}
-		for _, s := range caddyhttp.PrivateRangesCIDR() {
-			if prefix, err := caddyhttp.CIDRExpressionToPrefix(s); err == nil {
-				s = prefix.Masked().String()
-			}
-			ranges = append(ranges, s)
-		}
-	}
-	return ranges
 }

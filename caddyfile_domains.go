@@ -158,28 +158,3 @@ func cutDomains(segment []caddyfile.Token) (rest []caddyfile.Token, blocks [][]c
 	}
 	return rest, blocks
 }
-
-// opensBlock reports whether the next token opens a block.
-func opensBlock(d *caddyfile.Dispenser) bool {
-	if !d.Next() {
-		return false
-	}
-	defer d.Prev()
-	return isBrace(d.Token(), "{")
-}
-
-// isBrace reports whether the token is this brace, and not a quoted one or one
-// in a heredoc.
-func isBrace(t caddyfile.Token, brace string) bool {
-	d := caddyfile.NewDispenser([]caddyfile.Token{t})
-	d.Next()
-	return d.ValRaw() == brace && t.NumLineBreaks() == 0
-}
-
-// startsLine reports whether a token, which is not the first, is the first of
-// its line.
-func startsLine(segment []caddyfile.Token, i int) bool {
-	d := caddyfile.NewDispenser(segment[i-1 : i+1])
-	d.Next()
-	return d.NextLine()
-}

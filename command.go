@@ -251,17 +251,17 @@ func planFromConfig(file, adapter string) (*status.Plan, error) {
 
 // planOnce makes a plan for an app that is not started.
 func (a *App) planOnce() (*status.Plan, error) {
-	if _, err := a.addDynamicDomains(); err != nil {
+	if _, err := takeSites(a.ctx, a.groups); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, answerTimeout)
 	defer cancel()
-	schedule := a.wire()
-	for _, z := range a.zones {
+	a.wire()
+	for _, z := range a.managed.zones {
 		z.backend.ReadOnly = true
 	}
-	a.attach()
-	defer a.detach()
-	schedule.CheckOnce(ctx)
+	a.managed.attach()
+	defer a.managed.detach()
+	a.schedule.CheckOnce(ctx)
 	return a.dryRun(ctx), nil
 }

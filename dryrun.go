@@ -14,18 +14,11 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-func newChange(c plan.Change) status.Change {
-	return status.Change{
-		Name: c.Key.Name, Type: c.Key.Family.RRType(), Reason: c.Reason(),
-		From: c.From, To: c.To, TTL: c.TTL.Seconds(), Source: c.Source,
-	}
-}
-
 // dryRun reads all zones at once and says what would change.
 func (a *App) dryRun(ctx context.Context) *status.Plan {
-	p := &status.Plan{Groups: []status.GroupStatus{}, Zones: make([]status.ZonePlan, len(a.zones))}
+	p := &status.Plan{Groups: []status.GroupStatus{}, Zones: make([]status.ZonePlan, len(a.managed.zones))}
 	var wg sync.WaitGroup
-	for i, z := range a.zones {
+	for i, z := range a.managed.zones {
 		wg.Go(func() { p.Zones[i] = z.dryRun(ctx) })
 	}
 	wg.Wait()
@@ -42,7 +35,7 @@ func (z *managedZone) dryRun(ctx context.Context) status.ZonePlan {
 		Zone: dnsname.Display(z.zone.Name), Provider: z.backend.Provider.Name,
 		Changes: []status.Change{}, LeftAlone: []status.LeftAlone{},
 	}
-	if !slices.ContainsFunc(z.claims, (*claim).anyAddress) {
+	if !slices.ContainsFunc(z.sets, (*nameSet).anyAddress) {
 		p.Error = "no address is known"
 		return p
 	}
@@ -94,8 +87,8 @@ func (z *managedZone) compare(p *status.ZonePlan, observed plan.Observed, known 
 }
 
 func (z *managedZone) leaveUnknown(p *status.ZonePlan, key plan.Key, there []netip.Addr) {
-	z.each(func(c *claim, own plan.Key) {
-		if own == key && c.concerns(there) {
+	z.each(func(set *nameSet, own plan.Key) {
+		if own == key && set.concerns(there) {
 			leave(p, key, unknownAddress(key.Family), false)
 		}
 	})

@@ -198,7 +198,7 @@ func TestEventsAreNotLostAtStart(t *testing.T) {
 	})
 }
 
-// TestSlowEventHandler: it holds up neither keepers nor the stop of Caddy, and
+// TestSlowEventHandler: it holds up neither zones nor the stop of Caddy, and
 // the log says that it is slow.
 func TestSlowEventHandler(t *testing.T) {
 	bubble(t, func(l *lab) {

@@ -36,7 +36,7 @@ func (*talkativeSource) CaddyModule() caddy.ModuleInfo {
 func (s *talkativeSource) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	askedFor.Lock()
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if wanted(&settings.IPVersions, f) {
+		if enabledIn(&settings.IPVersions, f) {
 			askedFor.families[f]++
 		}
 	}
@@ -44,7 +44,7 @@ func (s *talkativeSource) GetIPs(ctx context.Context, settings ipsources.IPSetti
 	return s.fakeSource.GetIPs(ctx, settings)
 }
 
-// TestOneFamily: a family that is not wanted is not asked for, not written,
+// TestOneFamily: a family that is turned off is not asked for, not written,
 // and not spoken of, whatever the zone holds of it and whatever goes wrong.
 func TestOneFamily(t *testing.T) {
 	const stale6 = "2606:2800:220:1::bad"

@@ -25,7 +25,7 @@ var (
 var onceFailed = []uint64{3281844895999605551, 7550228084936098471, 8061879310805630955, 636, 1110, 105499, 202806}
 
 // TestHistories: whatever the provider, the zone and what goes wrong, once it
-// stops going wrong the zone is as wished, no name lost its addresses
+// stops going wrong the zone is as desired, no name lost its addresses
 // meanwhile, and nothing else was touched. The seeds are consecutive, so that
 // a commit has one verdict; -histories.first runs others.
 func TestHistories(t *testing.T) {

@@ -13,7 +13,7 @@ type (
 	// IPSource is what modules in the namespace `dynamic_dns.ip_sources`
 	// implement.
 	IPSource = ipsources.IPSource
-	// IPSettings tells an IP source what is wanted of it.
+	// IPSettings tells an IP source what is asked of it.
 	IPSettings = ipsources.IPSettings
 	// IPVersions selects address families.
 	IPVersions = ipsources.IPVersions

@@ -97,11 +97,11 @@ func decodeValue(data json.RawMessage, path string, v reflect.Value) error {
 	}
 	err := json.Unmarshal(data, v.Addr().Interface())
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		wanted := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "a string"}[v.Kind()]
-		if wanted == "" {
-			wanted = `a duration such as "5m"`
+		expected := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "a string"}[v.Kind()]
+		if expected == "" {
+			expected = `a duration such as "5m"`
 		}
-		return wrongKind(data, path, wanted)
+		return wrongKind(data, path, expected)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -109,7 +109,7 @@ func decodeValue(data json.RawMessage, path string, v reflect.Value) error {
 	return nil
 }
 
-func wrongKind(data json.RawMessage, path, wanted string) error {
+func wrongKind(data json.RawMessage, path, expected string) error {
 	is := "a number"
 	switch data[0] {
 	case '{':
@@ -122,9 +122,9 @@ func wrongKind(data json.RawMessage, path, wanted string) error {
 		is = "a boolean"
 	}
 	if path == "" {
-		return fmt.Errorf("the configuration is %s; write %s", is, wanted)
+		return fmt.Errorf("the configuration is %s; write %s", is, expected)
 	}
-	return fmt.Errorf("%s: this is %s; write %s", path, is, wanted)
+	return fmt.Errorf("%s: this is %s; write %s", path, is, expected)
 }
 
 var _ json.Unmarshaler = (*App)(nil)

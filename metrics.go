@@ -2,7 +2,6 @@ package dynamicdns
 
 import (
 	"errors"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -85,6 +84,11 @@ var (
 		"The current addresses, by group of domains.", []string{"group", "family", "address", "source"}, nil)
 )
 
+// measurer is the app, as far as the metrics are concerned.
+type measurer interface {
+	measure() (*counts, *status.Status)
+}
+
 // metrics collects what there is to know of the app that is running. That may
 // be of another configuration than the registry, for after a failed reload
 // the admin endpoint stays with the configuration that failed.
@@ -102,14 +106,14 @@ func (metrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (metrics) Collect(ch chan<- prometheus.Metric) {
-	app, err := activeApp()
+	app, err := caddy.ActiveContext().AppIfConfigured("dynamic_dns")
 	if err != nil {
 		return
 	}
-	for _, c := range app.observer.counts.collectors() {
+	counts, shown := app.(measurer).measure()
+	for _, c := range counts.collectors() {
 		c.Collect(ch)
 	}
-	shown := app.status(time.Now())
 	for _, g := range shown.Groups {
 		for _, f := range g.Families {
 			for _, addr := range f.Addresses {
@@ -161,20 +165,6 @@ func registerMetrics(ctx caddy.Context) error {
 		return nil
 	}
 	return err
-}
-
-// observe makes the app's observer.
-func (a *App) observe(ctx caddy.Context) error {
-	shared, err := a.hold(poolKey{kind: "counts"}, func() caddy.Destructor { return newCounts() })
-	if err != nil {
-		return err
-	}
-	events, err := newEmitter(ctx, a.attach)
-	if err != nil {
-		return err
-	}
-	a.observer = &observer{counts: shared.(*counts), events: events}
-	return registerMetrics(ctx)
 }
 
 var _ prometheus.Collector = metrics{}

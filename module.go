@@ -2,7 +2,6 @@ package dynamicdns
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -13,21 +12,15 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
 
 // watchAddresses is a variable so that tests can say what happens.
 var watchAddresses = netmon.Watch
 
-const (
-	defaultCheckInterval  = 5 * time.Minute
-	minCheckInterval      = time.Second
-	defaultVerifyInterval = time.Hour
-	minVerifyInterval     = time.Minute
-	// stopTimeout bounds how long Stop waits for goroutines, all of which
-	// should return at once.
-	stopTimeout = 5 * time.Second
-)
+// stopTimeout bounds how long Stop waits for goroutines, all of which should
+// return at once.
+const stopTimeout = 5 * time.Second
 
 func init() {
 	caddy.RegisterModule(new(App))
@@ -63,69 +56,20 @@ type App struct {
 
 	ctx    caddy.Context
 	logger *zap.Logger
-	groups []*group
-	held   []poolKey
-	zones  []*managedZone
-	// attaching guards the zones' holders; left means that they are given up.
-	attaching sync.Mutex
-	left      bool
-	schedule  *detect.Schedule
-	observer  *observer
-	cancel    context.CancelFunc
+	pooled pooled
+	// sites are the hosts that this configuration or one before took from the
+	// sites.
+	sites    *siteHosts
+	groups   []*group
+	managed  managed
+	schedule *detect.Schedule
+	observer *observer
+	cancel   context.CancelFunc
 	// runCtx lasts from Start to Stop.
 	runCtx context.Context
 	// runs are those that people asked for; all who ask at a time share one.
 	runs    singleflight.Group
 	running sync.WaitGroup
-}
-
-// Group is a set of domains at one DNS provider, with the settings that
-// decide what their records hold.
-type Group struct {
-	// The sources of this machine's addresses, in order of preference. Each
-	// address family is taken from the first source that has an acceptable
-	// address for it. Default: `simple_http` with its default endpoints.
-	IPSourcesRaw []json.RawMessage `json:"ip_sources,omitempty" caddy:"namespace=dynamic_dns.ip_sources inline_key=source"`
-
-	// The DNS provider that holds the zones. Any `dns.providers.*` module
-	// can be used that can set records, or append and delete them.
-	DNSProviderRaw json.RawMessage `json:"dns_provider,omitempty" caddy:"namespace=dns.providers inline_key=name"`
-
-	// The names to manage, by zone. Names are relative to their zone: "@" is
-	// the zone itself, "*" its wildcard. A zone with no names means "@",
-	// except with `dynamic_domains`, where it names a zone to take hosts
-	// from. Placeholders are resolved.
-	Domains map[string][]string `json:"domains,omitempty"`
-
-	// Only change RRsets that exist; never create one. The provider must be
-	// able to read records.
-	UpdateOnly *bool `json:"update_only,omitempty"`
-
-	// Also manage every host of the http app's sites that lies in one of the
-	// zones of `domains`, unless a longer zone is listed in any other entry.
-	// Names that are written in `domains` come first.
-	DynamicDomains *bool `json:"dynamic_domains,omitempty"`
-
-	// Hosts that `dynamic_domains` leaves out.
-	Except []string `json:"except,omitempty"`
-
-	// The address families to publish. Default: both.
-	Versions *ipsources.IPVersions `json:"versions,omitempty"`
-
-	// CIDR ranges of the only addresses that may be published. They may name
-	// special-purpose ranges (RFC 6890), such as private ones, which are
-	// refused otherwise.
-	Include []string `json:"include,omitempty"`
-
-	// CIDR ranges of addresses that are never published. Where an address is
-	// in ranges of both lists, the more specific range decides, and `exclude`
-	// on a tie.
-	Exclude []string `json:"exclude,omitempty"`
-
-	// The TTL of the records. Default: an existing record keeps its own, and
-	// a new one gets 5m. It goes along with changes; a TTL that alone differs
-	// is written once, for some providers raise it to a minimum of theirs.
-	TTL caddy.Duration `json:"ttl,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -153,45 +97,71 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if d := time.Duration(a.VerifyInterval); d < minVerifyInterval {
 		return fmt.Errorf("verify_interval %s is too short; write %s or more", d, minVerifyInterval)
 	}
-	if err := a.observe(ctx); err != nil {
+	if err := registerMetrics(ctx); err != nil {
 		return err
 	}
-	return a.provisionGroups()
+	var err error
+	if a.observer, err = newObserver(ctx, &a.pooled, a.managed.attach); err != nil {
+		return err
+	}
+	shared, err := a.pooled.hold(poolKey{kind: "hosts"}, func() caddy.Destructor { return new(siteHosts) })
+	if err != nil {
+		return err
+	}
+	a.sites = shared.(*siteHosts)
+	a.groups, err = newLoader(ctx, &a.pooled, a.observer).load(&a.Group, a.Providers)
+	return err
 }
 
 // Start begins to watch addresses and to keep the zones. It waits for
 // nothing, least of all for the network.
 func (a *App) Start() error {
-	sayGone, err := a.addDynamicDomains()
+	taken, err := takeSites(a.ctx, a.groups)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel, a.runCtx = cancel, ctx
-	s := a.wire()
-	a.schedule = s
+	a.wire()
 	if a.Watch == nil || *a.Watch {
-		s.Events = watchAddresses(ctx, a.logger)
+		a.schedule.Events = watchAddresses(ctx, a.logger)
 	}
-	a.logManaged()
-	a.running.Go(func() { a.onceStarted(ctx, s.Run) })
-	a.running.Go(func() { sayGone(ctx) })
+	a.managed.log(a.logger)
+	a.running.Go(func() {
+		a.onceStarted(ctx, func() {
+			a.sites.logGone(taken, a.logger)
+			a.schedule.Run(ctx)
+		})
+	})
 	a.running.Go(func() { a.observer.events.run(ctx) })
 	return nil
 }
 
+// wire takes the zones of the groups and makes the schedule of the checks.
+func (a *App) wire() {
+	for _, g := range a.groups {
+		a.observer.counts.expect(g)
+	}
+	a.schedule = a.managed.wire(a.groups, zone.Backend{
+		Memory:      zone.Memory{Storage: a.ctx.Storage()},
+		VerifyEvery: time.Duration(a.VerifyInterval),
+		Observer:    a.observer,
+		Logger:      a.logger,
+	}, time.Duration(a.CheckInterval))
+}
+
 // onceStarted calls run when all apps have started. Before that, another one
 // may still fail, and a configuration that never ran must have written nothing.
-func (a *App) onceStarted(ctx context.Context, run func(context.Context)) {
+func (a *App) onceStarted(ctx context.Context, run func()) {
 	select {
 	case <-a.observer.events.started:
-		run(ctx)
+		run()
 	case <-ctx.Done():
 	}
 }
 
-// Stop ends what Start began. A write that is under way is left to finish,
-// for the next configuration's keeper waits for it and then reads the zone.
+// Stop ends what Start began. A write that is under way is left to finish:
+// the zone outlives the configuration, waits for it, and then reads.
 func (a *App) Stop() error {
 	a.leave()
 	done := make(chan struct{})
@@ -215,21 +185,15 @@ func (a *App) leave() {
 	}
 	a.cancel()
 	a.cancel = nil
-	a.detach()
+	a.managed.detach()
 }
 
 // Cleanup gives back the state that outlives a configuration. Where Caddy
 // gave a configuration up after its apps had started, Stop was not called.
 func (a *App) Cleanup() error {
 	a.leave()
-	for _, z := range a.zones {
-		zones.Release(z.zone)
-	}
-	a.zones = nil
-	for _, key := range a.held {
-		_, _ = pool.Delete(key)
-	}
-	a.held = nil
+	a.managed.release()
+	a.pooled.release()
 	return nil
 }
 

@@ -106,7 +106,7 @@ func TestReloadTakesEffectAtOnce(t *testing.T) {
 }
 
 // TestReloadDuringWrite: the write goes on, the new configuration waits for
-// it and then makes the zone as it wishes.
+// it and then brings the zone to what it desires.
 func TestReloadDuringWrite(t *testing.T) {
 	bubble(t, func(l *lab) {
 		z := standin.New(standin.Character{Latency: 10 * time.Second}, zoneName)

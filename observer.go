@@ -6,10 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -21,29 +25,42 @@ type observer struct {
 	events *emitter
 }
 
+// newObserver must be called in Provision; see newEmitter.
+func newObserver(ctx caddy.Context, pooled *pooled, whenStarted func()) (*observer, error) {
+	shared, err := pooled.hold(poolKey{kind: "counts"}, func() caddy.Destructor { return newCounts() })
+	if err != nil {
+		return nil, err
+	}
+	events, err := newEmitter(ctx, whenStarted)
+	if err != nil {
+		return nil, err
+	}
+	return &observer{counts: shared.(*counts), events: events}, nil
+}
+
 // Checked implements detect.Observer.
-func (w *observer) Checked(source string, f ipaddr.Family, result detect.Result) {
-	if w != nil {
-		w.counts.checks.WithLabelValues(source, f.String(), string(result)).Inc()
+func (o *observer) Checked(source string, f ipaddr.Family, result detect.Result) {
+	if o != nil {
+		o.counts.checks.WithLabelValues(source, f.String(), string(result)).Inc()
 	}
 }
 
 // Called implements provider.Observer.
-func (w *observer) Called(provider, method string, ok bool, took time.Duration) {
-	if w != nil {
+func (o *observer) Called(provider, method string, ok bool, took time.Duration) {
+	if o != nil {
 		result := resultError
 		if ok {
 			result = resultOK
 		}
-		w.counts.calls.WithLabelValues(provider, method, result).Inc()
-		w.counts.duration.WithLabelValues(provider, method).Observe(took.Seconds())
+		o.counts.calls.WithLabelValues(provider, method, result).Inc()
+		o.counts.duration.WithLabelValues(provider, method).Observe(took.Seconds())
 	}
 }
 
 // AddressChanged implements detect.Observer.
-func (w *observer) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string) {
-	if w != nil {
-		w.events.add("address_changed", map[string]any{
+func (o *observer) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string) {
+	if o != nil {
+		o.events.add("address_changed", map[string]any{
 			"family": f.String(),
 			"old":    status.Addresses(from),
 			"new":    status.Addresses(to),
@@ -53,16 +70,16 @@ func (w *observer) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source
 }
 
 // RecordsChanged implements zone.Observer.
-func (w *observer) RecordsChanged(zone, provider string, changes []plan.Change) {
-	if w == nil || len(changes) == 0 {
+func (o *observer) RecordsChanged(zone, provider string, changes []plan.Change) {
+	if o == nil || len(changes) == 0 {
 		return
 	}
 	list := make(changeList, len(changes))
 	for i, c := range changes {
 		list[i] = newChange(c)
-		w.counts.changes.WithLabelValues(dnsname.Display(zone), provider, c.Key.Family.RRType()).Inc()
+		o.counts.changes.WithLabelValues(dnsname.Display(zone), provider, c.Key.Family.RRType()).Inc()
 	}
-	w.events.add("records_changed", map[string]any{
+	o.events.add("records_changed", map[string]any{
 		"zone":     dnsname.Display(zone),
 		"provider": provider,
 		"changes":  list,
@@ -70,9 +87,9 @@ func (w *observer) RecordsChanged(zone, provider string, changes []plan.Change) 
 }
 
 // UpdateFailed implements zone.Observer.
-func (w *observer) UpdateFailed(zone, provider string, err error, attempt int) {
-	if w != nil {
-		w.events.add("update_failed", map[string]any{
+func (o *observer) UpdateFailed(zone, provider string, err error, attempt int) {
+	if o != nil {
+		o.events.add("update_failed", map[string]any{
 			"zone":     dnsname.Display(zone),
 			"provider": provider,
 			"error":    oneLine(err.Error()),
@@ -82,9 +99,9 @@ func (w *observer) UpdateFailed(zone, provider string, err error, attempt int) {
 }
 
 // Recovered implements zone.Observer.
-func (w *observer) Recovered(zone, provider string, after time.Duration) {
-	if w != nil {
-		w.events.add("recovered", map[string]any{
+func (o *observer) Recovered(zone, provider string, after time.Duration) {
+	if o != nil {
+		o.events.add("recovered", map[string]any{
 			"zone":     dnsname.Display(zone),
 			"provider": provider,
 			"after":    int(after.Seconds()),
@@ -102,3 +119,19 @@ func (l changeList) String() string {
 	}
 	return strings.Join(texts, "; ")
 }
+
+func newChange(c plan.Change) status.Change {
+	return status.Change{
+		Name: c.Key.Name, Type: c.Key.Family.RRType(), Reason: c.Reason(),
+		From: c.From, To: c.To, TTL: c.TTL.Seconds(), Source: c.Source,
+	}
+}
+
+// oneLine joins the lines of joined errors.
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }
+
+var (
+	_ detect.Observer   = (*observer)(nil)
+	_ provider.Observer = (*observer)(nil)
+	_ zone.Observer     = (*observer)(nil)
+)

@@ -28,7 +28,7 @@ func (*cfProvider) SetRecords(_ context.Context, _ string, recs []libdns.Record)
 func (*cfProvider) GetRecords(context.Context, string) ([]libdns.Record, error) { return nil, nil }
 
 // TestWhatRunsIsWhatWasWritten takes the fixtures from the Caddyfile all the
-// way to the keepers, which are compared with testdata/running.txt.
+// way to the zones, which are compared with testdata/running.txt.
 func TestWhatRunsIsWhatWasWritten(t *testing.T) {
 	t.Setenv("ZONE", "zone.example.com")
 	t.Setenv("NAME", "name")
@@ -120,18 +120,18 @@ func running(t *testing.T, config json.RawMessage) string {
 			fmt.Fprintf(&b, " include %v exclude %v", d.Filter.Include, d.Filter.Exclude)
 		}
 	}
-	for _, z := range app.zones {
-		for _, cl := range z.claims {
-			fmt.Fprintf(&b, "\n%s at %s: %s", z.zone.Name, describeAccount(t, cl.group), strings.Join(cl.names, " "))
+	for _, z := range app.managed.zones {
+		for _, set := range z.sets {
+			fmt.Fprintf(&b, "\n%s at %s: %s", z.zone.Name, describeAccount(t, set.group), strings.Join(set.names, " "))
 			for f := ipaddr.V4; f < ipaddr.Families; f++ {
-				if cl.families[f] {
+				if set.families[f] {
 					fmt.Fprintf(&b, ", %s", f.RRType())
 				}
 			}
-			if d := cl.desired(detect.Found{}); d.TTL > 0 {
+			if d := set.desired(detect.Found{}); d.TTL > 0 {
 				fmt.Fprintf(&b, ", ttl %s", d.TTL)
 			}
-			if cl.desired(detect.Found{}).UpdateOnly {
+			if set.desired(detect.Found{}).UpdateOnly {
 				b.WriteString(", update only")
 			}
 		}

@@ -1,7 +1,6 @@
 package dynamicdns
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -30,24 +29,27 @@ type siteHosts struct {
 // Destruct implements caddy.Destructor.
 func (*siteHosts) Destruct() error { return nil }
 
-// addDynamicDomains adds the hosts of the http app's sites to the groups with
+// takenSites are the FQDNs that were taken from the sites, and all that are
+// managed.
+type takenSites struct {
+	taken, kept map[string]bool
+}
+
+// takeSites adds the hosts of the http app's sites to the groups with
 // dynamic_domains. It must not run before Start: the http app may provision
 // this one, and would get it half done.
-func (a *App) addDynamicDomains() (sayGone func(context.Context), err error) {
-	shared, err := a.hold(poolKey{kind: "hosts"}, func() caddy.Destructor { return new(siteHosts) })
-	if err != nil {
-		return nil, err
-	}
+func takeSites(ctx caddy.Context, groups []*group) (takenSites, error) {
 	var hosts []string
-	if slices.ContainsFunc(a.groups, (*group).dynamicDomains) {
-		if hosts, err = a.siteHosts(); err != nil {
-			return nil, err
+	if slices.ContainsFunc(groups, (*group).dynamicDomains) {
+		var err error
+		if hosts, err = hostsOfSites(ctx); err != nil {
+			return takenSites{}, err
 		}
 	}
 	var zones []string
 	explicit := make(map[absoluteKey]bool)
 	kept := make(map[string]bool)
-	for _, g := range a.groups {
+	for _, g := range groups {
 		for zone, names := range g.zones {
 			// Where there is a zone, records of its names in a parent are
 			// not seen by anybody: so all zones count.
@@ -66,7 +68,7 @@ func (a *App) addDynamicDomains() (sayGone func(context.Context), err error) {
 		zone, name, _ := dnsname.Match(host, zones)
 		fqdn := dnsname.Absolute(name, zone)
 		inside := false
-		for _, g := range a.groups {
+		for _, g := range groups {
 			names, listed := g.zones[zone]
 			if !listed || !g.dynamicDomains() {
 				continue
@@ -83,9 +85,9 @@ func (a *App) addDynamicDomains() (sayGone func(context.Context), err error) {
 		}
 	}
 	if len(outside) > 0 {
-		a.logger.Debug("hosts in no zone of dynamic_domains", zap.Strings("hosts", outside))
+		ctx.Logger().Debug("hosts in no zone of dynamic_domains", zap.Strings("hosts", outside))
 	}
-	return func(ctx context.Context) { a.sayGone(ctx, shared.(*siteHosts), taken, kept) }, nil
+	return takenSites{taken, kept}, nil
 }
 
 // take adds the name of a site, as far as no place of the configuration has
@@ -105,33 +107,28 @@ func (g *group) take(name, zone string, names []string, explicit map[absoluteKey
 	}
 }
 
-// sayGone says which hosts were managed before a reload and no longer are. It
-// waits until the configuration runs, for one that fails changes nothing.
-func (a *App) sayGone(ctx context.Context, before *siteHosts, taken, kept map[string]bool) {
-	select {
-	case <-ctx.Done():
-		return
-	case <-a.observer.events.started:
-	}
-	before.mu.Lock()
-	defer before.mu.Unlock()
+// logGone says which hosts were managed before a reload and no longer are. It
+// must wait until the configuration runs, for one that fails changes nothing.
+func (h *siteHosts) logGone(now takenSites, logger *zap.Logger) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var gone []string
-	for fqdn := range before.fqdns {
-		if !kept[fqdn] {
+	for fqdn := range h.fqdns {
+		if !now.kept[fqdn] {
 			gone = append(gone, strings.TrimSuffix(fqdn, "."))
 		}
 	}
-	before.fqdns = taken
+	h.fqdns = now.taken
 	if len(gone) > 0 {
 		slices.Sort(gone)
-		a.logger.Info("hosts are no longer taken from the sites; their DNS records stay as they are", zap.Strings("hosts", gone))
+		logger.Info("hosts are no longer taken from the sites; their DNS records stay as they are", zap.Strings("hosts", gone))
 	}
 }
 
-// siteHosts returns the hosts of all sites, sorted and each once, in
+// hostsOfSites returns the hosts of all sites, sorted and each once, in
 // lower-case ASCII.
-func (a *App) siteHosts() ([]string, error) {
-	app, err := a.ctx.AppIfConfigured("http")
+func hostsOfSites(ctx caddy.Context) ([]string, error) {
+	app, err := ctx.AppIfConfigured("http")
 	if errors.Is(err, caddy.ErrNotConfigured) {
 		return nil, nil
 	}
@@ -150,7 +147,7 @@ func (a *App) siteHosts() ([]string, error) {
 			resolved, err = dnsname.Host(resolved)
 		}
 		if err != nil {
-			a.logger.Debug("host of a site is no DNS name", zap.String("host", host), zap.Error(err))
+			ctx.Logger().Debug("host of a site is no DNS name", zap.String("host", host), zap.Error(err))
 			return
 		}
 		hosts[resolved] = true

@@ -1,10 +1,13 @@
 package dynamicdns
 
 import (
-	"strings"
+	"fmt"
 	"time"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -28,13 +31,16 @@ func (a *App) status(now time.Time) *status.Status {
 		}
 		s.Groups = append(s.Groups, gs)
 	}
-	for _, managed := range a.zones {
+	for _, managed := range a.managed.zones {
 		z := managed.status(now)
 		s.InSync = status.BothInSync(s.InSync, z.InSync)
 		s.Zones = append(s.Zones, z)
 	}
 	return s
 }
+
+// measure implements measurer.
+func (a *App) measure() (*counts, *status.Status) { return a.observer.counts, a.status(time.Now()) }
 
 func (g *group) status() status.GroupStatus {
 	s := status.GroupStatus{Name: g.name(), Provider: g.provider.Name}
@@ -60,18 +66,92 @@ func (g *group) status() status.GroupStatus {
 	return s
 }
 
-// name is how the group is called in status and metrics.
-func (g *group) name() string {
-	if g.where == "" {
-		return "default"
+var zoneStates = map[reconcile.State]status.State{
+	reconcile.InSync:     status.StateInSync,
+	reconcile.Left:       status.StateLeftAlone,
+	reconcile.Unverified: status.StateUnverified,
+	reconcile.Pending:    status.StatePending,
+	reconcile.InTheWay:   status.StateBlocked,
+	reconcile.InTrouble:  status.StateFailing,
+}
+
+func (z *managedZone) status(now time.Time) status.ZoneStatus {
+	known := z.zone.Snapshot()
+	s := status.ZoneStatus{
+		Zone:         dnsname.Display(z.zone.Name),
+		Provider:     z.backend.Provider.Name,
+		State:        status.StateInSync,
+		InSync:       new(true),
+		Readable:     z.backend.Provider.CanRead(),
+		LastInSync:   stamp(known.Synced),
+		NextAttempt:  stamp(known.Next),
+		Failures:     known.Failures,
+		FailingSince: stamp(known.Since),
+		Records:      z.records(known),
 	}
-	return g.where
+	if s.Readable {
+		s.LastVerified = stamp(known.Verified)
+	}
+	if known.Err != nil {
+		s.State = status.StateFailing
+	}
+	if known.Last != nil {
+		s.LastFailure = &status.Failure{Time: stamp(known.LastAt), Error: oneLine(known.Last.Error())}
+	}
+	for _, r := range s.Records {
+		s.State = status.Worse(s.State, r.State)
+		s.InSync = status.BothInSync(s.InSync, r.InSync)
+	}
+	if isTrue(s.InSync) {
+		s.LastInSync = stamp(now)
+	}
+	return s
+}
+
+// records are those of the configuration, of which the zone may know more and
+// not all.
+func (z *managedZone) records(known reconcile.Snapshot) []status.RecordStatus {
+	byKey := make(map[plan.Key]*reconcile.Record, len(known.Records))
+	for i := range known.Records {
+		byKey[known.Records[i].Key] = &known.Records[i]
+	}
+	records := []status.RecordStatus{}
+	z.each(func(set *nameSet, key plan.Key) {
+		r := byKey[key]
+		if r == nil {
+			r = &reconcile.Record{Desired: set.desired(set.group.detector.Known.Family(key.Family)), State: reconcile.Pending, Reason: "not read yet"}
+		}
+		if r.Desired.State == plan.Unknown && !set.concerns(r.Observed) {
+			return
+		}
+		s := status.RecordStatus{
+			Name:        key.Name,
+			Type:        key.Family.RRType(),
+			State:       zoneStates[r.State],
+			Reason:      oneLine(r.Reason),
+			Desired:     r.Desired.Addrs,
+			Observed:    r.Observed,
+			Accepted:    r.Accepted,
+			TTL:         r.TTL.Seconds(),
+			LastChanged: stamp(r.Changed),
+			InSync:      r.InSync,
+		}
+		if r.Desired.State == plan.Unknown {
+			s.State, s.Reason, s.InSync = status.StateLeftAlone, unknownAddress(key.Family), nil
+			if !set.anyAddress() {
+				s.State = status.StatePending
+			}
+		}
+		records = append(records, s)
+	})
+	return records
+}
+
+func unknownAddress(f ipaddr.Family) string {
+	return fmt.Sprintf("no %s address is known, so the record stays as it is", [ipaddr.Families]string{"IPv4", "IPv6"}[f])
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
-
-// oneLine joins the lines of joined errors.
-func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }
 
 // stamp is how times are shown.
 func stamp(t time.Time) time.Time {
@@ -80,3 +160,5 @@ func stamp(t time.Time) time.Time {
 	}
 	return t.UTC().Truncate(time.Second)
 }
+
+var _ measurer = (*App)(nil)

@@ -1,9 +1,10 @@
 package dynamicdns
 
 import (
-	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,92 +23,125 @@ var zones zone.Registry
 // can be repeated.
 var jitter = func(int) func() float64 { return rand.Float64 }
 
-// managedZone is what the configuration has of a zone at one provider.
+// managed is what a configuration has of its zones.
+type managed struct {
+	zones []*managedZone
+	// mu guards the holders of the zones.
+	mu sync.Mutex
+	// left is set once the zones are given back.
+	left bool
+}
+
+// managedZone is what a configuration has of one zone at one provider.
 type managedZone struct {
 	zone    *zone.Zone
 	backend *zone.Backend
-	claims  []*claim
+	sets    []*nameSet
 	holder  *zone.Holder
 }
 
-// claim is what one group has of a zone: names of which the same families are
-// managed, and which all hold the same addresses.
-type claim struct {
-	group    *group
-	names    []string
-	families [ipaddr.Families]bool
-}
-
 // wire takes the zones of the groups, and makes the schedule that feeds them.
-func (a *App) wire() *detect.Schedule {
-	managed := make(map[zone.Key]*managedZone)
-	readers := make(map[*detect.Detector][]func(ipaddr.Family, detect.Found))
+// common is what the backends of all zones have in common.
+func (m *managed) wire(groups []*group, common zone.Backend, checkInterval time.Duration) *detect.Schedule {
+	byKey := make(map[zone.Key]*managedZone)
+	feeds := make(map[*detect.Detector][]func(ipaddr.Family, detect.Found))
 	var detectors []*detect.Detector
-	for _, g := range a.groups {
-		a.observer.counts.expect(g)
-		for _, s := range g.nameSets() {
+	for _, g := range groups {
+		for _, set := range g.nameSets() {
 			if !slices.Contains(detectors, g.detector) {
 				detectors = append(detectors, g.detector)
 			}
-			key := zone.Key{Config: g.providerKey, Module: g.provider.Name, Zone: s.zone}
-			z := managed[key]
+			key := zone.Key{Config: g.providerKey, Module: g.provider.Name, Zone: set.zone}
+			z := byKey[key]
 			if z == nil {
-				z = &managedZone{zone: zones.Acquire(key), backend: &zone.Backend{
-					Provider: g.provider, Memory: zone.Memory{Storage: a.ctx.Storage(), Config: g.providerKey[:8]},
-					VerifyEvery: time.Duration(a.VerifyInterval), Observer: a.observer, Logger: a.logger,
-				}}
-				managed[key] = z
-				a.zones = append(a.zones, z)
+				backend := common
+				backend.Provider, backend.Memory.Config = g.provider, g.providerKey[:8]
+				z = &managedZone{zone: zones.Acquire(key), backend: &backend}
+				byKey[key] = z
+				m.zones = append(m.zones, z)
 			}
-			c := &claim{g, s.names, s.families}
-			z.claims = append(z.claims, c)
-			readers[g.detector] = append(readers[g.detector], func(f ipaddr.Family, found detect.Found) { z.set(c, f, found) })
+			z.sets = append(z.sets, set)
+			feeds[g.detector] = append(feeds[g.detector], func(f ipaddr.Family, found detect.Found) { z.set(set, f, found) })
 		}
 	}
-	tell := func(d *detect.Detector, f ipaddr.Family, found detect.Found) {
-		for _, read := range readers[d] {
-			read(f, found)
+	found := func(d *detect.Detector, f ipaddr.Family, found detect.Found) {
+		for _, feed := range feeds[d] {
+			feed(f, found)
 		}
 	}
-	s := detect.NewSchedule(detectors, time.Duration(a.CheckInterval), tell, a.logger)
+	s := detect.NewSchedule(detectors, checkInterval, found, common.Logger)
 	s.Randomize(jitter)
 	return s
 }
 
-// attach takes the zones over from the configuration before, unless the app
-// was stopped meanwhile.
-func (a *App) attach() {
-	a.attaching.Lock()
-	defer a.attaching.Unlock()
-	if a.left {
+// attach takes the zones over from the configuration before, unless they were
+// given back meanwhile.
+func (m *managed) attach() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left {
 		return
 	}
-	for _, z := range a.zones {
+	for _, z := range m.zones {
 		z.holder = z.zone.Attach(z.backend, z.desired(), func(h *zone.Holder) { h.Claim(z.desired()) })
 	}
 }
 
 // detach gives the zones back to the configuration that had them before, if
-// that goes on running.
-func (a *App) detach() {
-	a.attaching.Lock()
-	defer a.attaching.Unlock()
-	a.left = true
-	for _, z := range a.zones {
+// that one goes on running.
+func (m *managed) detach() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left = true
+	for _, z := range m.zones {
 		if z.holder != nil {
 			z.holder.Release()
 		}
 	}
 }
 
+// release lets the zones end that no other configuration has.
+func (m *managed) release() {
+	for _, z := range m.zones {
+		zones.Release(z.zone)
+	}
+	m.zones = nil
+}
+
+// log says once per start what is managed.
+func (m *managed) log(logger *zap.Logger) {
+	var names []string
+	count := 0
+	for _, z := range m.zones {
+		names = append(names, dnsname.Display(z.zone.Name))
+		for _, set := range z.sets {
+			count += len(set.names)
+		}
+	}
+	slices.Sort(names)
+	logger.Info("managing DNS records", zap.Strings("zones", slices.Compact(names)), zap.Int("names", count))
+}
+
+// set has the zone hold the addresses of one family that were found.
+func (z *managedZone) set(set *nameSet, f ipaddr.Family, found detect.Found) {
+	if !set.families[f] || len(found.Addrs) == 0 {
+		return
+	}
+	keys := make([]plan.Key, len(set.names))
+	for i, name := range set.names {
+		keys[i] = plan.Key{Name: name, Family: f}
+	}
+	z.holder.Set(set.desired(found), keys...)
+}
+
 // desired is all that the zone should hold, as far as is known now.
 func (z *managedZone) desired() map[plan.Key]*plan.Desired {
 	all := make(map[plan.Key]*plan.Desired)
-	for _, c := range z.claims {
+	for _, set := range z.sets {
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
-			if c.families[f] {
-				d := c.desired(c.group.detector.Known.Family(f))
-				for _, name := range c.names {
+			if set.families[f] {
+				d := set.desired(set.group.detector.Known.Family(f))
+				for _, name := range set.names {
 					all[plan.Key{Name: name, Family: f}] = d
 				}
 			}
@@ -116,60 +150,38 @@ func (z *managedZone) desired() map[plan.Key]*plan.Desired {
 	return all
 }
 
-// set changes the addresses of one family.
-func (z *managedZone) set(c *claim, f ipaddr.Family, found detect.Found) {
-	if !c.families[f] || len(found.Addrs) == 0 {
-		return
+// each calls fn for all RRsets of the configuration.
+func (z *managedZone) each(fn func(*nameSet, plan.Key)) {
+	for _, set := range z.sets {
+		for _, name := range set.names {
+			for f := ipaddr.V4; f < ipaddr.Families; f++ {
+				if set.families[f] {
+					fn(set, plan.Key{Name: name, Family: f})
+				}
+			}
+		}
 	}
-	keys := make([]plan.Key, len(c.names))
-	for i, name := range c.names {
-		keys[i] = plan.Key{Name: name, Family: f}
-	}
-	z.holder.Set(c.desired(found), keys...)
 }
 
-func (c *claim) desired(found detect.Found) *plan.Desired {
-	d := &plan.Desired{TTL: time.Duration(c.group.TTL), UpdateOnly: c.group.updateOnly(), Class: plan.Own}
+// anyAddress reports whether an address of any family is known.
+func (s *nameSet) anyAddress() bool {
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
+		if s.families[f] && len(s.group.detector.Known.Family(f).Addrs) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// concerns reports whether an RRset of which no address is known is worth a
+// word: where the machine has none of that family, just what is there already.
+func (s *nameSet) concerns(observed []netip.Addr) bool { return len(observed) > 0 || !s.anyAddress() }
+
+// desired is what each name should hold while the addresses are as found.
+func (s *nameSet) desired(found detect.Found) *plan.Desired {
+	d := &plan.Desired{TTL: time.Duration(s.group.TTL), UpdateOnly: s.group.updateOnly(), Class: plan.Own}
 	if len(found.Addrs) > 0 {
 		d.State, d.Addrs, d.Source = plan.Set, found.Addrs, found.Source
 	}
 	return d
-}
-
-// logManaged says once per start what is managed.
-func (a *App) logManaged() {
-	var names []string
-	count := 0
-	for _, z := range a.zones {
-		names = append(names, dnsname.Display(z.zone.Name))
-		for _, c := range z.claims {
-			count += len(c.names)
-		}
-	}
-	slices.Sort(names)
-	a.logger.Info("managing DNS records", zap.Strings("zones", slices.Compact(names)), zap.Int("names", count))
-}
-
-// nameSet are names of one zone of which the same families are managed.
-type nameSet struct {
-	zone     string
-	names    []string
-	families [ipaddr.Families]bool
-}
-
-// nameSets returns the names of the group, those of dynamic_domains too, in
-// a stable order.
-func (g *group) nameSets() []nameSet {
-	var sets []nameSet
-	add := func(zones map[string][]string, enabled [ipaddr.Families]bool) {
-		for _, zone := range slices.Sorted(maps.Keys(zones)) {
-			if names := slices.Sorted(slices.Values(zones[zone])); len(names) > 0 {
-				sets = append(sets, nameSet{zone, slices.Clip(names), enabled})
-			}
-		}
-	}
-	add(g.zones, [ipaddr.Families]bool{ipaddr.V4: g.enabled(ipaddr.V4), ipaddr.V6: g.enabled(ipaddr.V6)})
-	add(g.partly[ipaddr.V4], [ipaddr.Families]bool{ipaddr.V4: true})
-	add(g.partly[ipaddr.V6], [ipaddr.Families]bool{ipaddr.V6: true})
-	return sets
 }

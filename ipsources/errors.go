@@ -15,9 +15,9 @@ func (e *SoonError) Error() string { return e.Err.Error() }
 
 func (e *SoonError) Unwrap() error { return e.Err }
 
-// NoFamilyError says that this machine lacks the wanted address family, for
-// instance because there is no route for it. Many machines have no IPv6, so
-// nobody is warned while the addresses of the other family are known.
+// NoFamilyError says that this machine lacks an address family, for instance
+// because there is no route for it. Many machines have no IPv6, so nobody is
+// warned while the addresses of the other family are known.
 type NoFamilyError struct {
 	// What is missing.
 	Err error

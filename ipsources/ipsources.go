@@ -12,8 +12,8 @@ import (
 //
 // A source may also implement [Confirmer], [Configured] and [Explainer].
 type IPSource interface {
-	// GetIPs returns this machine's addresses of the wanted families. Several
-	// addresses of one family are published together.
+	// GetIPs returns this machine's addresses of the families that are asked
+	// for. Several addresses of one family are published together.
 	//
 	// A source that cannot know a family returns no address and no error, as
 	// UPnP does for IPv6. Addresses and an error may come together, each about
@@ -47,12 +47,13 @@ type Explainer interface {
 	ExplainRefusal(addr netip.Addr) string
 }
 
-// IPSettings tells a source what is wanted of it.
+// IPSettings tells a source what is asked of it.
 type IPSettings struct {
-	// The wanted families: those that no source before this one knew.
+	// The families that are asked for: those that no source before this one
+	// knew.
 	IPVersions IPVersions
 
-	// The accepted addresses of the wanted families. A source that has a
+	// The addresses that are known of these families. A source that has a
 	// choice should stay with them while they are valid, and one that can be
 	// deceived should be slow to return others.
 	Known []netip.Addr
@@ -72,10 +73,10 @@ type IPVersions struct {
 	IPv6 *bool `json:"ipv6,omitempty"`
 }
 
-// V4Enabled reports whether IPv4 addresses are wanted. A nil v wants both
-// families.
+// V4Enabled reports whether IPv4 addresses are asked for. A nil v asks for
+// both families.
 func (v *IPVersions) V4Enabled() bool { return v == nil || v.IPv4 == nil || *v.IPv4 }
 
-// V6Enabled reports whether IPv6 addresses are wanted. A nil v wants both
-// families.
+// V6Enabled reports whether IPv6 addresses are asked for. A nil v asks for
+// both families.
 func (v *IPVersions) V6Enabled() bool { return v == nil || v.IPv6 == nil || *v.IPv6 }

@@ -57,7 +57,7 @@ type complaint struct {
 	neverKnown bool
 }
 
-// complain decides what a failure is worth. alone means that no other wanted
+// complain decides what a failure is worth. alone means that no other enabled
 // family is found either.
 //
 // A warning is due at once, and for each cause once, if there is no address at

@@ -42,7 +42,7 @@ type Observer interface {
 type Detector struct {
 	// Sources are asked in order until one has an acceptable address.
 	Sources []*Source
-	// Families are those that are wanted.
+	// Families are those to find.
 	Families [ipaddr.Families]bool
 	Filter   *ipaddr.Filter
 	// Known is what this detector and its predecessors found.
@@ -51,7 +51,7 @@ type Detector struct {
 	Logger   *zap.Logger
 }
 
-// Enabled reports whether addresses of the family are wanted.
+// Enabled reports whether addresses of the family are to be found.
 func (d *Detector) Enabled(f ipaddr.Family) bool { return d.Families[f] }
 
 // detect asks the sources for one family. If none has an acceptable address,

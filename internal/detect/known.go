@@ -78,7 +78,7 @@ func (k *Known) set(f ipaddr.Family, addrs []netip.Addr, source string, confirme
 }
 
 // fail notes that a check did not find the family.
-func (k *Known) fail(f ipaddr.Family, wanted [ipaddr.Families]bool, problems []error, now time.Time) complaint {
+func (k *Known) fail(f ipaddr.Family, enabled [ipaddr.Families]bool, problems []error, now time.Time) complaint {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := &k.families[f]
@@ -87,7 +87,7 @@ func (k *Known) fail(f ipaddr.Family, wanted [ipaddr.Families]bool, problems []e
 	alone := true
 	for other := range k.families {
 		// One that is still being looked for may be found.
-		if o := &k.families[other]; f != ipaddr.Family(other) && wanted[other] && (o.Checked.IsZero() || !o.Failing || o.pending) {
+		if o := &k.families[other]; f != ipaddr.Family(other) && enabled[other] && (o.Checked.IsZero() || !o.Failing || o.pending) {
 			alone = false
 		}
 	}

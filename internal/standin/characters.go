@@ -31,7 +31,7 @@ var errServer = errors.New("500 internal server error")
 
 // Characters returns the providers that there are, by what is known of the
 // real ones, and the ways in which calls fail. After its faults, which befall
-// the first calls, each can be brought to hold what a client wants.
+// the first calls, each can be brought to hold what a client desires.
 func Characters() []Named {
 	second := func(c Character) Character { c.Latency = time.Second; return c }
 	named := func(name string, c Character) Named {

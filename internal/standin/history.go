@@ -2,27 +2,9 @@ package standin
 
 import (
 	"slices"
-	"time"
 
 	"github.com/libdns/libdns"
 )
-
-// Change is a change of a zone that took effect at once.
-type Change struct {
-	At   time.Time
-	Zone string
-	// The method of the call that made it; empty if it was made by hand.
-	Method string
-	// An update in place removes one record and adds another.
-	Removed, Added []libdns.RR
-}
-
-// Overlap is a write that began while another of the same zone had not ended.
-type Overlap struct {
-	Zone    string
-	At      time.Time
-	Methods [2]string
-}
 
 // Calls returns the calls so far, in the order in which they began.
 func (z *Zones) Calls() []Call {

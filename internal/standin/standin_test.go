@@ -491,8 +491,8 @@ func TestCharacters(t *testing.T) {
 				if c.Several {
 					steps = append(steps, []string{"192.0.2.4", "192.0.2.5"}, []string{"192.0.2.5"}, []string{"192.0.2.6", "192.0.2.7"})
 				}
-				for _, wish := range steps {
-					converge(t, z, wish)
+				for _, desired := range steps {
+					converge(t, z, desired)
 				}
 				if got := z.Touched(zoneName); !slices.Equal(got, []Key{{"a", "A"}}) {
 					t.Errorf("touched %v", got)
@@ -507,7 +507,7 @@ func TestCharacters(t *testing.T) {
 
 // converge is the simplest client: sets, then adds what is missing, then
 // deletes what is stale, until it is right.
-func converge(t *testing.T, z *Zones, wish []string) {
+func converge(t *testing.T, z *Zones, desired []string) {
 	t.Helper()
 	p := z.Provider()
 	try := func(f func()) {
@@ -520,15 +520,15 @@ func converge(t *testing.T, z *Zones, wish []string) {
 	}
 	for range 10 {
 		if s, ok := p.(libdns.RecordSetter); ok {
-			try(func() { s.SetRecords(t.Context(), zoneName, addresses(wish)) })
+			try(func() { s.SetRecords(t.Context(), zoneName, addresses(desired)) })
 		}
 		if a, ok := p.(libdns.RecordAppender); ok {
-			if missing := lacking(wish, have()); missing != nil {
+			if missing := lacking(desired, have()); missing != nil {
 				a.AppendRecords(t.Context(), zoneName, missing)
 			}
 		}
 		if d, ok := p.(libdns.RecordDeleter); ok {
-			if stale := lacking(have(), wish); stale != nil {
+			if stale := lacking(have(), desired); stale != nil {
 				for i, record := range stale {
 					r := record.RR()
 					r.TTL = 0
@@ -537,9 +537,9 @@ func converge(t *testing.T, z *Zones, wish []string) {
 				d.DeleteRecords(t.Context(), zoneName, stale)
 			}
 		}
-		if slices.Equal(have(), wish) {
+		if slices.Equal(have(), desired) {
 			return
 		}
 	}
-	t.Fatalf("zone holds %v, want %v", have(), wish)
+	t.Fatalf("zone holds %v, want %v", have(), desired)
 }

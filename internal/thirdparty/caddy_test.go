@@ -34,7 +34,7 @@ func (machine) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "dynamic_dns.ip_sources.tp_machine", New: func() caddy.Module { return new(machine) }}
 }
 
-// GetIPs returns the addresses of the wanted families.
+// GetIPs returns the addresses of the families that are asked for.
 func (machine) GetIPs(_ context.Context, settings dynamicdns.IPSettings) ([]netip.Addr, error) {
 	addrs.Lock()
 	defer addrs.Unlock()

@@ -81,8 +81,8 @@ func (n *NetInterface) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// GetIPs returns the address of each wanted family. A family that the machine
-// does not have is an error only if there is no address of the other either.
+// GetIPs returns one address of each family. A family that the machine does
+// not have is an error only if there is no address of the other either.
 func (n *NetInterface) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	var (
 		ips            []netip.Addr

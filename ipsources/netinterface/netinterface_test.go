@@ -163,7 +163,7 @@ func TestNetInterfaceFamilies(t *testing.T) {
 			want:   "203.0.113.7",
 		},
 		{
-			name:     "only what is wanted",
+			name:     "only what is asked for",
 			source:   "wan0",
 			versions: sourcetest.Only(ipaddr.V4),
 			links:    map[string][]netmon.Addr{"wan0": {ipv4, ipv6}},

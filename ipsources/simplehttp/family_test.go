@@ -15,7 +15,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
-// TestSimpleHTTPOneFamily: the family that is not wanted is not so much as
+// TestSimpleHTTPOneFamily: the family that is not asked for is not so much as
 // looked for, and not spoken of.
 func TestSimpleHTTPOneFamily(t *testing.T) {
 	addrs := []netip.Addr{ipaddr.V4: netip.MustParseAddr("93.184.216.34"), ipaddr.V6: netip.MustParseAddr("2606:2800:220:1::1")}

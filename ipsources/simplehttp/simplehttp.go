@@ -179,20 +179,20 @@ func (s *SimpleHTTP) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// GetIPs asks for the wanted families, both at once. A family without a route
-// is not asked for.
+// GetIPs asks the services for both families at once. They are not asked for
+// a family without a route.
 func (s *SimpleHTTP) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
-	var wanted []*family
+	var asked []*family
 	if settings.IPVersions.V4Enabled() {
-		wanted = append(wanted, s.v4)
+		asked = append(asked, s.v4)
 	}
 	if settings.IPVersions.V6Enabled() {
-		wanted = append(wanted, s.v6)
+		asked = append(asked, s.v6)
 	}
-	found := make([]netip.Addr, len(wanted))
-	problems := make([]error, len(wanted))
+	found := make([]netip.Addr, len(asked))
+	problems := make([]error, len(asked))
 	var checks sync.WaitGroup
-	for i, f := range wanted {
+	for i, f := range asked {
 		checks.Go(func() { found[i], problems[i] = s.poller.check(ctx, f, settings) })
 	}
 	checks.Wait()

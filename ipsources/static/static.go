@@ -84,7 +84,7 @@ func (s *Static) Provision(caddy.Context) error {
 	return nil
 }
 
-// GetIPs returns the addresses of the wanted families.
+// GetIPs returns the addresses of the families that are asked for.
 func (s *Static) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	var addrs []netip.Addr
 	for _, addr := range s.addrs {

@@ -80,6 +80,16 @@ var (
 	errPage        = &apiError{status: http.StatusBadRequest, Code: 1004, Message: "Invalid paging parameters."}
 )
 
+// New makes an API that has no zones and knows no tokens.
+func New() *Server {
+	s := &Server{
+		tokens: make(map[string]map[string]bool),
+		calls:  make(map[string]int),
+	}
+	s.mux = s.routes()
+	return s
+}
+
 // ServeHTTP answers as api.cloudflare.com.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, pattern := s.mux.Handler(r)
@@ -127,6 +137,22 @@ func (s *Server) routes() *http.ServeMux {
 	handle("DELETE", "/zones/{zone}/dns_records/{record}", s.inZone(deleteRecord))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { errRoute.write(w) })
 	return mux
+}
+
+// BadGateway answers as the API does when what is behind it is away.
+func BadGateway(w http.ResponseWriter, _ *http.Request) bool {
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(http.StatusBadGateway)
+	fmt.Fprint(w, "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body></body>\r\n</html>\r\n")
+	return true
+}
+
+// RateLimited answers as the API does after more than 1200 requests in five
+// minutes.
+func RateLimited(w http.ResponseWriter, _ *http.Request) bool {
+	w.Header().Set("Retry-After", "300")
+	errRateLimited.write(w)
+	return true
 }
 
 func (s *Server) authenticate(r *http.Request) (map[string]bool, *apiError) {

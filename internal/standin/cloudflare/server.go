@@ -60,16 +60,6 @@ type zone struct {
 	records  []*Record
 }
 
-// New makes an API that has no zones and knows no tokens.
-func New() *Server {
-	s := &Server{
-		tokens: make(map[string]map[string]bool),
-		calls:  make(map[string]int),
-	}
-	s.mux = s.routes()
-	return s
-}
-
 // AddZone adds an empty zone to the account of each of the tokens, which may
 // be new: one token with several zones, or several tokens for one zone.
 func (s *Server) AddZone(name string, tokens ...string) {
@@ -169,22 +159,6 @@ func (s *Server) Intercept(f func(http.ResponseWriter, *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.intercept = f
-}
-
-// BadGateway answers as the API does when what is behind it is away.
-func BadGateway(w http.ResponseWriter, _ *http.Request) bool {
-	w.Header().Set("Content-Type", "text/html")
-	w.WriteHeader(http.StatusBadGateway)
-	fmt.Fprint(w, "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body></body>\r\n</html>\r\n")
-	return true
-}
-
-// RateLimited answers as the API does after more than 1200 requests in five
-// minutes.
-func RateLimited(w http.ResponseWriter, _ *http.Request) bool {
-	w.Header().Set("Retry-After", "300")
-	errRateLimited.write(w)
-	return true
 }
 
 func (s *Server) keep(z *zone, rec Record) *Record {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -13,8 +14,7 @@ import (
 )
 
 const (
-	namespace        = "https://route53.amazonaws.com/doc/2013-04-01/"
-	changeRecordSets = "ChangeResourceRecordSets"
+	namespace = "https://route53.amazonaws.com/doc/2013-04-01/"
 
 	// maxPage is what the API returns at most, whatever is asked for.
 	maxPage = 300
@@ -91,6 +91,15 @@ var (
 	errNoRoute   = &apiError{http.StatusNotFound, "UnknownOperationException", "Unknown operation."}
 )
 
+// New starts an API that has no zones.
+func New() *Server {
+	s := &Server{changes: make(map[string]int), calls: make(map[string]int)}
+	s.mux = s.routes()
+	s.http = httptest.NewServer(s)
+	s.URL = s.http.URL
+	return s
+}
+
 // ServeHTTP answers as route53.amazonaws.com.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
@@ -141,6 +150,20 @@ func (s *Server) routes() *http.ServeMux {
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { errNoRoute.write(w) })
 	return mux
+}
+
+// BadGateway answers as a proxy does when the API is away.
+func BadGateway(w http.ResponseWriter, _ *http.Request) bool {
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(http.StatusBadGateway)
+	fmt.Fprint(w, "<html><head><title>502 Bad Gateway</title></head><body></body></html>")
+	return true
+}
+
+// Throttled answers as the API does above five requests a second.
+func Throttled(w http.ResponseWriter, _ *http.Request) bool {
+	errThrottled.write(w)
+	return true
 }
 
 func (s *Server) inZone(f func(*zone, http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) {

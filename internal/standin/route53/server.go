@@ -25,6 +25,8 @@ import (
 	"testing"
 )
 
+const changeRecordSets = "ChangeResourceRecordSets"
+
 // AccessKeyID is the only access key that the stand-in knows. Signatures are
 // not verified, so any secret will do.
 const AccessKeyID = "AKIASTANDIN"
@@ -61,15 +63,6 @@ type zone struct {
 	id, name string
 	private  bool
 	sets     []*RecordSet
-}
-
-// New starts an API that has no zones.
-func New() *Server {
-	s := &Server{changes: make(map[string]int), calls: make(map[string]int)}
-	s.mux = s.routes()
-	s.http = httptest.NewServer(s)
-	s.URL = s.http.URL
-	return s
 }
 
 // Close ends the API.
@@ -193,20 +186,6 @@ func (s *Server) Intercept(f func(http.ResponseWriter, *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.intercept = f
-}
-
-// BadGateway answers as a proxy does when the API is away.
-func BadGateway(w http.ResponseWriter, _ *http.Request) bool {
-	w.Header().Set("Content-Type", "text/html")
-	w.WriteHeader(http.StatusBadGateway)
-	fmt.Fprint(w, "<html><head><title>502 Bad Gateway</title></head><body></body></html>")
-	return true
-}
-
-// Throttled answers as the API does above five requests a second.
-func Throttled(w http.ResponseWriter, _ *http.Request) bool {
-	errThrottled.write(w)
-	return true
 }
 
 func (s *Server) mustZone(name string) *zone {

@@ -39,7 +39,7 @@ func TestFailedWriteIsRetried(t *testing.T) {
 	})
 }
 
-func TestNewWishEndsBackoff(t *testing.T) {
+func TestNewAddressEndsBackoff(t *testing.T) {
 	bubble(t, func(l *lab) {
 		z := standin.New(standin.Character{}, zoneName)
 		z.Fail(func(standin.Call) standin.Fault { return standin.Fault{Err: errNetwork} })
@@ -319,9 +319,9 @@ func TestZoneHint(t *testing.T) {
 	}
 }
 
-// TestWishGoesBack: a write that was accepted and lost must not be taken for
-// one that is on its way when the same is wished for again.
-func TestWishGoesBack(t *testing.T) {
+// TestAddressGoesBack: a write that was accepted and lost must not be taken for
+// one that is on its way when the same address is found again.
+func TestAddressGoesBack(t *testing.T) {
 	bubble(t, func(l *lab) {
 		z := standin.New(standin.Character{}, zoneName)
 		z.Put(zoneName, record("www", "A", addr1))

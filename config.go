@@ -1,0 +1,180 @@
+package dynamicdns
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+)
+
+const (
+	defaultCheckInterval  = 5 * time.Minute
+	minCheckInterval      = time.Second
+	defaultVerifyInterval = time.Hour
+	minVerifyInterval     = time.Minute
+)
+
+// Group is a set of domains at one DNS provider, with the settings that
+// decide what their records hold.
+type Group struct {
+	// The sources of this machine's addresses, in order of preference. Each
+	// address family is taken from the first source that has an acceptable
+	// address for it. Default: `simple_http` with its default endpoints.
+	IPSourcesRaw []json.RawMessage `json:"ip_sources,omitempty" caddy:"namespace=dynamic_dns.ip_sources inline_key=source"`
+
+	// The DNS provider that holds the zones. Any `dns.providers.*` module
+	// can be used that can set records, or append and delete them.
+	DNSProviderRaw json.RawMessage `json:"dns_provider,omitempty" caddy:"namespace=dns.providers inline_key=name"`
+
+	// The names to manage, by zone. Names are relative to their zone: "@" is
+	// the zone itself, "*" its wildcard. A zone with no names means "@",
+	// except with `dynamic_domains`, where it names a zone to take hosts
+	// from. Placeholders are resolved.
+	Domains map[string][]string `json:"domains,omitempty"`
+
+	// Only change RRsets that exist; never create one. The provider must be
+	// able to read records.
+	UpdateOnly *bool `json:"update_only,omitempty"`
+
+	// Also manage every host of the http app's sites that lies in one of the
+	// zones of `domains`, unless a longer zone is listed in any other entry.
+	// Names that are written in `domains` come first.
+	DynamicDomains *bool `json:"dynamic_domains,omitempty"`
+
+	// Hosts that `dynamic_domains` leaves out.
+	Except []string `json:"except,omitempty"`
+
+	// The address families to publish. Default: both.
+	Versions *ipsources.IPVersions `json:"versions,omitempty"`
+
+	// CIDR ranges of the only addresses that may be published. They may name
+	// special-purpose ranges (RFC 6890), such as private ones, which are
+	// refused otherwise.
+	Include []string `json:"include,omitempty"`
+
+	// CIDR ranges of addresses that are never published. Where an address is
+	// in ranges of both lists, the more specific range decides, and `exclude`
+	// on a tie.
+	Exclude []string `json:"exclude,omitempty"`
+
+	// The TTL of the records. Default: an existing record keeps its own, and
+	// a new one gets 5m. It goes along with changes; a TTL that alone differs
+	// is written once, for some providers raise it to a minimum of theirs.
+	TTL caddy.Duration `json:"ttl,omitempty"`
+}
+
+// inherit fills in what the entry leaves out from the settings of the first
+// block. Domains are never inherited: each name has one place.
+func (g *Group) inherit(from *Group) {
+	if len(g.IPSourcesRaw) == 0 {
+		g.IPSourcesRaw = slices.Clone(from.IPSourcesRaw)
+	}
+	if len(g.DNSProviderRaw) == 0 {
+		g.DNSProviderRaw = from.DNSProviderRaw
+	}
+	g.UpdateOnly = cmp.Or(g.UpdateOnly, from.UpdateOnly)
+	g.DynamicDomains = cmp.Or(g.DynamicDomains, from.DynamicDomains)
+	g.Versions = cmp.Or(g.Versions, from.Versions)
+	if g.Include == nil {
+		g.Include = from.Include
+	}
+	if g.Exclude == nil {
+		g.Exclude = from.Exclude
+	}
+	g.TTL = cmp.Or(g.TTL, from.TTL)
+}
+
+// enabledIn reports whether the versions include the family.
+func enabledIn(v *ipsources.IPVersions, f ipaddr.Family) bool {
+	return f == ipaddr.V4 && v.V4Enabled() || f == ipaddr.V6 && v.V6Enabled()
+}
+
+// group is a Group with everything it leaves out filled in and looked up.
+type group struct {
+	*Group
+	// where is the place in the configuration, for messages.
+	where       string
+	provider    *provider.Provider
+	providerKey string
+	detector    *detect.Detector
+	// zones are the canonical names to manage, by canonical zone.
+	zones map[string][]string
+	// partly are further names, of which only the one family is managed here.
+	partly [ipaddr.Families]map[string][]string
+	// except are the hosts that dynamic_domains leaves out.
+	except map[string]bool
+}
+
+func (g *group) updateOnly() bool { return g.UpdateOnly != nil && *g.UpdateOnly }
+
+func (g *group) dynamicDomains() bool { return g.DynamicDomains != nil && *g.DynamicDomains }
+
+// enabled reports whether the group publishes addresses of the family.
+func (g *group) enabled(f ipaddr.Family) bool { return g.detector.Enabled(f) }
+
+// name is what status and metrics call the group.
+func (g *group) name() string {
+	if g.where == "" {
+		return "default"
+	}
+	return g.where
+}
+
+// entry names a place below the group in the configuration.
+func (g *group) entry(name string) string {
+	if g.where == "" {
+		return name
+	}
+	return g.where + "." + name
+}
+
+// at adds the place to an error.
+func (g *group) at(field string, err error) error { return fmt.Errorf("%s: %w", g.entry(field), err) }
+
+// validate refuses settings that make no sense together.
+func (g *group) validate() error {
+	switch ttl := time.Duration(g.TTL); {
+	case len(g.DNSProviderRaw) == 0:
+		return g.at("dns_provider", errors.New("no DNS provider is configured; write `provider <name> ...` (JSON: dns_provider) with a dns.providers module"))
+	case len(g.Domains) == 0 && g.dynamicDomains():
+		return g.at("domains", errors.New("dynamic_domains has no zones to take hosts for; write them in `domains`, such as `domains { example.com }`"))
+	case len(g.Domains) == 0:
+		return g.at("domains", errors.New("no domains are configured; write `domains { example.com @ www }`, or use dynamic_domains to take hosts from the sites"))
+	case len(g.Except) > 0 && !g.dynamicDomains():
+		return g.at("except", errors.New("these hosts are left out of dynamic_domains, which is not on; write dynamic_domains too, or leave except out"))
+	case ttl != 0 && ttl < time.Second:
+		return g.at("ttl", fmt.Errorf("%s is too short; write 1s or more", ttl))
+	}
+	return nil
+}
+
+const privateRanges = "private_ranges"
+
+// expandRanges replaces the word private_ranges by the ranges that it means
+// elsewhere in Caddy, whose list has bare addresses and stray bits in it.
+func expandRanges(args []string) []string {
+	var ranges []string
+	for _, arg := range args {
+		if arg != privateRanges {
+			ranges = append(ranges, arg)
+			continue
+		}
+		for _, s := range caddyhttp.PrivateRangesCIDR() {
+			if prefix, err := caddyhttp.CIDRExpressionToPrefix(s); err == nil {
+				s = prefix.Masked().String()
+			}
+			ranges = append(ranges, s)
+		}
+	}
+	return ranges
+}

@@ -1,0 +1,275 @@
+package dynamicdns
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const thisModule = "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
+
+// layer is what one package may import.
+type layer struct {
+	// ours are packages of this module.
+	ours string
+	// others are modules of others, by their names in moduleNames.
+	others string
+	// std are the packages of the standard library that a pure package may
+	// use. Other packages may use all of them.
+	std string
+}
+
+// layers says which package may import what, from the bottom up. Tests may
+// import more. Addresses flow from ipsources through internal/detect, the root
+// and internal/zone to internal/provider; nothing knows what comes before it.
+var layers = map[string]layer{
+	// Pure: no network, no clock, no lock, no goroutine.
+	"internal/ipaddr":    {std: "fmt net/netip slices"},
+	"internal/dnsname":   {others: "idna", std: "errors fmt net net/netip strings unicode"},
+	"internal/plan":      {ours: "internal/ipaddr", std: "cmp fmt iter net/netip slices time"},
+	"internal/reconcile": {ours: "internal/ipaddr internal/plan", std: "cmp errors fmt iter maps math net/netip slices strings time"},
+
+	// What clients of the admin API import, and so without anything of ours.
+	"status": {},
+
+	// Where addresses come from. These know no provider, and all but the
+	// modules themselves know no Caddy.
+	"ipsources":              {},
+	"internal/netmon":        {ours: "internal/ipaddr", others: "netlink sys zap"},
+	"internal/quorum":        {},
+	"internal/detect":        {ours: "internal/ipaddr ipsources", others: "zap"},
+	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon ipsources", others: "caddy"},
+	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/quorum ipsources", others: "caddy publicsuffix zap"},
+	"ipsources/static":       {ours: "ipsources", others: "caddy"},
+	"ipsources/upnp":         {ours: "ipsources", others: "caddy goupnp ipv4 zap"},
+
+	// Where addresses go. These know no IP source, no detector and no Caddy;
+	// of CertMagic, internal/zone uses the interface of Caddy's storage.
+	"internal/provider": {ours: "internal/dnsname internal/ipaddr internal/plan", others: "libdns zap"},
+	"internal/zone":     {ours: "internal/dnsname internal/ipaddr internal/plan internal/provider internal/reconcile", others: "certmagic publicsuffix zap"},
+
+	// Caddy's face, which joins the two.
+	".": {
+		ours: "internal/detect internal/dnsname internal/ipaddr internal/netmon internal/plan internal/provider internal/reconcile internal/zone" +
+			" ipsources ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
+		others: "caddy certmagic cobra prometheus singleflight term zap",
+	},
+
+	// Modules of their own, which need not know that this one exists.
+	"providers/internal/options":     {others: "caddy"},
+	"providers/cloudflare":           {ours: "providers/internal/options", others: "caddy libdns libdns/cloudflare"},
+	"providers/rfc2136":              {ours: "providers/internal/options", others: "caddy libdns libdns/rfc2136 miekg"},
+	"providers/route53":              {ours: "providers/internal/options", others: "aws caddy libdns libdns/route53"},
+	"nameserver/internal/zonedata":   {others: "miekg"},
+	"nameserver/internal/delegation": {others: "miekg"},
+	"nameserver":                     {ours: "nameserver/internal/delegation nameserver/internal/zonedata", others: "caddy certmagic cobra idna ipv4 ipv6 libdns miekg prometheus zap"},
+
+	// All of it in one binary: the only one that imports the root.
+	"cmd/caddy": {ours: ". nameserver providers/cloudflare providers/rfc2136 providers/route53", others: "caddy"},
+
+	// For tests alone.
+	"e2e":                         {},
+	"internal/lab":                {others: "miekg sys"},
+	"internal/sourcetest":         {ours: "internal/ipaddr ipsources"},
+	"internal/standin":            {others: "caddy libdns"},
+	"internal/standin/cloudflare": {},
+	"internal/standin/route53":    {},
+}
+
+// testOnly are packages that only tests import.
+var testOnly = []string{"e2e", "internal/lab", "internal/sourcetest", "internal/standin"}
+
+// moduleNames are what the table calls modules and packages of others.
+var moduleNames = map[string]string{
+	"aws":               "github.com/aws/aws-sdk-go-v2/config",
+	"caddy":             "github.com/caddyserver/caddy/v2",
+	"certmagic":         "github.com/caddyserver/certmagic",
+	"cobra":             "github.com/spf13/cobra",
+	"goupnp":            "github.com/huin/goupnp",
+	"idna":              "golang.org/x/net/idna",
+	"ipv4":              "golang.org/x/net/ipv4",
+	"ipv6":              "golang.org/x/net/ipv6",
+	"libdns":            "github.com/libdns/libdns",
+	"libdns/cloudflare": "github.com/libdns/cloudflare",
+	"libdns/rfc2136":    "github.com/libdns/rfc2136",
+	"libdns/route53":    "github.com/libdns/route53",
+	"miekg":             "github.com/miekg/dns",
+	"netlink":           "github.com/vishvananda/netlink",
+	"prometheus":        "github.com/prometheus/client_golang",
+	"publicsuffix":      "golang.org/x/net/publicsuffix",
+	"singleflight":      "golang.org/x/sync/singleflight",
+	"sys":               "golang.org/x/sys",
+	"term":              "golang.org/x/term",
+	"zap":               "go.uber.org/zap",
+}
+
+// never are dependencies that must not come about through others either.
+var never = map[string][]string{
+	"internal/zone":     {"caddy"},
+	"internal/provider": {"caddy", "certmagic"},
+	"internal/detect":   {"caddy", "certmagic", "libdns"},
+	"ipsources":         {"caddy", "libdns", "zap"},
+	"status":            {"caddy", "libdns", "zap"},
+}
+
+type listedPackage struct {
+	ImportPath    string
+	Dir           string
+	GoFiles       []string
+	Imports, Deps []string
+}
+
+// TestLayers: data goes one way, and what is below knows nothing of what is
+// above.
+func TestLayers(t *testing.T) {
+	listed := listPackages(t)
+	for _, p := range listed {
+		name := ourName(p.ImportPath)
+		l, ok := layers[name]
+		if !ok {
+			t.Errorf("the package %s is not in the table of layers_test.go; add a line there with what it may import, beside the packages that it is most like", name)
+			continue
+		}
+		for _, path := range p.Imports {
+			if problem := l.check(path); problem != "" {
+				t.Errorf("%s imports %s: %s", name, path, problem)
+			}
+		}
+		for _, module := range never[name] {
+			if i := slices.IndexFunc(p.Deps, func(path string) bool { return inModule(path, moduleNames[module]) }); i >= 0 {
+				t.Errorf("%s depends on %s, be it through another package; see docs/DESIGN.md", name, p.Deps[i])
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(layers)) {
+		if !slices.ContainsFunc(listed, func(p listedPackage) bool { return ourName(p.ImportPath) == name }) {
+			t.Errorf("the table of layers_test.go has the package %s, which does not exist; take the line out", name)
+		}
+	}
+}
+
+// check says what is wrong with an import, if anything is.
+func (l layer) check(path string) string {
+	first, _, _ := strings.Cut(path, "/")
+	switch {
+	case path == thisModule || strings.HasPrefix(path, thisModule+"/"):
+		name := ourName(path)
+		if slices.ContainsFunc(testOnly, func(test string) bool { return name == test || strings.HasPrefix(name, test+"/") }) && !slices.Contains(strings.Fields(l.ours), name) {
+			return "that package is for tests alone"
+		}
+		if !slices.Contains(strings.Fields(l.ours), name) {
+			return "the table of layers_test.go does not allow it. Data goes one way: let the importing package take what it needs as an argument or through a small interface of its own, or, where the direction is right, allow it there"
+		}
+	case !strings.Contains(first, "."):
+		if l.std != "" && !slices.Contains(strings.Fields(l.std), path) {
+			return "this package is pure, and the table of layers_test.go does not allow that package to it"
+		}
+	case !slices.ContainsFunc(strings.Fields(l.others), func(name string) bool { return inModule(path, moduleNames[name]) }):
+		return "the table of layers_test.go does not allow it; if the package must know that module, allow it there"
+	}
+	return ""
+}
+
+// TestPure: what must be the same whenever it is repeated asks no clock and
+// starts no goroutine.
+func TestPure(t *testing.T) {
+	clock := map[string]bool{
+		"Now": true, "Since": true, "Until": true, "Sleep": true, "After": true, "AfterFunc": true,
+		"NewTimer": true, "NewTicker": true, "Tick": true,
+	}
+	for _, p := range listPackages(t) {
+		name := ourName(p.ImportPath)
+		if layers[name].std == "" {
+			continue
+		}
+		fset := token.NewFileSet()
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(fset, filepath.Join(p.Dir, file), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			refuse := func(n ast.Node, what string) {
+				t.Errorf("%s: %s is pure, and this %s; let the caller do it and hand in the result", fset.Position(n.Pos()), name, what)
+			}
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.GoStmt:
+					refuse(n, "starts a goroutine")
+				case *ast.SelectStmt, *ast.ChanType:
+					refuse(n, "uses a channel")
+				case *ast.SelectorExpr:
+					if pkg, ok := n.X.(*ast.Ident); ok && pkg.Name == "time" && clock[n.Sel.Name] {
+						refuse(n, "asks the clock with time."+n.Sel.Name)
+					}
+				case *ast.ImportSpec:
+					if n.Name != nil {
+						refuse(n, "gives an import another name, behind which a clock could be")
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+func listPackages(t *testing.T) []listedPackage {
+	t.Helper()
+	// The go command takes a result from its cache unless a file that the
+	// test itself has looked at is another by now.
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".go" {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
+	out, err := list.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skip("there is no go command to list the packages")
+	}
+	if err != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			err = fmt.Errorf("%w: %s", err, failed.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var all []listedPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listedPackage
+		if err := dec.Decode(&p); err == io.EOF {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// ourName is the path of a package within this module; the root is ".".
+func ourName(importPath string) string {
+	if importPath == thisModule {
+		return "."
+	}
+	return strings.TrimPrefix(importPath, thisModule+"/")
+}
+
+// inModule reports whether the package is the module's or below it.
+func inModule(path, module string) bool {
+	return module != "" && (path == module || strings.HasPrefix(path, module+"/"))
+}
