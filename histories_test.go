@@ -21,12 +21,19 @@ var (
 	historiesRuns  = flag.Uint64("histories.runs", 200, "how many seeds TestHistories runs, from the first on")
 )
 
+// onceFailed are seeds that have found a defect.
+var onceFailed = []uint64{3281844895999605551, 7550228084936098471, 8061879310805630955, 636, 1110, 105499, 202806}
+
 // TestHistories: whatever the provider, the zone and what goes wrong, once it
 // stops going wrong the zone is as desired, no name lost its addresses
 // meanwhile, and nothing else was touched. The seeds are consecutive, so that
 // a commit has one verdict; -histories.first runs others.
 func TestHistories(t *testing.T) {
-	for seed := *historiesFirst; seed < *historiesFirst+*historiesRuns; seed++ {
+	seeds := slices.Clone(onceFailed)
+	for n := range *historiesRuns {
+		seeds = append(seeds, *historiesFirst+n)
+	}
+	for _, seed := range seeds {
 		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { history(t, seed) }) {
 			t.Fatalf("run again with: go test -run TestHistories . -histories.first=%d -histories.runs=1", seed)
 		}

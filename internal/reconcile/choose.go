@@ -21,7 +21,7 @@ func (m *Machine) writing(now time.Time, key plan.Key, r *rrset, a *attempt) wri
 	if !differs {
 		return writing{}
 	}
-	do, addrs := m.write(r, &c, a.blind)
+	do, addrs := m.write(now, r, &c, a.blind)
 	return writing{do, plan.Write{Key: key, Addrs: addrs, TTL: c.TTL}}
 }
 
@@ -48,7 +48,7 @@ func (m *Machine) change(now time.Time, key plan.Key, r *rrset, a *attempt) (pla
 	if r.desired.State == plan.None {
 		c.To = ipaddr.Without(r.believed.Addrs, ipaddr.Sort(slices.Concat(r.desired.Addrs, d.mine)))
 	} else if m.can.Set {
-		return c, differs || d.unsure || d.pending && now.Sub(d.ended) >= rewriteAfter
+		return c, differs || d.unsure || d.pending && now.Sub(d.accepted) >= rewriteAfter
 	}
 	if stale := ipaddr.Without(d.mine, c.To); len(stale) > 0 && m.can.Delete {
 		c.From, differs = ipaddr.Sort(slices.Concat(c.From, stale)), true
@@ -60,11 +60,11 @@ func (m *Machine) change(now time.Time, key plan.Key, r *rrset, a *attempt) (pla
 // desired. Nothing is deleted before something that is to stay was seen, so
 // that the name is never empty. Where all values are replaced, one of them is
 // kept to be updated in place, for it may carry flags and comments.
-func (m *Machine) write(r *rrset, c *plan.Change, blind bool) (Do, []netip.Addr) {
+func (m *Machine) write(now time.Time, r *rrset, c *plan.Change, blind bool) (Do, []netip.Addr) {
 	have, want := c.From, c.To
 	missing, stale := c.Missing(), c.Stale()
 	stays := len(missing) < len(want)
-	repair := r.doubt != nil && r.doubt.way.repair
+	repair := r.doubt != nil && r.doubt.way.repair && m.canRepair(now, r.doubt)
 	certain := !blind && (r.doubt == nil || !r.doubt.unsure)
 	switch {
 	case len(want) == 0:
@@ -87,6 +87,22 @@ func (m *Machine) write(r *rrset, c *plan.Change, blind bool) (Do, []netip.Addr)
 		return DoSet, want
 	}
 	return DoNothing, nil
+}
+
+// canRepair reports whether reads are good enough to go by in smaller steps
+// than to set an RRset whole: one that shows what was there before makes
+// deleting dangerous.
+func (m *Machine) canRepair(now time.Time, d *doubt) bool {
+	switch {
+	case !m.can.Append && !m.can.Delete:
+		return false
+	case !m.can.Set, m.reads.shows == showsAtOnce, d.rewritten:
+		return true
+	}
+	if m.reads.shows == showsUnknown {
+		return now.Sub(m.reads.first) >= trustAfter
+	}
+	return d.begun && now.Sub(d.since) >= rewriteAfter
 }
 
 // remove deletes what is stale once something that stays was seen. Without
@@ -116,8 +132,11 @@ func (m *Machine) remove(r *rrset, stay, stale []netip.Addr, blind bool) (Do, []
 }
 
 const (
-	deadReads = 3
-	deadAfter = time.Hour
+	// trustAfter is how long a provider is read until what it shows is taken
+	// for the present, where nothing was written that could tell.
+	trustAfter = 10 * time.Minute
+	deadReads  = 3
+	deadAfter  = time.Hour
 )
 
 // dead reports whether reads have failed for so long that it is better to

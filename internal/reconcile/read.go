@@ -32,6 +32,9 @@ func (m *Machine) read(now time.Time, e Read) {
 	}
 	m.reads.at, m.reads.failed, m.reads.since = now, 0, time.Time{}
 	m.reads.spread = 0.9 + 0.2*m.chance
+	if m.reads.first.IsZero() {
+		m.reads.first = now
+	}
 	m.cnames = e.Observed.CNAMEs
 	m.attempt.fresh = true
 	// First from all together, so that their order does not matter.
@@ -125,7 +128,8 @@ func (m *Machine) see(now time.Time, key plan.Key, r *rrset, shown *plan.RRset) 
 	d.pending, d.late, d.unsure, d.unread, d.past = false, false, false, false, nil
 	m.open[key] = r
 	m.settle(now, key, r)
-	if written && d.way.exhausted() && m.decide(key, r).Verdict == plan.Differs {
+	exhausted := d.way.exhausted() || d.way.repair && !m.canRepair(now, d)
+	if written && exhausted && m.decide(key, r).Verdict == plan.Differs {
 		d.way.repair = false
 		m.fail(key, r, fmt.Errorf("the provider accepted %v for %s, but shows %v", r.desired.Addrs, key, shown.Addrs))
 	}
@@ -141,7 +145,7 @@ func (d *doubt) isOld(shown []netip.Addr) bool {
 // awaits reports whether a write that does not show is to be waited for. A
 // provider that makes one value of several shows what was there before, too.
 func (m *Machine) awaits(now time.Time, r *rrset, d *doubt) bool {
-	since := now.Sub(d.ended)
+	since := now.Sub(d.accepted)
 	if m.reads.shows != showsAtOnce {
 		return since < rewriteAfter
 	}

@@ -70,8 +70,8 @@ func (m *Machine) leave(key plan.Key, r *rrset) {
 func (m *Machine) reportWaiting(now time.Time) {
 	var keys []plan.Key
 	for key, r := range m.open {
-		if d := r.doubt; d != nil && d.pending && d.ended.After(d.told) {
-			d.told = d.ended
+		if d := r.doubt; d != nil && d.pending && d.accepted.After(d.told) {
+			d.told = d.accepted
 			keys = append(keys, key)
 		}
 	}

@@ -116,6 +116,9 @@ func (m *Machine) Names() func(name string) (string, bool) {
 // Count returns how many RRsets are managed.
 func (m *Machine) Count() int { return len(m.sets) }
 
+// Manages reports whether something holds the RRset.
+func (m *Machine) Manages(key plan.Key) bool { return m.sets[key] != nil }
+
 // FirstName returns the first of the managed names, or that of the zone.
 func (m *Machine) FirstName() string {
 	first := "@"

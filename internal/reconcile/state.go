@@ -58,8 +58,8 @@ type Machine struct {
 // reads is what is known of the reads of a zone.
 type reads struct {
 	begun uint32
-	// at is when the last successful one ended.
-	at time.Time
+	// first is when the first successful one ended, at when the last did.
+	first, at time.Time
 	// spread is this period's share of the verify interval, so that zones
 	// drift apart.
 	spread float64
@@ -111,8 +111,10 @@ var (
 // doubt is what is known of an RRset beyond its believed value.
 type doubt struct {
 	// pending means that a write was accepted that no read has shown yet.
-	pending     bool
-	ended, told time.Time
+	pending bool
+	// accepted is when that was, told when it was reported, and ended when
+	// the last write ended, be it accepted or not.
+	accepted, told, ended time.Time
 	// past are the values that a reader that lags may still show.
 	past [][]netip.Addr
 	// late means that a read has shown such a value since the write.
@@ -132,9 +134,11 @@ type doubt struct {
 	before []netip.Addr
 	based  bool
 
-	// from is what was there before our first write of a change, if begun.
+	// from is what was there before our first write of a change, if begun,
+	// and since when that was.
 	begun bool
 	from  []netip.Addr
+	since time.Time
 	// drifted means that somebody else has changed what was right.
 	drifted bool
 	// mine is what we have published and no longer want.

@@ -111,7 +111,7 @@ func (m *Machine) Begin(now time.Time, chance float64) Action {
 		r := m.sets[w.Key]
 		d := r.need()
 		if !d.begun {
-			d.begun, d.from = true, r.believed.Addrs
+			d.begun, d.from, d.since = true, r.believed.Addrs, now
 		}
 		d.before, d.writing = r.believed.Addrs, true
 		if !d.pending {

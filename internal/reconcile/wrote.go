@@ -25,7 +25,7 @@ func (m *Machine) accepted(now time.Time, call *Action) {
 			}
 		}
 		r.believed, r.known = &plan.RRset{Addrs: after, TTL: w.TTL}, true
-		d.unsure, d.failure, d.ended = false, nil, now
+		d.unsure, d.failure, d.accepted, d.ended = false, nil, now, now
 		if d.way.alone {
 			d.way.alone, m.attempt.works = false, true
 		}
@@ -60,7 +60,7 @@ func (m *Machine) refused(now time.Time, call *Action, batch bool, err error) {
 		switch {
 		case batch:
 			d.way.alone = true
-		case d.unread && several && call.Do == DoSet && !d.way.repair && (m.can.Append || m.can.Delete):
+		case d.unread && several && call.Do == DoSet && !d.way.repair && m.canRepair(now, d):
 			d.way.repair = true
 		default:
 			m.fail(w.Key, r, err)

@@ -98,6 +98,14 @@ func (z *Zone) claim(h *Holder, desired map[plan.Key]*plan.Desired) {
 func (z *Zone) forgetting(do func()) {
 	before := z.machine.Count()
 	do()
+	if z.machine.Count() == before {
+		return
+	}
+	for key := range z.handles {
+		if !z.machine.Manages(key) {
+			z.resolve(key, nil, always(ErrReleased))
+		}
+	}
 	if b := z.backend(); b != nil && z.machine.Count() < before {
 		z.remember(b)
 	}

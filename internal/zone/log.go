@@ -21,17 +21,22 @@ func (z *Zone) tell() {
 	for _, report := range z.machine.Reports() {
 		switch r := report.(type) {
 		case reconcile.Confirmed:
-			z.resolve(r.Key, r.Desired, nil)
+			z.resolve(r.Key, nil, func(h *Handle) error {
+				if h.desired.State != r.Desired.State || !slices.Equal(h.desired.Addrs, r.Desired.Addrs) {
+					return ErrSuperseded
+				}
+				return nil
+			})
 			confirmed = append(confirmed, r)
 		case reconcile.Failed:
-			z.resolve(r.Key, nil, r.Err)
+			z.resolve(r.Key, nil, always(r.Err))
 		case reconcile.LeftAlone:
-			z.resolve(r.Key, nil, fmt.Errorf("%s is left alone: %s", r.Key, r.Reason))
+			z.resolve(r.Key, nil, always(fmt.Errorf("%s is left alone: %s", r.Key, r.Reason)))
 			if b != nil && r.New {
 				z.logLeftAlone(b, r)
 			}
 		case reconcile.Superseded:
-			z.resolve(r.Key, r.Desired, ErrSuperseded)
+			z.resolve(r.Key, r.Desired, always(ErrSuperseded))
 		case reconcile.Verified:
 			for _, done := range z.verifiers {
 				close(done)
@@ -48,19 +53,21 @@ func (z *Zone) tell() {
 	}
 }
 
-// resolve ends the handles of an RRset, or only those that want the same.
-func (z *Zone) resolve(key plan.Key, desired *plan.Desired, err error) {
+// resolve ends the handles of an RRset, or only those of what is desired.
+func (z *Zone) resolve(key plan.Key, desired *plan.Desired, err func(*Handle) error) {
 	z.handles[key] = slices.DeleteFunc(z.handles[key], func(h *Handle) bool {
 		if desired != nil && h.desired != desired {
 			return false
 		}
-		h.resolve(err)
+		h.resolve(err(h))
 		return true
 	})
 	if len(z.handles[key]) == 0 {
 		delete(z.handles, key)
 	}
 }
+
+func always(err error) func(*Handle) error { return func(*Handle) error { return err } }
 
 // tellConfirmed logs what came true, and tells the observer.
 func (z *Zone) tellConfirmed(b *Backend, confirmed []reconcile.Confirmed) {
