@@ -93,9 +93,8 @@ func (*adminAPI) serveHealth(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, http.StatusOK, health)
 }
 
-// servePlan, and serveCheck too, go on when the request's context ends, as it
-// does after ten seconds: that long the admin server waits for a request, and
-// the Go library takes it for a lost connection.
+// servePlan, like serveCheck, ignores the request's context, which ends after
+// ten seconds: the admin server's read timeout looks like a lost connection.
 func (*adminAPI) servePlan(w http.ResponseWriter, _ *http.Request) error {
 	deadline := time.Now().Add(answerTimeout)
 	for {
@@ -139,8 +138,8 @@ func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
 	}
 }
 
-// checkNow asks the IP sources and has all zones verified. It reports whether
-// that was done in time.
+// checkNow asks the IP sources, then verifies all zones. It reports whether it
+// was done in time.
 func (a *App) checkNow() bool {
 	ctx, cancel := context.WithTimeout(a.runCtx, answerTimeout)
 	defer cancel()

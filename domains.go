@@ -77,8 +77,8 @@ func (g *group) rrsets(name, zone string) []absoluteKey {
 	return keys
 }
 
-// checkOverlap refuses an RRset that two places of the configuration would
-// fight over.
+// checkOverlap refuses configurations in which two places would fight over an
+// RRset.
 func checkOverlap(groups []*group) error {
 	places := make(map[absoluteKey]string)
 	sites := make(map[absoluteKey]string)

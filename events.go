@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	// handlerPatience is how long an event's handlers are waited for before
-	// the next event is emitted.
+	// handlerPatience is how long the next event waits for the handlers of
+	// this one.
 	handlerPatience = 5 * time.Second
-	// lastPatience is how long events that are left at the end are waited
-	// for, for Caddy waits meanwhile.
+	// lastPatience is how long Stop waits for the events that are left, as
+	// Caddy waits for Stop.
 	lastPatience = time.Second
 	maxEvents    = 1024
-	// maxEmitting is how many events may have handlers that are still busy.
+	// maxEmitting bounds how many events have handlers that are still busy.
 	maxEmitting = 16
 )
 
-// emitter emits events in their order, so that no handler holds up whom the
-// event came from. It waits for Caddy to be started, for only then all
-// handlers are bound.
+// emitter queues events and emits them in order, so that a slow handler holds
+// up neither detection nor a zone. It waits until Caddy has started, because
+// handlers are bound late.
 type emitter struct {
 	ctx      caddy.Context
 	app      *caddyevents.App
@@ -39,9 +39,9 @@ type event struct {
 	data map[string]any
 }
 
-// newEmitter must be called in Provision: later, events takes no
-// subscriptions any more. whenStarted is called when Caddy has started and
-// the configuration before is still running; it must not wait for anything.
+// newEmitter must be called in Provision: later, the events app takes no more
+// subscriptions. whenStarted is called once Caddy has started, while the
+// configuration before is still running; it must not block.
 func newEmitter(ctx caddy.Context, whenStarted func()) (*emitter, error) {
 	app, err := ctx.App("events")
 	if err != nil {
@@ -74,8 +74,8 @@ func (e *emitter) run(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	// At the end, a handler that is busy is left alone, and what still waits
-	// is emitted and waited for a little.
+	// At the end, nobody waits for a busy handler any longer, and the events
+	// that are left get a moment.
 	rest, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastPatience, cancel) })()
@@ -95,7 +95,7 @@ func (e *emitter) run(ctx context.Context) {
 	}
 }
 
-// emit emits one event and waits for its handlers, though not for ever.
+// emit emits one event and waits for its handlers, within reason.
 func (e *emitter) emit(ctx context.Context, ev event) {
 	if !e.takeSlot(ctx) {
 		e.logger.Error("losing an event, for handlers of others are still busy", zap.String("event", ev.name))
@@ -123,7 +123,7 @@ func (e *emitter) emit(ctx context.Context, ev event) {
 	}
 }
 
-// takeSlot waits until handlers of not too many events are busy.
+// takeSlot waits while too many events have busy handlers.
 func (e *emitter) takeSlot(ctx context.Context) bool {
 	select {
 	case e.emitting <- struct{}{}:
@@ -138,8 +138,8 @@ func (e *emitter) takeSlot(ctx context.Context) bool {
 	}
 }
 
-// startedHandler closes a channel when Caddy has started, and before that
-// calls what must be done before the old configuration is stopped.
+// startedHandler closes a channel when Caddy has started. Before that it calls
+// what must be done before the old configuration stops.
 type startedHandler struct {
 	once    sync.Once
 	first   func()
@@ -148,7 +148,7 @@ type startedHandler struct {
 
 // Handle implements caddyevents.Handler.
 func (h *startedHandler) Handle(_ context.Context, e caddy.Event) error {
-	// Other modules may have an event of that name; Caddy's has no origin.
+	// Modules may emit an event of that name, too; Caddy's has no origin.
 	if e.Origin() == nil {
 		h.once.Do(func() {
 			h.first()

@@ -158,7 +158,7 @@ func (l *loader) loadDetector(g *group) error {
 }
 
 // resolve returns the configuration with its placeholders replaced, so that
-// other credentials behind the same placeholder are seen to be others.
+// new credentials behind the same placeholder make it another one.
 func resolve(raw json.RawMessage) json.RawMessage {
 	var v any
 	if json.Unmarshal(raw, &v) != nil {
@@ -188,8 +188,8 @@ func resolve(raw json.RawMessage) json.RawMessage {
 	return out
 }
 
-// storagePath returns where Caddy's storage is, for a provider may keep its
-// zones there: with another storage they are others.
+// storagePath returns where Caddy's storage is. A provider may keep its zones
+// there, and they are other zones in another storage.
 func storagePath(storage certmagic.Storage) []byte {
 	if files, ok := storage.(*certmagic.FileStorage); ok {
 		return []byte(files.Path)

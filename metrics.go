@@ -14,7 +14,7 @@ import (
 
 const metricsPrefix = "caddy_dynamic_dns_"
 
-// counts are what is counted while Caddy runs. They outlive a configuration.
+// counts are the counters and histograms. They outlive configurations.
 type counts struct {
 	checks   *prometheus.CounterVec
 	changes  *prometheus.CounterVec
@@ -57,8 +57,8 @@ func (c *counts) collectors() []prometheus.Collector {
 	return []prometheus.Collector{c.checks, c.changes, c.calls, c.duration}
 }
 
-// expect makes the series of a group exist before anything happens, for an
-// increase from nothing to one is none to Prometheus, and nothing is no zero.
+// expect creates the series of a group before anything happens: to Prometheus
+// a series that appears with the value one has not increased.
 func (c *counts) expect(g *group) {
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
 		if !g.enabled(f) {
@@ -89,9 +89,9 @@ type measurer interface {
 	measure() (*counts, *status.Status)
 }
 
-// metrics collects what there is to know of the app that is running. That may
-// be of another configuration than the registry, for after a failed reload
-// the admin endpoint stays with the configuration that failed.
+// metrics collects from the app that is running, which need not be that of the
+// registry's configuration: after a failed reload, the admin endpoint stays
+// with the configuration that failed.
 type metrics struct{}
 
 // Describe implements prometheus.Collector.
@@ -134,8 +134,8 @@ func (metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// mergeZones makes one of zones with the same labels, which two accounts at
-// one provider may have. The worse counts.
+// mergeZones merges zones with the same labels, which two accounts at one
+// provider may have. The worse one counts.
 func mergeZones(zones []status.ZoneStatus) map[[2]string]status.ZoneStatus {
 	merged := make(map[[2]string]status.ZoneStatus)
 	for _, z := range zones {
@@ -157,7 +157,7 @@ func gauge(ch chan<- prometheus.Metric, desc *prometheus.Desc, value float64, la
 }
 
 // registerMetrics lets Caddy serve the metrics. Both the app and the admin
-// endpoint call it, for there may be one without the other.
+// endpoint call it, since either may be there without the other.
 func registerMetrics(ctx caddy.Context) error {
 	err := ctx.GetMetricsRegistry().Register(metrics{})
 	var already prometheus.AlreadyRegisteredError

@@ -21,7 +21,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
 
-// watchAddresses is a variable so that tests can say what happens.
+// watchAddresses is a variable for tests.
 var watchAddresses = netmon.Watch
 
 // stopTimeout bounds how long Stop waits for goroutines, all of which should
@@ -119,8 +119,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return err
 }
 
-// Start begins to watch addresses and to keep the zones. It waits for
-// nothing, least of all for the network.
+// Start begins to watch addresses and to keep the zones. It does not wait for
+// the network.
 func (a *App) Start() error {
 	taken, err := takeSites(a.ctx, a.groups)
 	if err != nil {
@@ -156,8 +156,8 @@ func (a *App) wire() {
 	}, time.Duration(a.CheckInterval))
 }
 
-// onceStarted calls run when all apps have started. Before that, another one
-// may still fail, and a configuration that never ran must have written nothing.
+// onceStarted calls run once all apps have started. Until then another app may
+// fail, and a configuration that never ran must not have written anything.
 func (a *App) onceStarted(ctx context.Context, run func()) {
 	select {
 	case <-a.observer.events.started:
@@ -194,8 +194,8 @@ func (a *App) leave() {
 	a.managed.detach()
 }
 
-// Cleanup gives back the state that outlives a configuration. Where Caddy
-// gave a configuration up after its apps had started, Stop was not called.
+// Cleanup releases what outlives the configuration. It also stops the app,
+// because Caddy does not call Stop when it gives up a configuration late.
 func (a *App) Cleanup() error {
 	a.leave()
 	a.managed.release()

@@ -9,8 +9,8 @@ import (
 // pool holds what outlives a configuration.
 var pool = caddy.NewUsagePool()
 
-// poolKey names an entry of the pool: the detection of a set of sources, the
-// call slots of a provider configuration, or what is there once.
+// poolKey names an entry of the pool: what a set of sources has found, the call
+// slots of a provider configuration, or something that exists once.
 type poolKey struct {
 	kind, config string
 }

@@ -18,9 +18,8 @@ import (
 // routes repeat hosts of sites.
 const autoHTTPSServer = "remaining_auto_https_redirects"
 
-// siteHosts remembers the hosts that dynamic_domains took from the sites, so
-// that after a reload it can be said which are gone. It outlives a
-// configuration.
+// siteHosts remembers the hosts that dynamic_domains took from the sites, to
+// log after a reload which are gone. It outlives configurations.
 type siteHosts struct {
 	mu    sync.Mutex
 	fqdns map[string]bool
@@ -51,8 +50,8 @@ func takeSites(ctx caddy.Context, groups []*group) (takenSites, error) {
 	kept := make(map[string]bool)
 	for _, g := range groups {
 		for zone, names := range g.zones {
-			// Where there is a zone, records of its names in a parent are
-			// not seen by anybody: so all zones count.
+			// All zones count: nobody sees records of a zone's names in a
+			// parent zone.
 			zones = append(zones, zone)
 			for _, name := range names {
 				kept[dnsname.Absolute(name, zone)] = true
@@ -90,8 +89,8 @@ func takeSites(ctx caddy.Context, groups []*group) (takenSites, error) {
 	return takenSites{taken, kept}, nil
 }
 
-// take adds the name of a site, as far as no place of the configuration has
-// written it down for itself.
+// take adds the name of a site for the families for which the configuration
+// does not list it explicitly.
 func (g *group) take(name, zone string, names []string, explicit map[absoluteKey]bool) {
 	all := g.rrsets(name, zone)
 	free := slices.DeleteFunc(slices.Clone(all), func(key absoluteKey) bool { return explicit[key] })
@@ -107,8 +106,8 @@ func (g *group) take(name, zone string, names []string, explicit map[absoluteKey
 	}
 }
 
-// logGone says which hosts were managed before a reload and no longer are. It
-// must wait until the configuration runs, for one that fails changes nothing.
+// logGone logs which hosts were managed before a reload and no longer are. Call
+// it once the configuration runs: one that fails changes nothing.
 func (h *siteHosts) logGone(now takenSites, logger *zap.Logger) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

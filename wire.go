@@ -19,8 +19,8 @@ import (
 // zones are the zones of all configurations.
 var zones zone.Registry
 
-// jitter gives each round of a schedule its random numbers. Tests put in what
-// can be repeated.
+// jitter gives each round of a schedule its random numbers. Tests make it
+// repeatable.
 var jitter = func(int) func() float64 { return rand.Float64 }
 
 // managed is what a configuration has of its zones.

@@ -10,7 +10,7 @@ import (
 const columns = 20
 
 // Text writes the status for people, in lines of up to 80 columns, with the
-// colors of a terminal if wanted.
+// colors of a terminal on request.
 func (s *Status) Text(color bool) string {
 	p := &printer{color: color}
 	p.status(s)
