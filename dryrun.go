@@ -48,7 +48,8 @@ func (z *managedZone) dryRun(ctx context.Context) status.ZonePlan {
 	return p
 }
 
-// compare plans from what is there, but not what the provider was told before.
+// compare plans from what is there, but leaves out what the provider has accepted
+// and does not show yet.
 func (z *managedZone) compare(p *status.ZonePlan, observed plan.Observed, known reconcile.Snapshot) {
 	desired := func(yield func(plan.Key, *plan.Desired) bool) {
 		for _, r := range known.Records {
@@ -57,15 +58,15 @@ func (z *managedZone) compare(p *status.ZonePlan, observed plan.Observed, known 
 			}
 		}
 	}
-	told := make(map[plan.Key]*reconcile.Record)
+	accepted := make(map[plan.Key]*reconcile.Record)
 	for i := range known.Records {
 		if r := &known.Records[i]; len(r.Accepted) > 0 || r.Asked > 0 {
-			told[r.Key] = r
+			accepted[r.Key] = r
 		}
 	}
 	planned := plan.Make(desired, observed)
 	for _, c := range planned.Changes {
-		switch r := told[c.Key]; {
+		switch r := accepted[c.Key]; {
 		case r != nil && slices.Equal(r.Accepted, c.To):
 			leave(p, c.Key, "the provider accepted this, and does not show it yet", false)
 		case r != nil && c.OnlyTTL && r.Asked == c.TTL:

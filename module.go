@@ -1,3 +1,9 @@
+// Package dynamicdns is a Caddy app that keeps A and AAAA records pointed at
+// this machine while its addresses change, through any libdns provider.
+//
+// This package is what Caddy sees: the app and its configuration, the admin
+// endpoint, the command, metrics and events. What can be understood without
+// Caddy is in the packages below; docs/DESIGN.md says how they fit together.
 package dynamicdns
 
 import (
@@ -57,8 +63,8 @@ type App struct {
 	ctx    caddy.Context
 	logger *zap.Logger
 	pooled pooled
-	// sites are the hosts that this configuration or one before took from the
-	// sites.
+	// sites outlives configurations, to know what the one before took from
+	// its sites.
 	sites    *siteHosts
 	groups   []*group
 	managed  managed

@@ -17,9 +17,9 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-// observer is told what happens, for the metrics and the events. All its
-// methods return at once, so that they can be called under a lock; those of
-// a nil observer do nothing.
+// observer turns what happens into metrics and events. Its methods return at
+// once, for detectors and zones wait for them; those of a nil observer do
+// nothing.
 type observer struct {
 	counts *counts
 	events *emitter

@@ -64,12 +64,12 @@ func (m *managed) wire(groups []*group, common zone.Backend, checkInterval time.
 			feeds[g.detector] = append(feeds[g.detector], func(f ipaddr.Family, found detect.Found) { z.set(set, f, found) })
 		}
 	}
-	found := func(d *detect.Detector, f ipaddr.Family, found detect.Found) {
+	sink := func(d *detect.Detector, f ipaddr.Family, found detect.Found) {
 		for _, feed := range feeds[d] {
 			feed(f, found)
 		}
 	}
-	s := detect.NewSchedule(detectors, checkInterval, found, common.Logger)
+	s := detect.NewSchedule(detectors, checkInterval, sink, common.Logger)
 	s.Randomize(jitter)
 	return s
 }

@@ -12,11 +12,16 @@ type Health struct {
 
 // HealthReason says why a zone makes the app unhealthy.
 type HealthReason struct {
-	Zone       string    `json:"zone"`
-	Provider   string    `json:"provider"`
-	State      State     `json:"state"`
+	// The name, without a trailing dot.
+	Zone string `json:"zone"`
+	// The name of the DNS provider module.
+	Provider string `json:"provider"`
+	// The state of the zone.
+	State State `json:"state"`
+	// When all records were last observed as desired.
 	LastInSync time.Time `json:"last_in_sync,omitzero"`
-	Reason     string    `json:"reason"`
+	// Why the zone is in this state.
+	Reason string `json:"reason"`
 }
 
 // Health judges the zones.

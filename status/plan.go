@@ -39,9 +39,10 @@ type Change struct {
 	Type string `json:"type"`
 	// Why it changes.
 	Reason string `json:"reason"`
-	// The addresses before and after.
+	// The addresses before.
 	From Addresses `json:"from"`
-	To   Addresses `json:"to"`
+	// The addresses after.
+	To Addresses `json:"to"`
 	// The TTL after, in seconds.
 	TTL float64 `json:"ttl"`
 	// The IP source that gave the addresses.
@@ -50,8 +51,11 @@ type Change struct {
 
 // LeftAlone is a record that differs from what is desired and stays so.
 type LeftAlone struct {
-	Name   string `json:"name"`
-	Type   string `json:"type"`
+	// The name, relative to the zone; "@" is the zone itself.
+	Name string `json:"name"`
+	// `A` or `AAAA`.
+	Type string `json:"type"`
+	// Why it is left alone.
 	Reason string `json:"reason"`
 	// Whether something is in the way, rather than that the configuration
 	// asks for the restraint.

@@ -30,8 +30,10 @@ var statesByBadness = []State{StateInSync, StateLeftAlone, StateUnverified, Stat
 
 // Failure is something that went wrong.
 type Failure struct {
-	Time  time.Time `json:"time"`
-	Error string    `json:"error"`
+	// When it happened.
+	Time time.Time `json:"time"`
+	// What went wrong, in one line and without secrets.
+	Error string `json:"error"`
 }
 
 // Worse returns the worse of two states.

@@ -20,8 +20,9 @@ type Status struct {
 	CheckDone *bool `json:"check_done,omitempty"`
 	// When the IP sources are asked again.
 	NextCheck time.Time `json:"next_check,omitzero"`
-	// The settings `check_interval` and `verify_interval`.
-	CheckInterval  float64 `json:"check_interval"`
+	// The setting `check_interval`.
+	CheckInterval float64 `json:"check_interval"`
+	// The setting `verify_interval`.
 	VerifyInterval float64 `json:"verify_interval"`
 	// The groups of domains, in the order of the configuration.
 	Groups []GroupStatus `json:"groups"`
@@ -45,9 +46,9 @@ type FamilyStatus struct {
 	Family string `json:"family"`
 	// The addresses. None means that they are unknown.
 	Addresses Addresses `json:"addresses"`
-	// The IP source that gave them, and who vouches for them, where the
-	// source can tell.
-	Source      string   `json:"source,omitempty"`
+	// The IP source that gave them.
+	Source string `json:"source,omitempty"`
+	// Who vouches for them, where the source knows.
 	ConfirmedBy []string `json:"confirmed_by,omitempty"`
 	// When the IP sources were last asked.
 	LastCheck time.Time `json:"last_check,omitzero"`

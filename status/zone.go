@@ -11,7 +11,8 @@ type ZoneStatus struct {
 	Zone string `json:"zone"`
 	// The name of the DNS provider module.
 	Provider string `json:"provider"`
-	State    State  `json:"state"`
+	// The state of the worst of its records.
+	State State `json:"state"`
 	// Whether all its records are as desired. Null means that this cannot be
 	// told.
 	InSync *bool `json:"in_sync"`
@@ -24,8 +25,9 @@ type ZoneStatus struct {
 	LastInSync time.Time `json:"last_in_sync,omitzero"`
 	// When the zone is read or written next, unless an address changes before.
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
-	// Failures in a row, and since when.
-	Failures     int       `json:"failures"`
+	// Failures in a row.
+	Failures int `json:"failures"`
+	// When the first of them was.
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	// The last failure.
 	LastFailure *Failure `json:"last_failure,omitempty"`
@@ -38,14 +40,17 @@ type RecordStatus struct {
 	// The name, relative to the zone; "@" is the zone itself.
 	Name string `json:"name"`
 	// `A` or `AAAA`.
-	Type  string `json:"type"`
-	State State  `json:"state"`
+	Type string `json:"type"`
+	// How it is doing.
+	State State `json:"state"`
 	// Why the state is not `in_sync`.
 	Reason string `json:"reason,omitempty"`
-	// The addresses that should be there, those that were last observed, and
-	// those that the provider has accepted since and does not show yet.
-	Desired  Addresses `json:"desired"`
+	// The addresses that should be there.
+	Desired Addresses `json:"desired"`
+	// The addresses that were last observed.
 	Observed Addresses `json:"observed"`
+	// The addresses that the provider has accepted since, and does not show
+	// yet.
 	Accepted Addresses `json:"accepted,omitempty"`
 	// The TTL that was last observed, in seconds.
 	TTL float64 `json:"ttl,omitempty"`

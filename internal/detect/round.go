@@ -17,8 +17,8 @@ const (
 	maxRetry   = time.Minute
 )
 
-// Tell hands on what is known of a family, which is at least one address.
-type Tell func(d *Detector, f ipaddr.Family, found Found)
+// Sink takes what is known of a family, which is at least one address.
+type Sink func(d *Detector, f ipaddr.Family, found Found)
 
 // round asks one detector for one family at its own pace: a family that is slow
 // to fail must not hold up the other.
@@ -26,7 +26,7 @@ type round struct {
 	detector *Detector
 	family   ipaddr.Family
 	interval time.Duration
-	tell     Tell
+	sink     Sink
 	random   func() float64
 
 	// kick has a value when something may have changed.
@@ -34,7 +34,8 @@ type round struct {
 	// asks are what to call after a check that begins from now on.
 	asks    chan func()
 	retries int
-	told    Found
+	// published is what the sink has.
+	published Found
 	// fresh is set until the first check, if no address was known before. When
 	// to come back after it must not depend on which family is done first.
 	fresh bool
@@ -117,13 +118,13 @@ func (r *round) check(ctx context.Context) time.Duration {
 	return delay
 }
 
-// publish tells what is known, unless that was told before. Known alone does
-// not say: during a reload, another schedule may have found the change.
+// publish hands what is known to the sink, unless the sink has it. Known alone
+// does not say: during a reload, another schedule may have found the change.
 func (r *round) publish() {
 	found := r.detector.Known.Family(r.family)
-	if len(found.Addrs) == 0 || found.Source == r.told.Source && slices.Equal(found.Addrs, r.told.Addrs) {
+	if len(found.Addrs) == 0 || found.Source == r.published.Source && slices.Equal(found.Addrs, r.published.Addrs) {
 		return
 	}
-	r.told = found
-	r.tell(r.detector, r.family, found)
+	r.published = found
+	r.sink(r.detector, r.family, found)
 }

@@ -22,15 +22,15 @@ type Schedule struct {
 }
 
 // NewSchedule makes a schedule that asks each detector for each of its families
-// once per interval, less up to 5% at random. It tells what is known at the
-// start, and from then on whenever it has changed.
-func NewSchedule(detectors []*Detector, interval time.Duration, tell Tell, logger *zap.Logger) *Schedule {
+// once per interval, less up to 5% at random. It publishes what is known at
+// the start, and from then on whenever it has changed.
+func NewSchedule(detectors []*Detector, interval time.Duration, sink Sink, logger *zap.Logger) *Schedule {
 	s := &Schedule{logger: logger}
 	for _, d := range detectors {
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			if d.Enabled(f) {
 				s.rounds = append(s.rounds, &round{
-					detector: d, family: f, interval: interval, tell: tell, random: rand.Float64,
+					detector: d, family: f, interval: interval, sink: sink, random: rand.Float64,
 					kick: make(chan struct{}, 1), asks: make(chan func()),
 				})
 			}

@@ -17,26 +17,26 @@ import (
 func TestTellsChangesOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t)
-		var told []string
-		tell := func(_ *Detector, f ipaddr.Family, found Found) {
+		var published []string
+		sink := func(_ *Detector, f ipaddr.Family, found Found) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			told = append(told, f.String()+" "+found.Addrs[0].String())
+			published = append(published, f.String()+" "+found.Addrs[0].String())
 		}
 		expect := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			slices.Sort(told)
-			if !slices.Equal(told, want) {
-				t.Errorf("told %q, want %q", told, want)
+			slices.Sort(published)
+			if !slices.Equal(published, want) {
+				t.Errorf("published %q, want %q", published, want)
 			}
-			told = nil
+			published = nil
 		}
 		run := func() context.CancelFunc {
 			ctx, cancel := context.WithCancel(t.Context())
-			go NewSchedule([]*Detector{m.d}, 5*time.Minute, tell, zap.NewNop()).Run(ctx)
+			go NewSchedule([]*Detector{m.d}, 5*time.Minute, sink, zap.NewNop()).Run(ctx)
 			return cancel
 		}
 		m.say(ipaddr.V4, nil, good4)
@@ -45,7 +45,7 @@ func TestTellsChangesOnly(t *testing.T) {
 		time.Sleep(day)
 		expect("ipv4 "+good4.String(), "ipv6 "+good6.String())
 
-		// During a reload, the first schedule finds what the second must tell.
+		// During a reload, the first schedule finds what the second must publish.
 		stopSecond := run()
 		expect("ipv4 "+good4.String(), "ipv6 "+good6.String())
 		m.say(ipaddr.V4, nil, new4)
