@@ -96,11 +96,11 @@ func (m *Machine) canRepair(now time.Time, d *doubt) bool {
 	switch {
 	case !m.can.Append && !m.can.Delete:
 		return false
-	case !m.can.Set, m.reads.shows == showsAtOnce, d.rewritten:
+	case !m.can.Set, m.reads.habits.shows == showsAtOnce, d.rewritten:
 		return true
 	}
-	if m.reads.shows == showsUnknown {
-		return now.Sub(m.reads.first) >= trustAfter
+	if m.reads.habits.shows == showsUnknown {
+		return m.before.IsZero() || now.Sub(m.before) >= rewriteAfter
 	}
 	return d.begun && now.Sub(d.since) >= rewriteAfter
 }
@@ -132,11 +132,8 @@ func (m *Machine) remove(r *rrset, stay, stale []netip.Addr, blind bool) (Do, []
 }
 
 const (
-	// trustAfter is how long a provider is read until what it shows is taken
-	// for the present, where nothing was written that could tell.
-	trustAfter = 10 * time.Minute
-	deadReads  = 3
-	deadAfter  = time.Hour
+	deadReads = 3
+	deadAfter = time.Hour
 )
 
 // dead reports whether reads have failed for so long that it is better to

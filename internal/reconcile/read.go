@@ -32,20 +32,17 @@ func (m *Machine) read(now time.Time, e Read) {
 	}
 	m.reads.at, m.reads.failed, m.reads.since = now, 0, time.Time{}
 	m.reads.spread = 0.9 + 0.2*m.chance
-	if m.reads.first.IsZero() {
-		m.reads.first = now
-	}
 	m.cnames = e.Observed.CNAMEs
 	m.attempt.fresh = true
 	// First from all together, so that their order does not matter.
 	for key, r := range m.open {
 		shown := e.Observed.Sets[key].Addrs
 		if d := r.doubt; d != nil {
-			if d.unread && d.based && m.reads.shows == showsUnknown && !d.isOld(shown) {
-				m.reads.shows = showsAtOnce
+			if d.unread && d.based && m.reads.habits.shows == showsUnknown && !d.isOld(shown) {
+				m.reads.habits.shows = showsAtOnce
 			}
 			if d.pending && d.late && slices.Equal(shown, r.believed.Addrs) {
-				m.reads.shows = showsLate
+				m.reads.habits.shows = showsLate
 			}
 		}
 	}
@@ -122,7 +119,7 @@ func (m *Machine) see(now time.Time, key plan.Key, r *rrset, shown *plan.RRset) 
 	if several && lost || written && !d.unsure {
 		d.way.fell(effect)
 	}
-	if m.reads.shows == showsAtOnce || now.Sub(d.ended) >= rewriteAfter {
+	if m.reads.habits.shows == showsAtOnce || now.Sub(d.ended) >= rewriteAfter {
 		d.mine = slices.DeleteFunc(d.mine, func(addr netip.Addr) bool { return !slices.Contains(shown.Addrs, addr) })
 	}
 	d.pending, d.late, d.unsure, d.unread, d.past = false, false, false, false, nil
@@ -146,7 +143,7 @@ func (d *doubt) isOld(shown []netip.Addr) bool {
 // provider that makes one value of several shows what was there before, too.
 func (m *Machine) awaits(now time.Time, r *rrset, d *doubt) bool {
 	since := now.Sub(d.accepted)
-	if m.reads.shows != showsAtOnce {
+	if m.reads.habits.shows != showsAtOnce {
 		return since < rewriteAfter
 	}
 	if len(r.believed.Addrs) > 1 || len(d.past[0]) > 1 {

@@ -36,6 +36,8 @@ type Machine struct {
 	wanted int
 
 	reads reads
+	// before is when the zone was last written before there was this machine.
+	before time.Time
 	// attempt is open from the first call after a pause to the last before
 	// the next.
 	attempt *attempt
@@ -58,19 +60,27 @@ type Machine struct {
 // reads is what is known of the reads of a zone.
 type reads struct {
 	begun uint32
-	// first is when the first successful one ended, at when the last did.
-	first, at time.Time
+	// at is when the last successful one ended.
+	at time.Time
 	// spread is this period's share of the verify interval, so that zones
 	// drift apart.
 	spread float64
 	// failed counts failures in a row, from since to lastFailure.
 	failed             int
 	since, lastFailure time.Time
-	shows              shows
+	habits             Habits
 	// looks counts how often writes that do not show were looked for, and
 	// next is when they are looked for again.
 	looks int
 	next  time.Time
+}
+
+// Habits are what is worth knowing of a provider's zone also once nothing is
+// desired of it any more.
+type Habits struct {
+	shows shows
+	// wrote is when it was last written.
+	wrote time.Time
 }
 
 // shows says how soon a provider's reads show its writes.

@@ -15,11 +15,12 @@ import (
 var ErrStillReading = errors.New("the provider has not returned from an earlier read")
 
 // New returns the machine of a zone of which nothing is desired yet.
-func New() *Machine {
+func New(habits Habits) *Machine {
 	return &Machine{
-		sets:  make(map[plan.Key]*rrset),
-		open:  make(map[plan.Key]*rrset),
-		reads: reads{spread: 1},
+		before: habits.wrote,
+		sets:   make(map[plan.Key]*rrset),
+		open:   make(map[plan.Key]*rrset),
+		reads:  reads{spread: 1, habits: habits},
 	}
 }
 
@@ -107,7 +108,7 @@ func (m *Machine) Begin(now time.Time, chance float64) Action {
 		m.reads.begun++
 	}
 	for _, w := range action.Writes {
-		m.attempt.written = true
+		m.attempt.written, m.reads.habits.wrote = true, now
 		r := m.sets[w.Key]
 		d := r.need()
 		if !d.begun {
@@ -194,6 +195,9 @@ func (m *Machine) Reports() []Report {
 	m.reports = nil
 	return reports
 }
+
+// Habits returns what is worth knowing for the next machine of the zone.
+func (m *Machine) Habits() Habits { return m.reads.habits }
 
 // Busy reports whether an attempt is under way.
 func (m *Machine) Busy() bool { return m.attempt != nil }

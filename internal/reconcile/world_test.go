@@ -141,7 +141,7 @@ type world struct {
 
 func newWorld(k kind) *world {
 	w := &world{
-		kind: k, m: New(), now: time.Unix(1e9, 0), managed: names, holder: 1,
+		kind: k, m: New(Habits{}), now: time.Unix(1e9, 0), managed: names, holder: 1,
 		faults: 2, edits: 1, changes: 3, reloads: 2,
 	}
 	w.zone = [names]value{z, 0}

@@ -62,7 +62,7 @@ func (w *world) digest() uint64 {
 	}
 	m := w.m
 	flag(m.hungRead, m.hungWrite, m.asked, m.attempt != nil, m.call != nil, w.late != nil)
-	num(min(since(m.reads.at)-since(m.reads.first), 601), since(m.reads.at), m.reads.failed, since(m.reads.since), int(m.reads.shows), m.reads.looks, since(m.reads.next))
+	num(since(m.reads.at), m.reads.failed, since(m.reads.since), int(m.reads.habits.shows), m.reads.looks, since(m.reads.next))
 	num(m.failures.count, since(m.failures.next), m.failures.forwarded)
 	if a := m.attempt; a != nil {
 		flag(a.fresh, a.written, a.blind, a.readErr != nil, a.works, a.over != nil)

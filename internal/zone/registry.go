@@ -1,11 +1,13 @@
 package zone
 
+import "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
+
 // Acquire returns the zone of the key, until it is released as often.
 func (r *Registry) Acquire(key Key) *Zone {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.zones == nil {
-		r.zones, r.turns = make(map[Key]*entry), make(map[Key]*sharedTurn)
+		r.zones, r.turns, r.habits = make(map[Key]*entry), make(map[Key]*sharedTurn), make(map[Key]reconcile.Habits)
 	}
 	e := r.zones[key]
 	if e == nil {
@@ -16,7 +18,7 @@ func (r *Registry) Acquire(key Key) *Zone {
 			r.turns[account] = shared
 		}
 		shared.zones++
-		e = &entry{zone: newZone(r, key, turn{shared: shared}, Chance(key))}
+		e = &entry{zone: newZone(r, key, turn{shared: shared}, reconcile.New(r.habits[key]))}
 		r.zones[key] = e
 	}
 	e.holders++

@@ -13,11 +13,11 @@ import (
 // that can be repeated.
 var Chance = func(Key) func() float64 { return rand.Float64 }
 
-func newZone(registry *Registry, key Key, turn turn, chance func() float64) *Zone {
+func newZone(registry *Registry, key Key, turn turn, machine *reconcile.Machine) *Zone {
 	z := &Zone{
-		Name: key.Zone, registry: registry, key: key, turn: turn, chance: chance,
+		Name: key.Zone, registry: registry, key: key, turn: turn, chance: Chance(key),
 		ready:   make(chan struct{}, 1),
-		machine: reconcile.New(),
+		machine: machine,
 		handles: make(map[plan.Key][]*Handle),
 	}
 	z.ctx, z.cancel = context.WithCancel(context.Background())

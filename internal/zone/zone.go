@@ -32,8 +32,13 @@ type Key struct {
 type Registry struct {
 	mu    sync.Mutex
 	zones map[Key]*entry
-	turns map[Key]*sharedTurn
+	// habits are those of zones that nobody holds any more.
+	habits map[Key]reconcile.Habits
+	turns  map[Key]*sharedTurn
 }
+
+// maxHabits bounds what is remembered of zones that are no longer held.
+const maxHabits = 1000
 
 type entry struct {
 	zone    *Zone
@@ -195,6 +200,10 @@ func (r *Registry) forget(z *Zone) bool {
 	}
 	z.turn.leave()
 	delete(r.zones, z.key)
+	if len(r.habits) >= maxHabits {
+		clear(r.habits)
+	}
+	r.habits[z.key] = z.machine.Habits()
 	account := Key{Module: z.key.Module, Zone: z.key.Zone}
 	if r.turns[account].zones--; r.turns[account].zones == 0 {
 		delete(r.turns, account)

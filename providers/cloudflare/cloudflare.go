@@ -54,7 +54,7 @@ func (*Provider) CaddyModule() caddy.ModuleInfo {
 
 // Provision resolves the placeholders of the tokens.
 func (p *Provider) Provision(caddy.Context) error {
-	p.client.HTTPClient = &http.Client{Timeout: requestTimeout}
+	p.client.HTTPClient = &client{http.Client{Timeout: requestTimeout}}
 	return options.Resolve(p.options())
 }
 
@@ -80,16 +80,18 @@ func (p *Provider) GetRecords(ctx context.Context, zone string) ([]libdns.Record
 	return p.client.GetRecords(ctx, zone)
 }
 
-// AppendRecords adds records to the zone.
+// AppendRecords adds records to the zone. An address beside addresses that are
+// all proxied is proxied too.
 func (p *Provider) AppendRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
-	return p.client.AppendRecords(ctx, zone, recs)
+	return each(zone, recs, func(s *rrset) ([]libdns.Record, error) { return p.add(ctx, zone, s) })
 }
 
-// SetRecords updates or creates records. The library can set one value for a
-// name and type: of several in recs the last one remains, and where several
-// exist already it returns an error.
+// SetRecords makes each name and type in recs hold just the records in recs.
+// What exists is updated in place as far as it goes, and what is added beside
+// proxied records is proxied too. The library alone sets one value: of several
+// the last one remains, and where several exist already it returns an error.
 func (p *Provider) SetRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
-	return p.client.SetRecords(ctx, zone, recs)
+	return each(zone, recs, func(s *rrset) ([]libdns.Record, error) { return p.set(ctx, zone, s) })
 }
 
 // DeleteRecords removes records from the zone.

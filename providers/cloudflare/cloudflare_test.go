@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -154,27 +155,153 @@ func TestReadSeesAllPages(t *testing.T) {
 	}
 }
 
-// What the library does with several values of one name is not what libdns
-// promises. Callers rely on knowing it.
-func TestSeveralValuesOfOneName(t *testing.T) {
+// Records that are replaced, of a name and type with several values before or
+// after, keep what is set on them at Cloudflare.
+func TestSeveralValues(t *testing.T) {
+	const one, two, three, four, five = "203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.4", "203.0.113.5"
+	for _, tc := range []struct {
+		name       string
+		there, set []string
+		// writes are the requests for it, and reads those of records.
+		writes string
+		reads  int
+	}{
+		{"two replaced by two", []string{one, two}, []string{three, four}, "PATCH PATCH", 1},
+		{"one to two", []string{one}, []string{two, three}, "PATCH POST", 1},
+		{"one to two, one stays", []string{one}, []string{one, two}, "POST", 1},
+		{"two to one of them", []string{one, two}, []string{two}, "DELETE", 2},
+		{"two to another one", []string{one, two}, []string{three}, "PATCH DELETE", 2},
+		{"two to three", []string{one, two}, []string{three, four, five}, "PATCH PATCH POST", 1},
+		{"one of two replaced", []string{one, two}, []string{three, two}, "PATCH", 1},
+		{"three to two", []string{one, two, three}, []string{four, three}, "PATCH DELETE", 1},
+		{"all as it is", []string{one, two}, []string{two, one}, "", 1},
+		{"one value twice", []string{one, two}, []string{three, three}, "PATCH DELETE", 2},
+		{"one to one", []string{one}, []string{two}, "PATCH", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			srv, p := setUp(t)
+			var before []standin.Record
+			for i, ip := range tc.there {
+				before = append(before, srv.Add(zone, standin.Record{
+					Type: "A", Name: "www", Content: ip, Proxied: true,
+					Comment: "number " + string(rune('0'+i)), Tags: []string{"made:by-hand"},
+				}))
+			}
+			strangers := []standin.Record{
+				srv.Add(zone, standin.Record{Type: "A", Name: "mail", Content: one}),
+				srv.Add(zone, standin.Record{Type: "A", Name: "mail", Content: two}),
+				srv.Add(zone, standin.Record{Type: "AAAA", Name: "www", Content: "2001:db8::1", TTL: 600}),
+				srv.Add(zone, standin.Record{Type: "TXT", Name: "www", Content: "hello"}),
+			}
+			writes := watch(t, srv)
+			var recs []libdns.Record
+			for _, ip := range tc.set {
+				recs = append(recs, address("www", ip, 5*time.Minute))
+			}
+			srv.ResetCalls()
+			set(t, p, recs...)
+
+			after := srv.Records(zone, "www.example.com", "A")
+			contents := slices.Compact(slices.Sorted(slices.Values(tc.set)))
+			if got := srv.Contents(zone, "www.example.com", "A"); !slices.Equal(got, contents) {
+				t.Errorf("got %v, want %v", got, contents)
+			}
+			for i, rec := range after {
+				if !rec.Proxied || rec.TTL != 1 {
+					t.Errorf("shows the origin: %+v", rec)
+				}
+				was := slices.IndexFunc(before, func(b standin.Record) bool { return b.ID == rec.ID })
+				switch {
+				case was < 0 && i < len(before):
+					t.Errorf("made anew: %+v", rec)
+				case was >= 0 && (rec.Comment != before[was].Comment || !slices.Equal(rec.Tags, before[was].Tags)):
+					t.Errorf("was %+v, now %+v", before[was], rec)
+				}
+			}
+			if got := strings.Join(*writes, " "); got != tc.writes {
+				t.Errorf("writes %q, want %q", got, tc.writes)
+			}
+			if got := srv.Calls()["GET /zones/{zone}/dns_records"]; got != tc.reads {
+				t.Errorf("%d reads, want %d", got, tc.reads)
+			}
+			rest := slices.DeleteFunc(srv.Records(zone, "", ""), func(r standin.Record) bool {
+				return r.Name == "www.example.com" && r.Type == "A"
+			})
+			if !reflect.DeepEqual(rest, strangers) {
+				t.Errorf("the others were %+v, now %+v", strangers, rest)
+			}
+		})
+	}
+}
+
+// watch fails the test when www has no address, and returns the methods of
+// the requests that write.
+func watch(t *testing.T, srv *standin.Server) *[]string {
+	var writes []string
+	check := func() {
+		if len(srv.Records(zone, "www.example.com", "A")) == 0 {
+			t.Error("the name has no address")
+		}
+	}
+	srv.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		check()
+		if r.Method != http.MethodGet {
+			writes = append(writes, r.Method)
+		}
+		return false
+	})
+	t.Cleanup(check)
+	return &writes
+}
+
+func TestSeveralNamesInOneCall(t *testing.T) {
+	srv, p := setUp(t)
+	srv.Add(zone, standin.Record{Type: "A", Name: "www", Content: "203.0.113.1", TTL: 600})
+	srv.Add(zone, standin.Record{Type: "A", Name: "www", Content: "203.0.113.2", TTL: 600})
+	set(t, p,
+		address("www", "203.0.113.2", time.Minute), address("new", "203.0.113.3", time.Minute),
+		address("www", "2001:db8::1", 0), address("www", "203.0.113.3", time.Minute), address("new", "203.0.113.4", 0),
+	)
+	for _, want := range []struct{ name, typ, contents string }{
+		{"www", "A", "203.0.113.2 203.0.113.3"}, {"new", "A", "203.0.113.3 203.0.113.4"}, {"www", "AAAA", "2001:db8::1"},
+	} {
+		if got := strings.Join(srv.Contents(zone, want.name+".example.com", want.typ), " "); got != want.contents {
+			t.Errorf("%s %s: got %s, want %s", want.name, want.typ, got, want.contents)
+		}
+	}
+	for _, rec := range srv.Records(zone, "www.example.com", "A") {
+		if rec.TTL != 60 || rec.Proxied {
+			t.Errorf("want a TTL of a minute, and not proxied: %+v", rec)
+		}
+	}
+}
+
+func TestAppend(t *testing.T) {
+	for name, tc := range map[string]struct{ proxied, among, want bool }{
+		"beside proxied ones":    {true, true, true},
+		"beside some proxied":    {true, false, false},
+		"beside none proxied":    {false, false, false},
+		"beside one not proxied": {false, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv, p := setUp(t)
+			srv.Add(zone, standin.Record{Type: "A", Name: "www", Content: "203.0.113.1", Proxied: tc.proxied})
+			srv.Add(zone, standin.Record{Type: "A", Name: "www", Content: "203.0.113.2", Proxied: tc.among})
+			if _, err := p.AppendRecords(t.Context(), zone, []libdns.Record{address("www", "203.0.113.3", 5*time.Minute)}); err != nil {
+				t.Fatal(err)
+			}
+			recs := srv.Records(zone, "www.example.com", "A")
+			if got := recs[len(recs)-1]; len(recs) != 3 || got.Content != "203.0.113.3" || got.Proxied != tc.want || (got.TTL == 1) != tc.want {
+				t.Errorf("got %+v, want proxied %t", recs, tc.want)
+			}
+		})
+	}
+}
+
+func TestDeleteOneOfSeveral(t *testing.T) {
 	srv, p := setUp(t)
 	set(t, p, address("www", "203.0.113.1", 0), address("www", "203.0.113.2", 0))
-	if got := srv.Contents(zone, "www.example.com", "A"); !slices.Equal(got, []string{"203.0.113.2"}) {
-		t.Errorf("two values set give %v, want the last one", got)
-	}
-
-	if _, err := p.AppendRecords(t.Context(), zone, []libdns.Record{address("www", "203.0.113.3", 0)}); err != nil {
-		t.Fatal(err)
-	}
-	if got := srv.Contents(zone, "www.example.com", "A"); len(got) != 2 {
-		t.Errorf("appending gives %v, want two values", got)
-	}
-	_, err := p.SetRecords(t.Context(), zone, []libdns.Record{address("www", "203.0.113.4", 0)})
-	if err == nil || !strings.Contains(err.Error(), "more than 1 record") {
-		t.Errorf("setting where two values exist: %v, want an error", err)
-	}
-
-	if _, err := p.DeleteRecords(t.Context(), zone, []libdns.Record{address("www", "203.0.113.3", 0)}); err != nil {
+	if _, err := p.DeleteRecords(t.Context(), zone, []libdns.Record{address("www", "203.0.113.1", 0)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := srv.Contents(zone, "www.example.com", "A"); !slices.Equal(got, []string{"203.0.113.2"}) {
@@ -209,6 +336,10 @@ func TestErrors(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), token) {
 				t.Errorf("the token is in %q", err)
+			}
+			_, err = p.SetRecords(ctx, tc.zone, []libdns.Record{address("www", "203.0.113.1", tc.ttl), address("www", "203.0.113.2", tc.ttl)})
+			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), token) {
+				t.Errorf("of two values: error %v, want %q", err, tc.want)
 			}
 		})
 	}
