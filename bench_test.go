@@ -3,6 +3,7 @@ package dynamicdns
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -31,7 +32,7 @@ func loadQuietly(tb testing.TB, config []byte) {
 // desired, for both families. The sources are asked by the benchmark alone.
 func steady(b *testing.B) (*App, *standin.Zones) {
 	const zones, names = 100, 100
-	current = &lab{addrs: addrs(addr1, addr6)}
+	current = &lab{addrs: []netip.Addr{netip.MustParseAddr(addr1), netip.MustParseAddr(addr6)}}
 	var origins []string
 	domains := make(map[string][]string)
 	for i := range zones {
@@ -66,7 +67,7 @@ func steady(b *testing.B) (*App, *standin.Zones) {
 	if err := a.schedule.Check(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	for _, m := range a.zones {
+	for _, m := range a.managed.zones {
 		<-m.zone.Verify()
 		for _, r := range m.zone.Snapshot().Records {
 			if r.InSync == nil || !*r.InSync {
@@ -94,7 +95,7 @@ func BenchmarkSteadyRound(b *testing.B) {
 // BenchmarkReload loads the same configuration again, with one zone and one
 // name, and beside it plain Caddy.
 func BenchmarkReload(b *testing.B) {
-	current = &lab{addrs: addrs(addr1)}
+	current = &lab{addrs: []netip.Addr{netip.MustParseAddr(addr1)}}
 	z := standin.New(standin.Character{}, zoneName)
 	z.Put(zoneName, record("www", "A", addr1))
 	for _, kind := range []struct{ name, apps string }{

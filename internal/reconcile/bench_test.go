@@ -28,7 +28,7 @@ type bench struct {
 // claimed returns the machine of a zone whose names all desire both families,
 // and what the zone shows once all is as desired.
 func claimed(tb testing.TB) (*bench, plan.Observed) {
-	b := &bench{tb, time.Unix(1e9, 0), New()}
+	b := &bench{tb, time.Unix(1e9, 0), New(Habits{})}
 	desired := make(map[plan.Key]*plan.Desired)
 	shown := plan.Observed{Sets: make(map[plan.Key]plan.RRset)}
 	for i := range benchNames {

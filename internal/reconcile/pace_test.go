@@ -56,7 +56,7 @@ type flapper struct {
 var flapKey = plan.Key{Name: "www"}
 
 func newFlapper(t *testing.T, class plan.Class) *flapper {
-	f := &flapper{t: t, now: time.Unix(1e9, 0), m: New(), class: class}
+	f := &flapper{t: t, now: time.Unix(1e9, 0), m: New(Habits{}), class: class}
 	f.m.Step(f.now, 0.5, Claim{
 		Holder: 1, Abilities: Abilities{Read: true, Set: true, Append: true, Delete: true}, VerifyEvery: time.Hour,
 	})
