@@ -43,9 +43,10 @@ func (l *lab) flapping(z *standin.Zones) {
 func TestFlapAtRefusingProvider(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			before := zone.Chance
+			realChance, realJitter := zone.Chance, jitter
 			zone.Chance = func(zone.Key) func() float64 { return rand.New(rand.NewPCG(seed, 0)).Float64 }
-			t.Cleanup(func() { zone.Chance = before })
+			jitter = func(round int) func() float64 { return rand.New(rand.NewPCG(seed, uint64(round)+1)).Float64 }
+			t.Cleanup(func() { zone.Chance, jitter = realChance, realJitter })
 			bubble(t, flapAtRefusingProvider)
 		})
 	}
