@@ -36,7 +36,7 @@ func claimed(tb testing.TB) (*bench, plan.Observed) {
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			key := plan.Key{Name: name, Family: f}
 			desired[key] = benchDesired[f]
-			shown.Sets[key] = plan.RRset{Addrs: benchDesired[f].Addrs, TTL: time.Minute}
+			shown.Sets[key] = plan.RRset{Addrs: benchDesired[f].Addrs, TTL: plan.DefaultTTL}
 		}
 	}
 	b.step(Claim{
