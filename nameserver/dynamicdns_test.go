@@ -153,6 +153,37 @@ func TestAppsStartInAnyOrder(t *testing.T) {
 	t.Error("dynamic_dns never started before the name server, or always: the order is not tested")
 }
 
+// An editor that saves an old file puts an old address back. That is repaired
+// at once, and not when the records are verified next.
+func TestHandEditIsRepaired(t *testing.T) {
+	dir, zone := t.TempDir(), newZoneName()
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	config := configFor(t, dir, &App{Listen: []string{server}, Zones: map[string]*Zone{zone: {}}})
+	log := filepath.Join(dir, "caddy.log")
+	load(t, withDynamicDNS(t, config, dynamicFor(zone, staticSource("192.0.2.1"), "www"), log))
+	awaitAddress(t, server, "www."+zone+".", "192.0.2.1")
+	file := filepath.Join(dir, "nameserver", zone+".zone")
+	var before []byte
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(string(before), "192.0.2.1"); time.Sleep(10 * time.Millisecond) {
+		if before, _ = os.ReadFile(file); time.Now().After(deadline) {
+			t.Fatalf("the file does not hold the address:\n%s", before)
+		}
+	}
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(string(before), "192.0.2.1", "192.0.2.99")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		said, _ := os.ReadFile(log)
+		if strings.Contains(string(said), "repaired drift") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not repaired:\n%s", said)
+		}
+	}
+	awaitAddress(t, server, "www."+zone+".", "192.0.2.1")
+}
+
 // What another consumer of the provider has in the zone stays as the
 // addresses change, and the addresses stay as it comes and goes.
 func TestConsumersShareAZone(t *testing.T) {

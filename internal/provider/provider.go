@@ -27,6 +27,13 @@ type Observer interface {
 	Called(provider, method string, ok bool, took time.Duration)
 }
 
+// ChangeNotifier is implemented by libdns providers that can tell when others
+// have changed a zone, as a name server in this process can. The function is
+// called until it is cancelled; it returns at once.
+type ChangeNotifier interface {
+	NotifyChanged(zone string, changed func()) (cancel func())
+}
+
 // maxCalls is how many calls run at a time per provider configuration.
 const maxCalls = 8
 

@@ -15,6 +15,21 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
 
+const (
+	// lostAfter is when a write that a provider accepted and does not show is
+	// taken for lost, where its writes have shown at once before.
+	lostAfter = 30 * time.Second
+	// rewriteAfter is the same for all others: readers that go through a
+	// resolver lag by the TTL.
+	rewriteAfter = time.Hour
+	// firstLook is when such a write is looked for, at first; the pauses
+	// double up to maxLook.
+	firstLook = 30 * time.Second
+	maxLook   = time.Hour
+	// maxPast bounds how many values a lagging reader is expected to show.
+	maxPast = 8
+)
+
 // Abilities are what a provider can do.
 type Abilities struct{ Read, Set, Append, Delete bool }
 
