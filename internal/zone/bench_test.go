@@ -59,15 +59,19 @@ func BenchmarkMemory(b *testing.B) {
 				for i := range zones {
 					origin := fmt.Sprintf("zone-%03d.test.", i)
 					desired := make(map[plan.Key]*plan.Desired)
+					var there []libdns.Record
 					for j := range names {
 						name := fmt.Sprintf("host-%04d", j)
 						for f := ipaddr.V4; f < ipaddr.Families; f++ {
 							desired[plan.Key{Name: name, Family: f}] = addrs[f]
 							if state == "read" {
-								s.zones[origin] = append(s.zones[origin], libdns.Address{Name: name, IP: addrs[f].Addrs[0], TTL: time.Minute})
+								there = append(there, libdns.Address{Name: name, IP: addrs[f].Addrs[0], TTL: time.Minute})
 							}
 						}
 					}
+					s.mu.Lock()
+					s.zones[origin] = there
+					s.mu.Unlock()
 					z := registry.Acquire(Key{Config: "c", Module: "shelf", Zone: origin})
 					all = append(all, z)
 					holders = append(holders, z.Attach(backend, desired, nil))
