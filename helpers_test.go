@@ -213,11 +213,3 @@ func (*logWriter) Close() error { return nil }
 func record(name, typ, data string) libdns.RR {
 	return libdns.RR{Name: name, Type: typ, Data: data, TTL: 5 * time.Minute}
 }
-
-func addrs(list ...string) []netip.Addr {
-	var out []netip.Addr
-	for _, s := range list {
-		out = append(out, netip.MustParseAddr(s))
-	}
-	return ipaddr.Sort(out)
-}

@@ -144,10 +144,10 @@ func (r *reads) dead() bool {
 
 // paceUntil returns when the RRset may be changed.
 func (r *rrset) paceUntil(now time.Time) time.Time {
-	if r.doubt == nil || r.doubt.pace.used == 0 || slices.Equal(r.doubt.pace.target, r.desired.Addrs) {
+	if r.pace.used == 0 || slices.Equal(r.pace.target.Addrs, r.desired.Addrs) {
 		return now
 	}
 	l := limits[r.desired.Class]
-	over := r.doubt.pace.level(now, l) + 1 - l.burst
+	over := r.pace.level(now, l) + 1 - l.burst
 	return now.Add(max(0, time.Duration(over*float64(l.every))))
 }

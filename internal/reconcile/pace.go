@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -65,22 +64,23 @@ var limits = [...]limit{
 
 // pace is how often an RRset has changed of late.
 type pace struct {
-	used float64
-	at   time.Time
-	// target is what was written last. To write it again is no change.
-	target []netip.Addr
+	// at is when it last did, in Unix nanoseconds.
+	at int64
+	// target is what was desired then. To write it again is no change.
+	target *plan.Desired
+	used   float32
 }
 
 func (p *pace) level(now time.Time, l limit) float64 {
-	return max(0, p.used-float64(now.Sub(p.at))/float64(l.every))
+	return max(0, float64(p.used)-float64(now.UnixNano()-p.at)/float64(l.every))
 }
 
 // take counts a write.
 func (p *pace) take(now time.Time, d *plan.Desired) {
-	if p.used > 0 && slices.Equal(p.target, d.Addrs) {
+	if p.used > 0 && slices.Equal(p.target.Addrs, d.Addrs) {
 		return
 	}
-	p.used, p.at, p.target = p.level(now, limits[d.Class])+1, now, d.Addrs
+	p.used, p.at, p.target = float32(p.level(now, limits[d.Class])+1), now.UnixNano(), d
 }
 
 // rest forgets a pace that no longer matters.

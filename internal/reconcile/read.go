@@ -165,9 +165,10 @@ func (s *sharing) of(shown plan.RRset, r *rrset) *plan.RRset {
 	if slices.Equal(shown.Addrs, r.desired.Addrs) {
 		shown.Addrs = r.desired.Addrs
 	}
+	kept := shown
 	copy(s.last[1:], s.last[:3])
-	s.last[0] = &shown
-	return &shown
+	s.last[0] = &kept
+	return &kept
 }
 
 func equalRRsets(a, b *plan.RRset) bool {

@@ -23,6 +23,7 @@ func (m *Machine) settle(now time.Time, key plan.Key, r *rrset) {
 		return
 	}
 	c := Confirmed{Key: key, Desired: r.desired, To: r.believed.Addrs, TTL: r.believed.TTL}
+	r.pace.rest(now, r.desired.Class)
 	if d != nil {
 		c.From, c.Late = d.from, !d.told.IsZero()
 		c.Changed = d.begun && !slices.Equal(d.from, r.believed.Addrs)
@@ -36,7 +37,6 @@ func (m *Machine) settle(now time.Time, key plan.Key, r *rrset) {
 			delete(m.attempt.failed, key)
 		}
 		d.way.worked()
-		d.pace.rest(now, r.desired.Class)
 		if r.desired.State == plan.Set {
 			d.mine = ipaddr.Without(d.mine, r.believed.Addrs)
 		}
@@ -45,7 +45,7 @@ func (m *Machine) settle(now time.Time, key plan.Key, r *rrset) {
 		}
 	}
 	if c.Changed || c.Drifted || c.OnlyTTL {
-		r.changed = now.Unix()
+		r.changed = uint32(now.Unix())
 	}
 	delete(m.open, key)
 	m.report(c)

@@ -91,7 +91,7 @@ func (m *Machine) Snapshot(now time.Time) Snapshot {
 			}
 		}
 		if r.changed != 0 {
-			record.Changed = time.Unix(r.changed, 0)
+			record.Changed = time.Unix(int64(r.changed), 0)
 		}
 		j := m.judge(key, r)
 		record.State, record.Reason, record.InSync = j.state, j.reason, j.inSync
@@ -104,8 +104,8 @@ func (m *Machine) Snapshot(now time.Time) Snapshot {
 // the zone's own copy of each.
 func (m *Machine) Names() func(name string) (string, bool) {
 	names := make(map[string]string, len(m.sets))
-	for key, r := range m.sets {
-		names[key.Name] = r.name
+	for key := range m.sets {
+		names[key.Name] = key.Name
 	}
 	return func(name string) (string, bool) {
 		own, ok := names[name]

@@ -35,7 +35,7 @@ type Abilities struct{ Read, Set, Append, Delete bool }
 
 // Holder numbers those who desire something of a zone. Of two who desire the
 // same RRset, the one with the higher number has it.
-type Holder int
+type Holder int32
 
 // Machine is the state of one zone. The zero value is not ready for use; see
 // [New].
@@ -110,22 +110,21 @@ const (
 
 // rrset is what is known of one RRset.
 type rrset struct {
-	// name is the zone's own copy of the name.
-	name    string
 	desired *plan.Desired
 	// believed is the newest evidence of what the RRset holds.
 	believed *plan.RRset
+	// doubt is kept for as long as there is more to know.
+	doubt *doubt
+	pace  pace
 	// changed is when it was last changed by us, in Unix seconds, and 0 if
 	// never.
-	changed int64
+	changed uint32
 	holder  Holder
+	// born is the number of reads that had begun before.
+	born uint32
 	// known means that believed rests on evidence, seen that a read was
 	// among it.
 	known, seen bool
-	// born is the number of reads that had begun before.
-	born uint32
-	// doubt is kept for as long as there is more to know.
-	doubt *doubt
 }
 
 var (
@@ -173,7 +172,6 @@ type doubt struct {
 	// asked is the TTL of which the provider has made another.
 	asked   time.Duration
 	failure error
-	pace    pace
 	// reported is what was told last of why the RRset is left alone.
 	reported string
 }
@@ -209,7 +207,7 @@ func (r *rrset) need() *doubt {
 // idle reports whether there is nothing more to know.
 func (d *doubt) idle() bool {
 	return !d.pending && !d.unsure && !d.unread && !d.begun && !d.drifted && len(d.mine) == 0 &&
-		d.way == way{} && d.asked == 0 && d.failure == nil && d.pace.used == 0 && d.reported == ""
+		d.way == way{} && d.asked == 0 && d.failure == nil && d.reported == ""
 }
 
 func (m *Machine) report(r Report) { m.reports = append(m.reports, r) }

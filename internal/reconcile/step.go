@@ -122,7 +122,7 @@ func (m *Machine) Begin(now time.Time, chance float64) Action {
 			d.mine = ipaddr.Sort(slices.Concat(d.mine, w.Addrs))
 		}
 		d.way.tries++
-		d.pace.take(now, r.desired)
+		r.pace.take(now, r.desired)
 	}
 	return action
 }
@@ -182,6 +182,10 @@ func (m *Machine) finish(now time.Time) {
 		if m.inSync() {
 			m.synced = now
 		}
+	}
+	if len(m.open) == 0 {
+		// A map that is emptied keeps its size, and is looked through often.
+		m.open = make(map[plan.Key]*rrset)
 	}
 	m.reportWaiting(now)
 	if a.asked {

@@ -20,7 +20,7 @@ func (m *Machine) claim(now time.Time, e Claim) {
 func (m *Machine) want(now time.Time, e Want) {
 	r, ok := m.sets[e.Key]
 	if !ok {
-		r = &rrset{name: e.Key.Name, desired: unknown, believed: absent, born: m.reads.begun}
+		r = &rrset{desired: unknown, believed: absent, born: m.reads.begun}
 		m.sets[e.Key] = r
 	}
 	if r.holder > e.Holder {

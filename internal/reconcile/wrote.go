@@ -10,6 +10,7 @@ import (
 
 // accepted takes in a write that the provider has accepted.
 func (m *Machine) accepted(now time.Time, call *Action) {
+	shared := sharing{}
 	for _, w := range call.Writes {
 		r := m.sets[w.Key]
 		d := r.doubt
@@ -24,7 +25,7 @@ func (m *Machine) accepted(now time.Time, call *Action) {
 				d.mine = ipaddr.Without(d.mine, w.Addrs)
 			}
 		}
-		r.believed, r.known = &plan.RRset{Addrs: after, TTL: w.TTL}, true
+		r.believed, r.known = shared.of(plan.RRset{Addrs: after, TTL: w.TTL}, r), true
 		d.unsure, d.failure, d.accepted, d.ended = false, nil, now, now
 		if d.way.alone {
 			d.way.alone, m.attempt.works = false, true
