@@ -161,7 +161,9 @@ func (a *App) wire() {
 func (a *App) onceStarted(ctx context.Context, run func()) {
 	select {
 	case <-a.observer.events.started:
-		run()
+		if ctx.Err() == nil {
+			run()
+		}
 	case <-ctx.Done():
 	}
 }

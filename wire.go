@@ -31,6 +31,8 @@ type managed struct {
 	mu sync.Mutex
 	// left is set once the zones are given back.
 	left bool
+	// released is set once they may end.
+	released bool
 }
 
 // managedZone is what a configuration has of one zone at one provider.
@@ -111,10 +113,14 @@ func (m *managed) detach() {
 
 // release lets the zones end that no other configuration has.
 func (m *managed) release() {
+	if m.released {
+		return
+	}
+	// The zones stay listed, for somebody may be asking for the status.
+	m.released = true
 	for _, z := range m.zones {
 		zones.Release(z.zone)
 	}
-	m.zones = nil
 }
 
 // log says once per start what is managed.

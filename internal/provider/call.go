@@ -59,6 +59,7 @@ func (p *Provider) Call(ctx context.Context, write bool, fn func(context.Context
 		release()
 		return done, fmt.Errorf("%w (%s)", ErrAbandoned, timeout)
 	case <-ctx.Done():
+		release()
 		return done, fmt.Errorf("%w: %w", ErrAbandoned, ctx.Err())
 	}
 }
@@ -73,7 +74,14 @@ func (p *Provider) guard(ctx context.Context, fn func(context.Context) error) (e
 		}
 	}()
 	if err := fn(ctx); err != nil {
-		return &redactedError{message: p.redact(err.Error()), err: err}
+		// Asked here, for an error of others may panic when it is asked.
+		e := &redactedError{message: p.redact(err.Error())}
+		for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
+			if errors.Is(err, cause) {
+				e.cause = cause
+			}
+		}
+		return e
 	}
 	return nil
 }
@@ -82,11 +90,11 @@ func (p *Provider) guard(ctx context.Context, fn func(context.Context) error) (e
 // configuration taken out of the message.
 type redactedError struct {
 	message string
-	err     error
+	// cause is an error of the context, if that is why. The original is never
+	// given away, for its message may hold a secret.
+	cause error
 }
 
 func (e *redactedError) Error() string { return e.message }
 
-// Is lets callers ask for context errors, but never gives the original away,
-// for its message may hold a secret.
-func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e *redactedError) Unwrap() error { return e.cause }

@@ -87,8 +87,8 @@ func TestDeviations(t *testing.T) {
 		after       []string
 		fails       bool
 	}{
-		{"cloudflare", "of two values the last wins", none, set(ip1, ip2), []string{ip2}, false},
-		{"cloudflare", "SetRecords of a name with two values is refused", []string{ip1, ip2}, set(ip3), []string{ip1, ip2}, true},
+		{"cloudflare", "SetRecords of two sets two", none, set(ip1, ip2), []string{ip1, ip2}, false},
+		{"cloudflare", "SetRecords of a name with two values", []string{ip1, ip2}, set(ip3), []string{ip3}, false},
 		{"cloudflare", "deletes by value", []string{ip1, ip2}, del(ip1), []string{ip2}, false},
 
 		{"gandi", "SetRecords appends", []string{ip1}, set(ip2), []string{ip1, ip2}, false},

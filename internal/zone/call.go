@@ -19,9 +19,6 @@ func (z *Zone) do(b *Backend, action reconcile.Action) {
 	ctx, cancel := context.WithCancel(z.ctx)
 	z.reading = cancel
 	write := action.Do != reconcile.DoRead
-	if write {
-		z.reading = nil
-	}
 	go func() {
 		defer cancel()
 		observed, done, err := z.call(ctx, b, action, wanted)
@@ -33,7 +30,13 @@ func (z *Zone) do(b *Backend, action reconcile.Action) {
 				z.step(reconcile.Abandoned{Err: err})
 			})
 			if write {
-				defer time.AfterFunc(hangs, func() { z.post(z.turn.leave) }).Stop()
+				defer time.AfterFunc(hangs, func() {
+					z.post(func() {
+						if z.hungWrite {
+							z.turn.leave()
+						}
+					})
+				}).Stop()
 			}
 			<-done
 			z.post(func() {

@@ -33,6 +33,18 @@ func (r *Registry) Release(z *Zone) {
 	last := e.holders == 0
 	r.mu.Unlock()
 	if last {
-		z.post(z.cancelReads)
+		z.post(func() {
+			if !r.held(z) {
+				z.cancelReads()
+			}
+		})
 	}
+}
+
+// held reports whether somebody holds the zone.
+func (r *Registry) held(z *Zone) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.zones[z.key]
+	return e != nil && e.zone == z && e.holders > 0
 }

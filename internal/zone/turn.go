@@ -17,9 +17,11 @@ type sharedTurn struct {
 
 // turn is one zone's part in it. It belongs to the zone's goroutine.
 type turn struct {
-	shared  *sharedTurn
-	has     bool
-	waiting chan struct{}
+	shared *sharedTurn
+	has    bool
+	// waiting is closed once the turn is granted, waits once nobody waits for
+	// it any more.
+	waiting, waits chan struct{}
 }
 
 // hangs is how long a call that was given up may keep the turn.
@@ -45,9 +47,10 @@ func (t *turn) take(ctx context.Context, ready func()) bool {
 		return true
 	default:
 	}
-	granted := make(chan struct{})
-	t.waiting = granted
+	granted, waits := make(chan struct{}), make(chan struct{})
+	t.waiting, t.waits = granted, waits
 	go func() {
+		defer close(waits)
 		select {
 		case t.shared.token <- struct{}{}:
 			close(granted)
@@ -56,6 +59,14 @@ func (t *turn) take(ctx context.Context, ready func()) bool {
 		}
 	}()
 	return false
+}
+
+// end leaves for good, once the context of take is done.
+func (t *turn) end() {
+	if t.waits != nil {
+		<-t.waits
+	}
+	t.leave()
 }
 
 // leave lets others have the turn.

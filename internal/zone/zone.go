@@ -198,7 +198,8 @@ func (r *Registry) forget(z *Zone) bool {
 	if r.zones[z.key].holders > 0 {
 		return false
 	}
-	z.turn.leave()
+	z.cancel()
+	z.turn.end()
 	delete(r.zones, z.key)
 	if len(r.habits) >= maxHabits {
 		clear(r.habits)
