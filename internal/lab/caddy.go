@@ -114,6 +114,8 @@ func (c *Caddy) Admin(method, path string, body any) (status int, answer string)
 		c.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	// A load replaces the server, and with it the connections that are kept.
+	req.Close = true
 	resp, err := c.client.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
