@@ -1,6 +1,9 @@
 package nameserver
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,5 +49,23 @@ func TestWarnsOfRelativeTargets(t *testing.T) {
 	entries := logs.All()
 	if len(entries) != 1 || entries[0].ContextMap()["becomes"] != "mail.example.org.example.test." || !strings.Contains(entries[0].Message, "write a dot at its end") {
 		t.Errorf("%v", entries)
+	}
+}
+
+// So is who writes it in the configuration, when that is loaded.
+func TestWarnsOfRelativeTargetsAtLoad(t *testing.T) {
+	dir, zone := t.TempDir(), newZoneName()
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	config := configFor(t, dir, &App{Listen: []string{server}, Zones: map[string]*Zone{zone: {
+		Records: []Record{{Name: "@", Type: "MX", Data: "10 mail.example.org"}},
+	}}})
+	log := filepath.Join(dir, "caddy.log")
+	load(t, withDynamicDNS(t, config, dynamicFor(zone, staticSource("192.0.2.1"), "www"), log))
+	said, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(said), "write a dot at its end") || !strings.Contains(string(said), "mail.example.org."+zone+".") {
+		t.Errorf("no warning:\n%s", said)
 	}
 }
