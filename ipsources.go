@@ -26,6 +26,12 @@ type (
 	// Explainer is implemented by IP sources that know why an address may
 	// not be published.
 	Explainer = ipsources.Explainer
+	// Notifier is implemented by IP sources that learn on their own that an
+	// address may have changed.
+	Notifier = ipsources.Notifier
+	// Prefixer is implemented by IP sources that know this network's IPv6
+	// prefix.
+	Prefixer = ipsources.Prefixer
 
 	// SoonError asks to be asked again soon.
 	SoonError = ipsources.SoonError

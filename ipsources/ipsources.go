@@ -10,7 +10,8 @@ import (
 
 // IPSource is implemented by modules in the namespace `dynamic_dns.ip_sources`.
 //
-// A source may also implement [Confirmer], [Configured] and [Explainer].
+// A source may also implement [Confirmer], [Configured], [Explainer],
+// [Notifier] and [Prefixer].
 type IPSource interface {
 	// GetIPs returns this machine's addresses of the families that are asked
 	// for. Several addresses of one family are published together.
@@ -45,6 +46,29 @@ type Configured interface {
 // that they returned may not be published. The app logs the explanation.
 type Explainer interface {
 	ExplainRefusal(addr netip.Addr) string
+}
+
+// Notifier is implemented by sources that learn on their own that an address
+// may have changed, such as from a router's announcement.
+type Notifier interface {
+	// Notify calls changed each time, until ctx ends, and then returns. All
+	// sources of the app are asked thereupon; what a notice says is not
+	// published. changed may be called from any goroutine, as often as
+	// notices come, and returns at once: the app decides how often to ask.
+	//
+	// It is called once per configuration, unless `watch` is off, and must
+	// leave nothing behind when it returns.
+	Notify(ctx context.Context, changed func())
+}
+
+// Prefixer is implemented by sources that know the IPv6 prefix of this network,
+// such as one that asks the router to which it is delegated. The addresses of
+// other machines are derived from it. For a source that is no Prefixer, the
+// prefix is the first `prefix_length` bits of the address that it found.
+type Prefixer interface {
+	// Prefix returns the prefix, masked, or the zero Prefix and no error if
+	// the source does not know it. Errors are as those of GetIPs.
+	Prefix(ctx context.Context, settings IPSettings) (netip.Prefix, error)
 }
 
 // IPSettings tells a source what is asked of it.
