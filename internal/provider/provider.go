@@ -99,10 +99,10 @@ func (p *Provider) CanDelete() bool { return p.deleter != nil }
 // CanList reports whether the provider can list its zones.
 func (p *Provider) CanList() bool { return p.lister != nil }
 
-// Read returns the address RRsets and CNAMEs of the wanted names in the zone.
-// wanted gives back the caller's copy of a name, for the provider's may be a
+// Read returns the address RRsets and CNAMEs of the managed names in the zone.
+// managed gives back the caller's copy of a name, for the provider's may be a
 // piece of a whole answer that it would keep in memory.
-func (p *Provider) Read(ctx context.Context, zone string, wanted func(name string) (string, bool)) (plan.Observed, error) {
+func (p *Provider) Read(ctx context.Context, zone string, managed func(name string) (string, bool)) (plan.Observed, error) {
 	recs, err := p.measure("GetRecords", func() ([]libdns.Record, error) {
 		return p.getter.GetRecords(ctx, zone)
 	})
@@ -115,7 +115,7 @@ func (p *Provider) Read(ctx context.Context, zone string, wanted func(name strin
 		if !ok {
 			continue
 		}
-		name, ok := wanted(dnsname.Owner(rr.Name, zone))
+		name, ok := managed(dnsname.Owner(rr.Name, zone))
 		if !ok {
 			continue
 		}

@@ -82,7 +82,7 @@ func BenchmarkSetOne(b *testing.B) {
 	b.ReportAllocs()
 	n := 0
 	for b.Loop() {
-		zone.step(Want{Holder: 1, Key: key, Desired: both[n%2]})
+		zone.step(Desire{Holder: 1, Key: key, Desired: both[n%2]})
 		if next := zone.m.Next(zone.now); (next.Do == DoSet) != (n%2 == 0) {
 			b.Fatalf("got %+v", next)
 		}

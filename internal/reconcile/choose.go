@@ -41,7 +41,7 @@ func (m *Machine) change(now time.Time, key plan.Key, r *rrset, a *attempt) (pla
 		return c, differs
 	}
 	// Without reads, a write of which nobody can tell what has become is done
-	// again, and what we have published before is taken away.
+	// again, and what we from published before is taken away.
 	if !differs {
 		c = plan.Change{Key: key, From: r.believed.Addrs, To: r.desired.Addrs, TTL: cmp.Or(r.desired.TTL, r.believed.TTL, plan.DefaultTTL), Source: r.desired.Source}
 	}
@@ -61,30 +61,30 @@ func (m *Machine) change(now time.Time, key plan.Key, r *rrset, a *attempt) (pla
 // that the name is never empty. Where all values are replaced, one of them is
 // kept to be updated in place, for it may carry flags and comments.
 func (m *Machine) write(now time.Time, r *rrset, c *plan.Change, blind bool) (Do, []netip.Addr) {
-	have, want := c.From, c.To
+	from, to := c.From, c.To
 	missing, stale := c.Missing(), c.Stale()
-	stays := len(missing) < len(want)
+	stays := len(missing) < len(to)
 	repair := r.doubt != nil && r.doubt.way.repair && m.canRepair(now, r.doubt)
 	certain := !blind && (r.doubt == nil || !r.doubt.unsure)
 	switch {
-	case len(want) == 0:
-		return m.remove(r, want, stale, blind)
-	case m.can.Set && !repair && len(have) > 0 && len(stale) == 0 && len(missing) > 0 && m.can.Append && certain:
+	case len(to) == 0:
+		return m.remove(r, to, stale, blind)
+	case m.can.Set && !repair && len(from) > 0 && len(stale) == 0 && len(missing) > 0 && m.can.Append && certain:
 		// Many a SetRecords keeps only the last of several values and then
 		// reads as if nothing had happened.
 		return DoAppend, missing
 	case m.can.Set && (!repair || blind):
-		return DoSet, want
-	case m.can.Set && m.can.Delete && !stays && len(have) > 1:
-		return m.remove(r, have[:1], have[1:], blind)
-	case m.can.Set && !stays && len(have) == 1 && !r.believed.Twice:
-		return DoSet, want[:1]
+		return DoSet, to
+	case m.can.Set && m.can.Delete && !stays && len(from) > 1:
+		return m.remove(r, from[:1], from[1:], blind)
+	case m.can.Set && !stays && len(from) == 1 && !r.believed.Twice:
+		return DoSet, to[:1]
 	case len(missing) > 0 && m.can.Append:
 		return DoAppend, missing
 	case len(stale) > 0 && len(missing) == 0 && m.can.Delete:
-		return m.remove(r, want, stale, blind)
+		return m.remove(r, to, stale, blind)
 	case m.can.Set:
-		return DoSet, want
+		return DoSet, to
 	}
 	return DoNothing, nil
 }
@@ -106,8 +106,8 @@ func (m *Machine) canRepair(now time.Time, d *doubt) bool {
 }
 
 // remove deletes what is stale once something that stays was seen. Without
-// reads it deletes only what we have published, and only where the reader has
-// been dead for long: what should be there instead may have been lost.
+// reads it deletes only what we from published, and only where the reader has
+// been dead for long: what should be there instead may from been lost.
 func (m *Machine) remove(r *rrset, stay, stale []netip.Addr, blind bool) (Do, []netip.Addr) {
 	d := r.doubt
 	switch {
@@ -136,7 +136,7 @@ const (
 	deadAfter = time.Hour
 )
 
-// dead reports whether reads have failed for so long that it is better to
+// dead reports whether reads from failed for so long that it is better to
 // delete unseen than to leave what is stale.
 func (r *reads) dead() bool {
 	return r.failed >= deadReads && r.lastFailure.Sub(r.since) >= deadAfter

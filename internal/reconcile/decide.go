@@ -9,16 +9,16 @@ import (
 
 // decide plans the RRset from what is believed of it.
 func (m *Machine) decide(key plan.Key, r *rrset) plan.Decision {
-	want := r.desired
-	if d := r.doubt; d != nil && want.State == plan.None && len(d.mine) > 0 {
-		all := *want
-		all.Addrs = ipaddr.Sort(slices.Concat(want.Addrs, d.mine))
-		want = &all
+	desired := r.desired
+	if d := r.doubt; d != nil && desired.State == plan.None && len(d.mine) > 0 {
+		all := *desired
+		all.Addrs = ipaddr.Sort(slices.Concat(desired.Addrs, d.mine))
+		desired = &all
 	}
-	if want.State == plan.None && !m.can.Delete {
+	if desired.State == plan.None && !m.can.Delete {
 		return plan.Decision{Verdict: plan.Blocked, Reason: "the provider cannot delete records, so the addresses stay"}
 	}
-	decision := plan.Decide(key, want, r.believed, m.cnames[key.Name])
+	decision := plan.Decide(key, desired, r.believed, m.cnames[key.Name])
 	if decision.Verdict == plan.Differs && decision.Change.OnlyTTL {
 		if r.doubt != nil && r.doubt.asked == r.desired.TTL || !m.can.Set {
 			return plan.Decision{}

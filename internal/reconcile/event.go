@@ -19,8 +19,8 @@ type (
 		Abilities   Abilities
 		VerifyEvery time.Duration
 	}
-	// Want changes what is desired of an RRset. One that is new is taken in.
-	Want struct {
+	// Desire changes what is desired of an RRset. One that is new is taken in.
+	Desire struct {
 		Holder  Holder
 		Key     plan.Key
 		Desired *plan.Desired
@@ -44,7 +44,7 @@ type (
 )
 
 func (Claim) event()     {}
-func (Want) event()      {}
+func (Desire) event()    {}
 func (Release) event()   {}
 func (Verify) event()    {}
 func (Read) event()      {}

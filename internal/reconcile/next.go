@@ -40,7 +40,7 @@ func (m *Machine) Next(now time.Time) Action {
 
 // due returns when the next attempt is to begin. It is false for never.
 func (m *Machine) due(now time.Time) (time.Time, bool) {
-	if m.wanted == 0 {
+	if m.desires == 0 {
 		return time.Time{}, false
 	}
 	switch {

@@ -65,7 +65,7 @@ func newFlapper(t *testing.T, class plan.Class) *flapper {
 
 // want changes what is desired to the nth address, and does what is due.
 func (f *flapper) want(n int) {
-	f.m.Step(f.now, 0.5, Want{Holder: 1, Key: flapKey, Desired: &plan.Desired{
+	f.m.Step(f.now, 0.5, Desire{Holder: 1, Key: flapKey, Desired: &plan.Desired{
 		State: plan.Set, Addrs: []netip.Addr{flapAddr(n)}, Class: f.class,
 	}})
 	f.work()

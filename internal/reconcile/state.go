@@ -47,8 +47,8 @@ type Machine struct {
 	cnames map[string]string
 	// open are the RRsets that may need a write or a look.
 	open map[plan.Key]*rrset
-	// wanted counts the RRsets of which something is desired.
-	wanted int
+	// desires counts the RRsets of which something is desired.
+	desires int
 
 	reads reads
 	// before is when the zone was last written before there was this machine.
@@ -165,7 +165,7 @@ type doubt struct {
 	since time.Time
 	// drifted means that somebody else has changed what was right.
 	drifted bool
-	// mine is what we have published and no longer want.
+	// mine is what we have published and no longer desire.
 	mine []netip.Addr
 
 	way way

@@ -31,8 +31,8 @@ func (m *Machine) Step(now time.Time, chance float64, e Event) {
 	switch e := e.(type) {
 	case Claim:
 		m.claim(now, e)
-	case Want:
-		m.want(now, e)
+	case Desire:
+		m.desire(now, e)
 		if r := m.sets[e.Key]; r.holder == e.Holder && r.known {
 			m.open[e.Key] = r
 			m.settle(now, e.Key, r)
@@ -40,7 +40,7 @@ func (m *Machine) Step(now time.Time, chance float64, e Event) {
 	case Release:
 		m.drop(func(_ plan.Key, r *rrset) bool { return r.holder == e.Holder })
 	case Verify:
-		if m.wanted > 0 {
+		if m.desires > 0 {
 			m.asked = true
 		} else {
 			m.report(Verified{})

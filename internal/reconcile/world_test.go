@@ -151,7 +151,7 @@ func newWorld(k kind) *world {
 	return w
 }
 
-func (w *world) wanted(i int) *plan.Desired {
+func (w *world) desiredOf(i int) *plan.Desired {
 	if w.none && i == 1 {
 		return &plan.Desired{State: plan.None}
 	}
@@ -164,7 +164,7 @@ func (w *world) wanted(i int) *plan.Desired {
 func (w *world) claim() {
 	d := make(map[plan.Key]*plan.Desired)
 	for i := range w.managed {
-		d[keys[i]] = w.wanted(i)
+		d[keys[i]] = w.desiredOf(i)
 	}
 	w.m.Step(w.now, 0.5, Claim{Holder: w.holder, Desired: d, Abilities: w.kind.can, VerifyEvery: verifyEvery})
 }
@@ -176,7 +176,7 @@ func (w *world) problem() string {
 	}
 	w.m.Reports()
 	for i := range w.managed {
-		d := w.wanted(i)
+		d := w.desiredOf(i)
 		r := w.m.sets[keys[i]]
 		j := w.m.judge(keys[i], r)
 		e := w.evidence[i]
@@ -203,7 +203,7 @@ func (w *world) settled() bool {
 	if w.m.call != nil || w.late != nil || w.m.attempt != nil || w.due() {
 		return false
 	}
-	if w.m.wanted == 0 {
+	if w.m.desires == 0 {
 		return true
 	}
 	for i := range names {
@@ -229,7 +229,7 @@ func (w *world) settled() bool {
 // wrong says what is not as it should be.
 func (w *world) wrong() string {
 	for i := range w.managed {
-		d := w.wanted(i)
+		d := w.desiredOf(i)
 		j := w.m.judge(keys[i], w.m.sets[keys[i]])
 		want := w.desired
 		switch {

@@ -85,7 +85,7 @@ func (w *world) do(mv move) (*world, bool) {
 		n.desired = [...]value{a, b, a | b, 0, n.desired}[mv-moveToA]
 		n.none = mv == moveToNone
 		for i := range n.managed {
-			n.m.Step(n.now, 0.5, Want{Holder: n.holder, Key: keys[i], Desired: n.wanted(i)})
+			n.m.Step(n.now, 0.5, Desire{Holder: n.holder, Key: keys[i], Desired: n.desiredOf(i)})
 		}
 	case moveReload, moveForget, moveAdopt:
 		n.reloads--

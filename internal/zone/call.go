@@ -14,14 +14,14 @@ import (
 // do begins a call. What it returns comes by the mailbox.
 func (z *Zone) do(b *Backend, action reconcile.Action) {
 	z.called = true
-	wanted := z.machine.Names()
+	managed := z.machine.Names()
 	hint := z.hinter(b)
 	ctx, cancel := context.WithCancel(z.ctx)
 	z.reading = cancel
 	write := action.Do != reconcile.DoRead
 	go func() {
 		defer cancel()
-		observed, done, err := z.call(ctx, b, action, wanted)
+		observed, done, err := z.call(ctx, b, action, managed)
 		if errors.Is(err, provider.ErrAbandoned) {
 			z.post(func() {
 				z.called = false
@@ -63,9 +63,9 @@ func (z *Zone) do(b *Backend, action reconcile.Action) {
 }
 
 // call does what the action says.
-func (z *Zone) call(ctx context.Context, b *Backend, action reconcile.Action, wanted func(string) (string, bool)) (observed plan.Observed, done <-chan struct{}, err error) {
+func (z *Zone) call(ctx context.Context, b *Backend, action reconcile.Action, managed func(string) (string, bool)) (observed plan.Observed, done <-chan struct{}, err error) {
 	if action.Do == reconcile.DoRead {
-		return z.fetch(ctx, b, wanted)
+		return z.fetch(ctx, b, managed)
 	}
 	p := b.Provider
 	write, doing := p.Set, "setting"
@@ -82,15 +82,15 @@ func (z *Zone) call(ctx context.Context, b *Backend, action reconcile.Action, wa
 	return observed, done, err
 }
 
-// fetch returns what the provider holds of the wanted names or, where it
+// fetch returns what the provider holds of the managed names or, where it
 // cannot be read, what it has accepted.
-func (z *Zone) fetch(ctx context.Context, b *Backend, wanted func(string) (string, bool)) (observed plan.Observed, done <-chan struct{}, err error) {
+func (z *Zone) fetch(ctx context.Context, b *Backend, managed func(string) (string, bool)) (observed plan.Observed, done <-chan struct{}, err error) {
 	if !b.Provider.CanRead() {
-		return z.recall(ctx, b, wanted), nil, nil
+		return z.recall(ctx, b, managed), nil, nil
 	}
 	results := make(chan plan.Observed, 1)
 	done, err = b.Provider.Call(ctx, false, func(ctx context.Context) error {
-		seen, err := b.Provider.Read(ctx, z.Name, wanted)
+		seen, err := b.Provider.Read(ctx, z.Name, managed)
 		results <- seen
 		return err
 	})

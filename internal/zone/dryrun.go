@@ -43,7 +43,7 @@ func (z *Zone) look(b *Backend) {
 		return
 	}
 	z.called = true
-	wanted := z.machine.Names()
+	managed := z.machine.Names()
 	believed, all := z.machine.Believed(), z.machine.Known()
 	go func() {
 		var s seen
@@ -51,7 +51,7 @@ func (z *Zone) look(b *Backend) {
 		if !b.Provider.CanRead() && all {
 			s.observed.Sets = believed
 		} else {
-			s.observed, done, s.err = z.fetch(l.ctx, b, wanted)
+			s.observed, done, s.err = z.fetch(l.ctx, b, managed)
 		}
 		abandoned := errors.Is(s.err, provider.ErrAbandoned)
 		z.post(func() {

@@ -50,7 +50,7 @@ func (h *Holder) Set(d *plan.Desired, keys ...plan.Key) []*Handle {
 				older.resolve(ErrSuperseded)
 			}
 			z.handles[key] = []*Handle{handles[i]}
-			z.step(reconcile.Want{Holder: h.number, Key: key, Desired: d})
+			z.step(reconcile.Desire{Holder: h.number, Key: key, Desired: d})
 		}
 	})
 	if !posted {

@@ -32,15 +32,15 @@ func (z *Zone) remember(b *Backend) {
 }
 
 // recall loads what a provider that cannot be read last accepted of what is
-// wanted. The rest is forgotten: nobody knows what becomes of it.
-func (z *Zone) recall(ctx context.Context, b *Backend, wanted func(string) (string, bool)) plan.Observed {
+// managed. The rest is forgotten: nobody knows what becomes of it.
+func (z *Zone) recall(ctx context.Context, b *Backend, managed func(string) (string, bool)) plan.Observed {
 	sets, err := b.Memory.Load(ctx, b.Provider.Name, z.Name)
 	if err != nil {
 		z.logger(b).Warn("cannot tell what was written before; writing once more", zap.Error(err))
 	}
 	kept := make(map[plan.Key]plan.RRset, len(sets))
 	for key, set := range sets {
-		if name, ok := wanted(key.Name); ok {
+		if name, ok := managed(key.Name); ok {
 			kept[plan.Key{Name: name, Family: key.Family}] = set
 		}
 	}

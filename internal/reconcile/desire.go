@@ -13,11 +13,11 @@ func (m *Machine) claim(now time.Time, e Claim) {
 	m.can, m.verifyEvery = e.Abilities, e.VerifyEvery
 	m.drop(func(key plan.Key, r *rrset) bool { return r.holder == e.Holder && e.Desired[key] == nil })
 	for key, d := range e.Desired {
-		m.want(now, Want{e.Holder, key, d})
+		m.desire(now, Desire{e.Holder, key, d})
 	}
 }
 
-func (m *Machine) want(now time.Time, e Want) {
+func (m *Machine) desire(now time.Time, e Desire) {
 	r, ok := m.sets[e.Key]
 	if !ok {
 		r = &rrset{desired: unknown, believed: absent, born: m.reads.begun}
@@ -35,7 +35,7 @@ func (m *Machine) want(now time.Time, e Want) {
 		return
 	}
 	r.keepMine()
-	m.desire(r, e.Desired)
+	m.count(r, e.Desired)
 	if e.Desired.State == plan.Unknown {
 		return
 	}
@@ -57,12 +57,12 @@ func (m *Machine) want(now time.Time, e Want) {
 	m.bringForward(now)
 }
 
-func (m *Machine) desire(r *rrset, d *plan.Desired) {
+func (m *Machine) count(r *rrset, d *plan.Desired) {
 	if r.desired.State != plan.Unknown {
-		m.wanted--
+		m.desires--
 	}
 	if d.State != plan.Unknown {
-		m.wanted++
+		m.desires++
 	}
 	r.desired = d
 }
@@ -71,7 +71,7 @@ func (m *Machine) desire(r *rrset, d *plan.Desired) {
 func (m *Machine) drop(gone func(plan.Key, *rrset) bool) {
 	for key, r := range m.sets {
 		if gone(key, r) {
-			m.desire(r, unknown)
+			m.count(r, unknown)
 			delete(m.sets, key)
 			delete(m.open, key)
 		}
