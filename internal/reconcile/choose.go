@@ -41,7 +41,7 @@ func (m *Machine) change(now time.Time, key plan.Key, r *rrset, a *attempt) (pla
 		return c, differs
 	}
 	// Without reads, a write of which nobody can tell what has become is done
-	// again, and what we from published before is taken away.
+	// again, and what we have published before is taken away.
 	if !differs {
 		c = plan.Change{Key: key, From: r.believed.Addrs, To: r.desired.Addrs, TTL: cmp.Or(r.desired.TTL, r.believed.TTL, plan.DefaultTTL), Source: r.desired.Source}
 	}
@@ -106,8 +106,8 @@ func (m *Machine) canRepair(now time.Time, d *doubt) bool {
 }
 
 // remove deletes what is stale once something that stays was seen. Without
-// reads it deletes only what we from published, and only where the reader has
-// been dead for long: what should be there instead may from been lost.
+// reads it deletes only what we have published, and only where the reader has
+// been dead for long: what should be there instead may have been lost.
 func (m *Machine) remove(r *rrset, stay, stale []netip.Addr, blind bool) (Do, []netip.Addr) {
 	d := r.doubt
 	switch {
@@ -136,7 +136,7 @@ const (
 	deadAfter = time.Hour
 )
 
-// dead reports whether reads from failed for so long that it is better to
+// dead reports whether reads have failed for so long that it is better to
 // delete unseen than to leave what is stale.
 func (r *reads) dead() bool {
 	return r.failed >= deadReads && r.lastFailure.Sub(r.since) >= deadAfter

@@ -24,7 +24,7 @@ func (m *Machine) desire(now time.Time, e Desire) {
 		m.sets[e.Key] = r
 	}
 	if r.holder > e.Holder {
-		m.report(Superseded{e.Key, e.Desired})
+		m.report(Superseded{e.Key, e.Holder})
 		return
 	}
 	r.holder = e.Holder

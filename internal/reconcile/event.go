@@ -37,7 +37,8 @@ type (
 	}
 	// Wrote is what a write returned.
 	Wrote struct{ Err error }
-	// Abandoned says that a call is no longer waited for.
+	// Abandoned says that a call is no longer waited for. It may be a read
+	// that the machine did not begin.
 	Abandoned struct{ Err error }
 	// Returned says that a call that was abandoned has returned.
 	Returned struct{ Do Do }

@@ -11,7 +11,8 @@ import (
 type Report interface{ report() }
 
 type (
-	// Confirmed says that an RRset is as desired.
+	// Confirmed says that an RRset is as desired. One that is to be left alone
+	// always is.
 	Confirmed struct {
 		Key     plan.Key
 		Desired *plan.Desired
@@ -36,10 +37,11 @@ type (
 		plan.LeftAlone
 		New bool
 	}
-	// Superseded says that something else is desired by now.
+	// Superseded says that what a holder desires of an RRset does not count,
+	// for a newer one holds it.
 	Superseded struct {
-		Key     plan.Key
-		Desired *plan.Desired
+		Key    plan.Key
+		Holder Holder
 	}
 	// Waiting says that writes were accepted that do not show yet.
 	Waiting struct {

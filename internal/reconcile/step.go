@@ -14,6 +14,10 @@ import (
 // earlier read has not returned.
 var ErrStillReading = errors.New("the provider has not returned from an earlier read")
 
+// ErrStillWriting is the error of what cannot be written, because an earlier
+// write has not returned and may still take effect.
+var ErrStillWriting = errors.New("the provider has not returned from an earlier write")
+
 // New returns the machine of a zone of which nothing is desired yet.
 func New(habits Habits) *Machine {
 	return &Machine{
@@ -33,18 +37,13 @@ func (m *Machine) Step(now time.Time, chance float64, e Event) {
 		m.claim(now, e)
 	case Desire:
 		m.desire(now, e)
-		if r := m.sets[e.Key]; r.holder == e.Holder && r.known {
-			m.open[e.Key] = r
-			m.settle(now, e.Key, r)
+		if r := m.sets[e.Key]; r.holder == e.Holder {
+			m.answer(now, e.Key, r)
 		}
 	case Release:
 		m.drop(func(_ plan.Key, r *rrset) bool { return r.holder == e.Holder })
 	case Verify:
-		if m.desires > 0 {
-			m.asked = true
-		} else {
-			m.report(Verified{})
-		}
+		m.asked = true
 	case Read:
 		m.endCall()
 		m.read(now, e)
@@ -57,13 +56,16 @@ func (m *Machine) Step(now time.Time, chance float64, e Event) {
 			m.accepted(now, call)
 		}
 	case Abandoned:
-		call := m.endCall()
-		if call.Do == DoRead {
+		switch {
+		case m.call == nil:
+			m.hungRead = true
+		case m.call.Do == DoRead:
+			m.endCall()
 			m.hungRead = true
 			m.readFailed(now, e.Err)
-		} else {
+		default:
 			m.hungWrite = true
-			m.abandon(now, call, e.Err)
+			m.abandon(now, m.endCall(), e.Err)
 		}
 	case Returned:
 		if e.Do == DoRead {
@@ -74,6 +76,29 @@ func (m *Machine) Step(now time.Time, chance float64, e Event) {
 	}
 	if m.attempt != nil && m.call == nil && m.Next(now).Do == DoNothing {
 		m.finish(now)
+	}
+	if m.asked && (m.desires == 0 || m.hungWrite) {
+		// There will be no attempt, or nobody knows when.
+		m.asked = false
+		m.report(Verified{})
+	}
+}
+
+// answer tells at once what is known of an RRset of which something is
+// desired, where no attempt is to come that will.
+func (m *Machine) answer(now time.Time, key plan.Key, r *rrset) {
+	if r.known {
+		m.open[key] = r
+		m.settle(now, key, r)
+	}
+	switch {
+	case r.desired.State == plan.Unknown:
+		m.report(Confirmed{Key: key, Desired: r.desired})
+	case m.open[key] == nil:
+	case m.hungWrite:
+		m.report(Failed{Key: key, Err: ErrStillWriting})
+	case m.attempt == nil:
+		m.leave(key, r)
 	}
 }
 
@@ -157,6 +182,9 @@ func (m *Machine) finish(now time.Time) {
 			}
 		}
 		m.leave(key, r)
+		if m.hungWrite && errs[key] == nil && m.open[key] != nil {
+			m.report(Failed{Key: key, Err: ErrStillWriting})
+		}
 	}
 	keys := slices.SortedFunc(maps.Keys(errs), plan.Key.Compare)
 	var all []error

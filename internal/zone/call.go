@@ -54,10 +54,10 @@ func (z *Zone) do(b *Backend, action reconcile.Action) {
 			}
 			if write {
 				z.step(reconcile.Wrote{Err: err})
-				z.remember(b)
 			} else {
 				z.step(reconcile.Read{Observed: observed, Err: err})
 			}
+			z.remember(b)
 		})
 	}()
 }

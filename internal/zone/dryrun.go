@@ -45,26 +45,35 @@ func (z *Zone) look(b *Backend) {
 	z.called = true
 	managed := z.machine.Names()
 	believed, all := z.machine.Believed(), z.machine.Known()
+	// It is not cancelled with whoever has asked: a read that is given up
+	// and goes on would keep the zone from being read.
+	ctx, cancel := context.WithCancel(z.ctx)
+	z.reading = cancel
 	go func() {
+		defer cancel()
 		var s seen
 		var done <-chan struct{}
 		if !b.Provider.CanRead() && all {
 			s.observed.Sets = believed
 		} else {
-			s.observed, done, s.err = z.fetch(l.ctx, b, managed)
+			s.observed, done, s.err = z.fetch(ctx, b, managed)
 		}
 		abandoned := errors.Is(s.err, provider.ErrAbandoned)
 		z.post(func() {
-			z.called = false
+			z.called, z.reading = false, nil
 			if abandoned {
 				z.hung++
+				z.step(reconcile.Abandoned{Err: s.err})
 			}
 			s.snapshot = z.machine.Snapshot(time.Now())
 			l.reply <- s
 		})
 		if abandoned {
 			<-done
-			z.post(func() { z.hung-- })
+			z.post(func() {
+				z.hung--
+				z.step(reconcile.Returned{Do: reconcile.DoRead})
+			})
 		}
 	}()
 }

@@ -28,7 +28,7 @@ func (h *Holder) Claim(desired map[plan.Key]*plan.Desired) {
 }
 
 // Set changes what is desired of RRsets, also of such that were not known
-// before.
+// before. There is a handle for each key.
 func (h *Holder) Set(d *plan.Desired, keys ...plan.Key) []*Handle {
 	handles := make([]*Handle, len(keys))
 	for i := range keys {
@@ -46,10 +46,8 @@ func (h *Holder) Set(d *plan.Desired, keys ...plan.Key) []*Handle {
 			return
 		}
 		for i, key := range keys {
-			for _, older := range z.handles[key] {
-				older.resolve(ErrSuperseded)
-			}
-			z.handles[key] = []*Handle{handles[i]}
+			handles[i].holder = h.number
+			z.handles[key] = append(z.handles[key], handles[i])
 			z.step(reconcile.Desire{Holder: h.number, Key: key, Desired: d})
 		}
 	})
@@ -103,7 +101,7 @@ func (z *Zone) forgetting(do func()) {
 	}
 	for key := range z.handles {
 		if !z.machine.Manages(key) {
-			z.resolve(key, nil, always(ErrReleased))
+			z.resolve(key, always(ErrReleased))
 		}
 	}
 	if b := z.backend(); b != nil && z.machine.Count() < before {

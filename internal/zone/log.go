@@ -21,7 +21,7 @@ func (z *Zone) tell() {
 	for _, report := range z.machine.Reports() {
 		switch r := report.(type) {
 		case reconcile.Confirmed:
-			z.resolve(r.Key, nil, func(h *Handle) error {
+			z.resolve(r.Key, func(h *Handle) error {
 				if h.desired.State != r.Desired.State || !slices.Equal(h.desired.Addrs, r.Desired.Addrs) {
 					return ErrSuperseded
 				}
@@ -29,14 +29,14 @@ func (z *Zone) tell() {
 			})
 			confirmed = append(confirmed, r)
 		case reconcile.Failed:
-			z.resolve(r.Key, nil, always(r.Err))
+			z.resolve(r.Key, always(r.Err))
 		case reconcile.LeftAlone:
-			z.resolve(r.Key, nil, always(fmt.Errorf("%s is left alone: %s", r.Key, r.Reason)))
+			z.resolve(r.Key, always(fmt.Errorf("%s is left alone: %s", r.Key, r.Reason)))
 			if b != nil && r.New {
 				z.logLeftAlone(b, r)
 			}
 		case reconcile.Superseded:
-			z.resolve(r.Key, r.Desired, always(ErrSuperseded))
+			z.supersede(r.Key, r.Holder)
 		case reconcile.Verified:
 			for _, done := range z.verifiers {
 				close(done)
@@ -53,13 +53,21 @@ func (z *Zone) tell() {
 	}
 }
 
-// resolve ends the handles of an RRset, or only those of what is desired.
-func (z *Zone) resolve(key plan.Key, desired *plan.Desired, err func(*Handle) error) {
+// resolve ends the handles of an RRset.
+func (z *Zone) resolve(key plan.Key, err func(*Handle) error) {
+	for _, h := range z.handles[key] {
+		h.resolve(err(h))
+	}
+	delete(z.handles, key)
+}
+
+// supersede ends the handles of an RRset that a holder has lost.
+func (z *Zone) supersede(key plan.Key, holder reconcile.Holder) {
 	z.handles[key] = slices.DeleteFunc(z.handles[key], func(h *Handle) bool {
-		if desired != nil && h.desired != desired {
+		if h.holder != holder {
 			return false
 		}
-		h.resolve(err(h))
+		h.resolve(ErrSuperseded)
 		return true
 	})
 	if len(z.handles[key]) == 0 {

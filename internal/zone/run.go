@@ -40,7 +40,7 @@ func (z *Zone) run() {
 		if len(mail) > 0 {
 			z.tell()
 		}
-		if !z.called && z.hung == 0 && z.registry.forget(z) {
+		if !z.called && z.hung == 0 && !z.storing && z.registry.forget(z) {
 			z.close()
 			return
 		}

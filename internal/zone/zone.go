@@ -83,7 +83,10 @@ type Zone struct {
 	hint *string
 	// failure is the last one that was logged.
 	failure string
-	store   storing
+	// unstored is what is to be stored next, storing is set while something
+	// is being stored.
+	unstored func()
+	storing  bool
 }
 
 // Holder is what one configuration has of a zone.
@@ -97,18 +100,21 @@ type Holder struct {
 // ErrReleased is the error of what was desired by a holder that has gone.
 var ErrReleased = errors.New("the configuration has changed")
 
-// ErrSuperseded is the error of what is no longer desired.
+// ErrSuperseded is the error of what has come true no longer: something newer
+// was confirmed, or another configuration has the RRset.
 var ErrSuperseded = errors.New("something else is desired by now")
 
 // Handle tells what has become of an RRset that was set.
 type Handle struct {
+	holder  reconcile.Holder
 	desired *plan.Desired
 	done    chan struct{}
 	err     error
 }
 
 // Done is closed when the RRset was confirmed, or when an attempt to make it
-// so has failed.
+// so has failed. What is overtaken by something newer waits for that one's
+// fate.
 func (h *Handle) Done() <-chan struct{} { return h.done }
 
 // Err returns why the RRset was not confirmed, once Done is closed. It may be
@@ -134,12 +140,6 @@ type seen struct {
 	observed plan.Observed
 	snapshot reconcile.Snapshot
 	err      error
-}
-
-// storing keeps the storage, which may be slow, from holding up the zone.
-type storing struct {
-	mu    sync.Mutex
-	count int
 }
 
 // post hands the goroutine something to do. It never waits, and reports

@@ -1,0 +1,264 @@
+package zone
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/libdns/libdns"
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+)
+
+// open fails if the handle is resolved.
+func (b *bench) open(h *Handle) {
+	b.t.Helper()
+	synctest.Wait()
+	select {
+	case <-h.Done():
+		b.t.Errorf("resolved too early: %v", h.Err())
+	default:
+	}
+}
+
+// TestOvertaken: what something newer overtakes shares that one's fate, and is
+// never called confirmed.
+func TestOvertaken(t *testing.T) {
+	inBubble(t, standin.Character{Latency: 2 * time.Second}, func(b *bench) {
+		older := b.set(www, addr1)
+		time.Sleep(time.Second)
+		newer := b.set(www, addr2)
+		b.open(older)
+		if err := b.outcome(newer, time.Minute); err != nil {
+			t.Error(err)
+		}
+		if err := b.outcome(older, time.Second); !errors.Is(err, ErrSuperseded) {
+			t.Errorf("overtaken by what was confirmed: %v", err)
+		}
+		b.expect(www, addr2)
+
+		same := []*Handle{b.set(www, addr1), b.set(www, addr1)}
+		for _, h := range same {
+			if err := b.outcome(h, time.Minute); err != nil {
+				t.Error(err)
+			}
+		}
+
+		b.z.Fail(func(c standin.Call) standin.Fault {
+			if c.Method == standin.Set {
+				return standin.Fault{Err: errors.New("quota exceeded")}
+			}
+			return standin.Fault{}
+		})
+		for _, h := range []*Handle{b.set(www, addr2), b.set(www, "93.184.216.36")} {
+			if err := b.outcome(h, time.Minute); err == nil || !strings.Contains(err.Error(), "quota exceeded") {
+				t.Errorf("overtaken by what failed: %v", err)
+			}
+		}
+	})
+}
+
+// TestOlderHolderEndsNoHandle: what a configuration says that no longer has the
+// RRset leaves the handles of the one that has it open.
+func TestOlderHolderEndsNoHandle(t *testing.T) {
+	inBubble(t, standin.Character{Latency: 2 * time.Second}, func(b *bench) {
+		newer := b.attach(nil)
+		handle := newer.Set(set(addr2), www)[0]
+		if err := b.outcome(b.set(www, addr1), time.Second); !errors.Is(err, ErrSuperseded) {
+			t.Errorf("set by the older holder: %v", err)
+		}
+		b.open(handle)
+		if err := b.outcome(handle, time.Minute); err != nil {
+			t.Error(err)
+		}
+		b.expect(www, addr2)
+		newer.Release()
+	})
+}
+
+// TestUnknownNeedsNoConfirmation also where something else was on its way.
+func TestUnknownNeedsNoConfirmation(t *testing.T) {
+	inBubble(t, standin.Character{Latency: 2 * time.Second}, func(b *bench) {
+		before := b.set(www, addr1)
+		for _, h := range b.holder.Set(&plan.Desired{}, www, mail) {
+			if err := b.outcome(h, time.Second); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := b.outcome(before, time.Second); !errors.Is(err, ErrSuperseded) {
+			t.Errorf("what is no longer desired: %v", err)
+		}
+	})
+}
+
+// TestSameAgain: what is left alone, or cannot be had, is told at once when it
+// is set again, and costs the provider nothing.
+func TestSameAgain(t *testing.T) {
+	inBubble(t, standin.Character{}, func(b *bench) {
+		b.z.Put(origin, libdns.RR{Name: "www", Type: "CNAME", Data: "elsewhere.example.net.", TTL: time.Hour})
+		d := set(addr1)
+		b.outcome(b.holder.Set(d, www)[0], time.Minute)
+		calls := len(b.z.Calls())
+		if err := b.outcome(b.holder.Set(d, www)[0], time.Second); err == nil || !strings.Contains(err.Error(), "CNAME") {
+			t.Errorf("beside a CNAME: %v", err)
+		}
+		if n := len(b.z.Calls()) - calls; n > 0 {
+			t.Errorf("%d calls to say it again", n)
+		}
+	})
+}
+
+// TestHungWriteIsTold: while a write does not return, whoever waits is told
+// that, and so is whoever comes.
+func TestHungWriteIsTold(t *testing.T) {
+	inBubble(t, standin.Character{}, func(b *bench) {
+		end := make(chan struct{})
+		b.z.Fail(standin.OnCall(standin.Set, standin.Fault{Do: func() { <-end }}, 1))
+		first := b.set(www, addr1)
+		time.Sleep(time.Second)
+		beside := b.set(mail, addr1)
+		verified := b.zone.Verify()
+		if err := b.outcome(first, 3*time.Minute); !errors.Is(err, provider.ErrAbandoned) {
+			t.Errorf("what is being written: %v", err)
+		}
+		if err := b.outcome(beside, time.Second); !errors.Is(err, reconcile.ErrStillWriting) {
+			t.Errorf("what waits for it: %v", err)
+		}
+		within := func(what string, done <-chan struct{}) {
+			select {
+			case <-done:
+			case <-time.After(time.Second):
+				t.Errorf("%s is still being waited for", what)
+			}
+		}
+		within("the verification", verified)
+		if err := b.outcome(b.set(mail, addr2), time.Second); !errors.Is(err, reconcile.ErrStillWriting) {
+			t.Errorf("what comes later: %v", err)
+		}
+		within("a later verification", b.zone.Verify())
+		close(end)
+		time.Sleep(15 * time.Minute)
+		b.expect(www, addr1)
+		b.expect(mail, addr2)
+	})
+}
+
+// TestReleaseEndsVerify: nobody waits for a zone of which nothing is desired
+// any more.
+func TestReleaseEndsVerify(t *testing.T) {
+	inBubble(t, standin.Character{}, func(b *bench) {
+		b.z.Fail(func(c standin.Call) standin.Fault { return standin.Fault{Do: func() { time.Sleep(30 * time.Second) }} })
+		b.set(www, addr1)
+		time.Sleep(time.Second)
+		verified := b.zone.Verify()
+		b.holder.Release()
+		time.Sleep(2 * time.Minute)
+		select {
+		case <-verified:
+		default:
+			t.Error("still being waited for")
+		}
+	})
+}
+
+// TestHungDryRun: while the read of a dry run hangs, no second one begins
+// beside it, and writing goes on.
+func TestHungDryRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Registry
+		end := make(chan struct{})
+		reads, most, wrote := 0, 0, false
+		module := &stubborn{get: func(context.Context) error {
+			reads++
+			most = max(most, reads)
+			<-end
+			reads--
+			return nil
+		}, set: func(context.Context) error { wrote = true; return nil }}
+		z := r.Acquire(Key{Zone: origin})
+		h := hold(t, z, provider.NewSlots(), module, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := z.DryRun(ctx); err == nil {
+			t.Error("the dry run saw something")
+		}
+		time.Sleep(2 * time.Minute)
+		h.Set(set(addr1), www)
+		time.Sleep(10 * time.Minute)
+		if most > 1 || !wrote {
+			t.Errorf("%d reads at a time; written: %t", most, wrote)
+		}
+		close(end)
+		h.Release()
+		r.Release(z)
+		time.Sleep(time.Hour)
+	})
+}
+
+// slowStorage stores the first thing last, unless it is waited for.
+type slowStorage struct {
+	certmagic.Storage
+	stored []byte
+	calls  int
+}
+
+func (s *slowStorage) Load(context.Context, string) ([]byte, error) {
+	if s.stored == nil {
+		return []byte("[]"), nil
+	}
+	return s.stored, nil
+}
+
+func (s *slowStorage) Store(_ context.Context, _ string, data []byte) error {
+	if s.calls++; s.calls == 2 {
+		time.Sleep(time.Minute)
+	}
+	s.stored = data
+	return nil
+}
+
+// blind is a provider that cannot be read.
+type blind struct{}
+
+func (blind) SetRecords(_ context.Context, _ string, recs []libdns.Record) ([]libdns.Record, error) {
+	return recs, nil
+}
+
+// TestMemoryInOrder: where storing takes long, what a zone has to remember is
+// not overtaken by what its successor has.
+func TestMemoryInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Registry
+		storage := new(slowStorage)
+		p, err := provider.New("standin", blind{}, provider.NewSlots(), func(s string) string { return s }, deaf{}, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &Backend{Provider: p, Memory: Memory{Storage: storage}, VerifyEvery: time.Hour, Observer: deaf{}, Logger: zap.NewNop()}
+		for _, addr := range []string{addr1, addr2} {
+			z := r.Acquire(Key{Zone: origin})
+			h := z.Attach(b, map[plan.Key]*plan.Desired{www: set(addr)}, nil)
+			time.Sleep(10 * time.Second)
+			r.Release(z)
+			h.Release()
+			time.Sleep(10 * time.Second)
+		}
+		time.Sleep(time.Hour)
+		var stored []remembered
+		if err := json.Unmarshal(storage.stored, &stored); err != nil {
+			t.Fatal(err)
+		}
+		if len(stored) != 1 || len(stored[0].Addrs) != 1 || stored[0].Addrs[0].String() != addr2 {
+			t.Errorf("remembered %+v, want %s", stored, addr2)
+		}
+	})
+}
