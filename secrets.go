@@ -2,6 +2,7 @@ package dynamicdns
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"html"
 	"maps"
@@ -30,7 +31,7 @@ var placeholder = regexp.MustCompile(`\{[^{}]+\}`)
 
 // redactor returns a function that cuts out of a text every string of the
 // provider's configuration that could be a secret, also as it looks in a URL,
-// in JSON and the like, and the value of each placeholder by itself.
+// in JSON, in Base64 and the like, and the value of each placeholder by itself.
 func redactor(config json.RawMessage) func(string) string {
 	var v any
 	if json.Unmarshal(config, &v) != nil {
@@ -48,6 +49,7 @@ func redactor(config json.RawMessage) func(string) string {
 		for _, form := range []string{
 			s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s),
 			quoted[1 : len(quoted)-1], string(asJSON[1 : len(asJSON)-1]),
+			base64.RawStdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)),
 		} {
 			secrets[form] = true
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
 
@@ -41,7 +40,7 @@ type managedZone struct {
 	backend *zone.Backend
 	sets    []*nameSet
 	holder  *zone.Holder
-	// unsubscribe ends the notice of changes by others, where there is one.
+	// unsubscribe ends the notice of changes by others.
 	unsubscribe func()
 }
 
@@ -89,9 +88,7 @@ func (m *managed) attach() {
 	}
 	for _, z := range m.zones {
 		z.holder = z.zone.Attach(z.backend, z.desired(), func(h *zone.Holder) { h.Claim(z.desired()) })
-		if n, ok := z.backend.Provider.Module.(provider.ChangeNotifier); ok {
-			z.unsubscribe = n.NotifyChanged(z.zone.Name, func() { z.zone.Verify() })
-		}
+		z.unsubscribe = z.backend.Provider.NotifyChanged(z.zone.Name, func() { z.zone.Verify() })
 	}
 }
 
@@ -104,8 +101,6 @@ func (m *managed) detach() {
 	for _, z := range m.zones {
 		if z.holder != nil {
 			z.holder.Release()
-		}
-		if z.unsubscribe != nil {
 			z.unsubscribe()
 		}
 	}

@@ -27,10 +27,10 @@ type Observer interface {
 	Called(provider, method string, ok bool, took time.Duration)
 }
 
-// ChangeNotifier is implemented by libdns providers that can tell when others
+// changeNotifier is implemented by libdns providers that can tell when others
 // have changed a zone, as a name server in this process can. The function is
 // called until it is cancelled; it returns at once.
-type ChangeNotifier interface {
+type changeNotifier interface {
 	NotifyChanged(zone string, changed func()) (cancel func())
 }
 
@@ -98,6 +98,19 @@ func (p *Provider) CanDelete() bool { return p.deleter != nil }
 
 // CanList reports whether the provider can list its zones.
 func (p *Provider) CanList() bool { return p.lister != nil }
+
+// NotifyChanged has a function called when others have changed the zone, where
+// the provider can tell.
+func (p *Provider) NotifyChanged(zone string, changed func()) (cancel func()) {
+	quiet := func(do func()) {
+		_ = p.guard(context.Background(), func(context.Context) error { do(); return nil })
+	}
+	stop := func() {}
+	if n, ok := p.Module.(changeNotifier); ok {
+		quiet(func() { stop = n.NotifyChanged(zone, changed) })
+	}
+	return func() { quiet(stop) }
+}
 
 // Read returns the address RRsets and CNAMEs of the managed names in the zone.
 // managed gives back the caller's copy of a name, for the provider's may be a
