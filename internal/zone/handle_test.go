@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,14 +177,14 @@ func TestHungDryRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r Registry
 		end := make(chan struct{})
-		reads, most, wrote := 0, 0, false
+		var reads, most atomic.Int32
+		var wrote atomic.Bool
 		module := &stubborn{get: func(context.Context) error {
-			reads++
-			most = max(most, reads)
+			most.Store(max(most.Load(), reads.Add(1)))
 			<-end
-			reads--
+			reads.Add(-1)
 			return nil
-		}, set: func(context.Context) error { wrote = true; return nil }}
+		}, set: func(context.Context) error { wrote.Store(true); return nil }}
 		z := r.Acquire(Key{Zone: origin})
 		h := hold(t, z, provider.NewSlots(), module, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -194,8 +195,8 @@ func TestHungDryRun(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		h.Set(set(addr1), www)
 		time.Sleep(10 * time.Minute)
-		if most > 1 || !wrote {
-			t.Errorf("%d reads at a time; written: %t", most, wrote)
+		if most.Load() > 1 || !wrote.Load() {
+			t.Errorf("%d reads at a time; written: %t", most.Load(), wrote.Load())
 		}
 		close(end)
 		h.Release()
@@ -207,21 +208,21 @@ func TestHungDryRun(t *testing.T) {
 // slowStorage takes its time with what has the first address.
 type slowStorage struct {
 	certmagic.Storage
-	stored []byte
+	stored atomic.Pointer[[]byte]
 }
 
 func (s *slowStorage) Load(context.Context, string) ([]byte, error) {
-	if s.stored == nil {
-		return []byte("[]"), nil
+	if stored := s.stored.Load(); stored != nil {
+		return *stored, nil
 	}
-	return s.stored, nil
+	return []byte("[]"), nil
 }
 
 func (s *slowStorage) Store(_ context.Context, _ string, data []byte) error {
 	if strings.Contains(string(data), addr1) {
 		time.Sleep(time.Minute)
 	}
-	s.stored = data
+	s.stored.Store(&data)
 	return nil
 }
 
@@ -253,7 +254,7 @@ func TestMemoryInOrder(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		var stored []remembered
-		if err := json.Unmarshal(storage.stored, &stored); err != nil {
+		if err := json.Unmarshal(*storage.stored.Load(), &stored); err != nil {
 			t.Fatal(err)
 		}
 		if len(stored) != 1 || len(stored[0].Addrs) != 1 || stored[0].Addrs[0].String() != addr2 {
