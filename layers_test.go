@@ -36,7 +36,7 @@ type layer struct {
 // and internal/zone to internal/provider; nothing knows what comes before it.
 var layers = map[string]layer{
 	// Pure: no network, no clock, no lock, no goroutine.
-	"internal/ipaddr":    {std: "fmt net/netip slices"},
+	"internal/ipaddr":    {std: "errors fmt math/bits net net/netip slices"},
 	"internal/dnsname":   {others: "idna", std: "errors fmt net net/netip strings unicode"},
 	"internal/plan":      {ours: "internal/ipaddr", std: "cmp fmt iter net/netip slices time"},
 	"internal/reconcile": {ours: "internal/ipaddr internal/plan", std: "cmp errors fmt iter maps math net/netip slices strings time"},

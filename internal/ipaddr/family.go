@@ -1,5 +1,5 @@
 // Package ipaddr knows address families, which addresses the internet can
-// reach, and sets of addresses. It is pure.
+// reach, sets of addresses, and machines that share an IPv6 prefix. It is pure.
 package ipaddr
 
 import "net/netip"
