@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 )
 
 const (
@@ -39,7 +41,7 @@ func (*adminAPI) CaddyModule() caddy.ModuleInfo {
 
 // Provision registers the metrics where no app does, as when its provisioning
 // failed.
-func (*adminAPI) Provision(ctx caddy.Context) error { return registerMetrics(ctx) }
+func (*adminAPI) Provision(ctx caddy.Context) error { return observe.Register(ctx) }
 
 // Routes returns the routes of the admin endpoint.
 func (aa *adminAPI) Routes() []caddy.AdminRoute {

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
@@ -225,7 +226,7 @@ func (b *block) parseRanges(ranges *[]string) error {
 	given := false
 	for b.NextArg() {
 		given = true
-		for _, r := range expandRanges([]string{b.Val()}) {
+		for _, r := range conf.ExpandRanges([]string{b.Val()}) {
 			if _, err := ipaddr.ParseRange(r); err != nil {
 				return b.Errf("%s %q: %w", name, r, err)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/caddytest"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
 )
@@ -180,7 +181,7 @@ func FuzzParseApp(f *testing.F) {
 }
 
 func TestExpandRanges(t *testing.T) {
-	got := expandRanges([]string{"100.64.0.0/10", "private_ranges", "8.8.8.0/24"})
+	got := conf.ExpandRanges([]string{"100.64.0.0/10", "private_ranges", "8.8.8.0/24"})
 	want := []string{"100.64.0.0/10", "192.168.0.0/16", "172.16.0.0/12", "10.0.0.0/8", "127.0.0.0/8", "fd00::/8", "::1/128", "8.8.8.0/24"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -19,6 +19,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -303,7 +304,7 @@ func TestAdminSurvivesReloads(t *testing.T) {
 			`changes_total{provider="` + name + `",type="A",zone="example.com"} 1`,
 			`zone_in_sync{provider="` + name + `",zone="example.com"} 1`,
 		} {
-			if !strings.Contains(metrics, metricsPrefix+want) {
+			if !strings.Contains(metrics, observe.Prefix+want) {
 				t.Errorf("no %s in\n%s", want, metrics)
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
@@ -156,25 +155,4 @@ func (g *group) validate() error {
 		return g.at("ttl", fmt.Errorf("%s is too short; write 1s or more", ttl))
 	}
 	return nil
-}
-
-const privateRanges = "private_ranges"
-
-// expandRanges replaces the word private_ranges by the ranges that it means
-// elsewhere in Caddy, whose list has bare addresses and stray bits in it.
-func expandRanges(args []string) []string {
-	var ranges []string
-	for _, arg := range args {
-		if arg != privateRanges {
-			ranges = append(ranges, arg)
-			continue
-		}
-		for _, s := range caddyhttp.PrivateRangesCIDR() {
-			if prefix, err := caddyhttp.CIDRExpressionToPrefix(s); err == nil {
-				s = prefix.Masked().String()
-			}
-			ranges = append(ranges, s)
-		}
-	}
-	return ranges
 }

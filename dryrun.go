@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -22,7 +23,7 @@ func (a *App) dryRun(ctx context.Context) *status.Plan {
 		wg.Go(func() { p.Zones[i] = z.dryRun(ctx) })
 	}
 	wg.Wait()
-	p.Time = stamp(time.Now())
+	p.Time = show.Stamp(time.Now())
 	for _, g := range a.groups {
 		p.Groups = append(p.Groups, g.status())
 	}
@@ -41,7 +42,7 @@ func (z *managedZone) dryRun(ctx context.Context) status.ZonePlan {
 	}
 	observed, known, err := z.zone.DryRun(ctx)
 	if err != nil {
-		p.Error = oneLine(err.Error())
+		p.Error = show.OneLine(err.Error())
 		return p
 	}
 	z.compare(&p, observed, known)
@@ -71,7 +72,7 @@ func (z *managedZone) compare(p *status.ZonePlan, observed plan.Observed, known 
 			leave(p, c.Key, "the provider accepted this, and does not show it yet", false)
 		case r != nil && c.OnlyTTL && r.Asked == c.TTL:
 		default:
-			p.Changes = append(p.Changes, newChange(c))
+			p.Changes = append(p.Changes, show.Change(c))
 		}
 	}
 	for _, l := range planned.LeftAlone {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -13,9 +12,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/events"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 func init() {
@@ -279,32 +277,17 @@ func TestManyEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 2 * maxEvents {
+		for range 2 * events.MaxQueued {
 			app.observer.Recovered(zoneName, "standin", time.Second)
 		}
 		l.wait(time.Hour)
-		if n := len(takeEvents()); n != maxEmitting {
+		if n := len(takeEvents()); n != events.MaxEmitting {
 			t.Errorf("%d handlers run at a time", n)
 		}
-		if n := len(l.logged("error", "losing an event")); n < maxEvents-maxEmitting || n > maxEvents {
+		if n := len(l.logged("error", "losing an event")); n < events.MaxQueued-events.MaxEmitting || n > events.MaxQueued {
 			t.Errorf("%d losses were logged", n)
 		}
 		l.stop()
 		l.wait(48 * time.Hour)
 	})
-}
-
-// TestPlaceholders: what event handlers that run a command or log see.
-func TestPlaceholders(t *testing.T) {
-	addrs := []netip.Addr{netip.MustParseAddr(addr1), netip.MustParseAddr(addr2)}
-	c := changeList{newChange(plan.Change{Key: plan.Key{Name: "www"}, To: addrs})}
-	for got, want := range map[string]string{
-		caddy.ToString(status.Addresses(addrs)): addr1 + " " + addr2,
-		caddy.ToString(status.Addresses(nil)):   "none",
-		caddy.ToString(c):                       "www A none -> " + addr1 + " " + addr2,
-	} {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -135,7 +136,7 @@ func TestExampleMonitoring(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			names := regexp.MustCompile(metricsPrefix+`\w+`).FindAllString(string(text), -1)
+			names := regexp.MustCompile(observe.Prefix+`\w+`).FindAllString(string(text), -1)
 			if len(names) == 0 {
 				t.Errorf("%s names no metric", file)
 			}

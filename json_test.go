@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -84,7 +85,7 @@ func TestValidateNamesThePlace(t *testing.T) {
 	if err := validate(apart); err != nil {
 		t.Error(err)
 	}
-	pool.Range(func(key, _ any) bool {
+	conf.Pool.Range(func(key, _ any) bool {
 		t.Errorf("%v outlives all of these configurations", key)
 		return true
 	})

@@ -60,11 +60,18 @@ var layers = map[string]layer{
 	"internal/provider": {ours: "internal/dnsname internal/ipaddr internal/plan", others: "libdns zap"},
 	"internal/zone":     {ours: "internal/dnsname internal/ipaddr internal/plan internal/provider internal/reconcile", others: "certmagic publicsuffix zap"},
 
+	// What Caddy's modules that keep zones have in common: how they load
+	// providers, and who is told what happens.
+	"internal/conf":    {ours: "internal/provider", others: "caddy certmagic"},
+	"internal/events":  {others: "caddy zap"},
+	"internal/show":    {ours: "internal/plan internal/reconcile status"},
+	"internal/observe": {ours: "internal/conf internal/detect internal/dnsname internal/events internal/ipaddr internal/plan internal/provider internal/show internal/zone status", others: "caddy prometheus"},
+
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/detect internal/dnsname internal/ipaddr internal/netmon internal/plan internal/provider internal/reconcile internal/zone" +
+		ours: "internal/conf internal/detect internal/dnsname internal/ipaddr internal/netmon internal/observe internal/plan internal/provider internal/reconcile internal/show internal/zone" +
 			" ipsources ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
-		others: "caddy certmagic cobra prometheus singleflight term zap",
+		others: "caddy cobra singleflight term zap",
 	},
 
 	// Modules of their own, which need not know that this one exists.

@@ -1,37 +1,35 @@
 package dynamicdns
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // loader loads the modules of the groups, each distinct configuration once.
 type loader struct {
 	ctx       caddy.Context
-	pooled    *pooled
-	observer  *observer
+	pooled    *conf.Pooled
+	observer  *observe.Observer
 	logger    *zap.Logger
-	providers map[string]*provider.Provider
+	providers *conf.Providers
 	detectors map[string]*detect.Detector
 }
 
-func newLoader(ctx caddy.Context, pooled *pooled, observer *observer) *loader {
+func newLoader(ctx caddy.Context, pooled *conf.Pooled, observer *observe.Observer) *loader {
 	return &loader{
 		ctx: ctx, pooled: pooled, observer: observer, logger: ctx.Logger(),
-		providers: make(map[string]*provider.Provider), detectors: make(map[string]*detect.Detector),
+		providers: conf.NewProviders(ctx, pooled, observer), detectors: make(map[string]*detect.Detector),
 	}
 }
 
@@ -76,29 +74,11 @@ func (l *loader) loadGroup(g *group) error {
 }
 
 func (l *loader) loadProvider(g *group) error {
-	config := resolve(g.DNSProviderRaw)
-	g.providerKey = fingerprint(slices.Concat(config, storagePath(l.ctx.Storage())))
-	if p, ok := l.providers[g.providerKey]; ok {
-		g.provider = p
-		return nil
-	}
-	name := inlineKey(g.DNSProviderRaw, "name")
-	redact := redactor(g.DNSProviderRaw)
-	module, err := l.ctx.LoadModule(g.Group, "DNSProviderRaw")
-	if err != nil {
-		return g.at("dns_provider", errors.New(redact(err.Error())))
-	}
-	shared, err := l.pooled.hold(poolKey{kind: "account", config: g.providerKey}, func() caddy.Destructor {
-		return &account{slots: provider.NewSlots()}
-	})
-	if err != nil {
-		return err
-	}
-	g.provider, err = provider.New(name, module, shared.(*account).slots, redact, l.observer, l.logger)
-	if err != nil {
+	var err error
+	if g.provider, g.providerKey, err = l.providers.Load(g.DNSProviderRaw); err != nil {
 		return g.at("dns_provider", err)
 	}
-	l.providers[g.providerKey] = g.provider
+	g.DNSProviderRaw = nil
 	return nil
 }
 
@@ -113,14 +93,14 @@ func (l *loader) loadDetector(g *group) error {
 	if err != nil {
 		return err
 	}
-	key := fingerprint(resolve(id))
+	key := conf.Fingerprint(conf.Resolve(id))
 	if d, ok := l.detectors[key]; ok {
 		g.detector = d
 		return nil
 	}
 	for option, ranges := range map[string][]string{"include": g.Include, "exclude": g.Exclude} {
-		if slices.Contains(ranges, privateRanges) {
-			return errors.New(g.entry(fmt.Sprintf("%s %q: this word is for the Caddyfile: in JSON, write the ranges %q", option, privateRanges, expandRanges([]string{privateRanges}))))
+		if slices.Contains(ranges, conf.PrivateRanges) {
+			return errors.New(g.entry(fmt.Sprintf("%s %q: this word is for the Caddyfile: in JSON, write the ranges %q", option, conf.PrivateRanges, conf.ExpandRanges([]string{conf.PrivateRanges}))))
 		}
 	}
 	filter, err := ipaddr.NewFilter(g.Include, g.Exclude)
@@ -140,14 +120,14 @@ func (l *loader) loadDetector(g *group) error {
 		if err != nil {
 			return g.at(place, err)
 		}
-		name := inlineKey(raw, "source")
+		name := conf.InlineKey(raw, "source")
 		src, ok := module.(ipsources.IPSource)
 		if !ok {
 			return g.at(place, fmt.Errorf("the module %q is no IP source: it does not implement dynamicdns.IPSource", name))
 		}
 		d.Sources = append(d.Sources, detect.NewSource(name, src))
 	}
-	known, err := l.pooled.hold(poolKey{kind: "detection", config: key}, func() caddy.Destructor { return new(detect.Known) })
+	known, err := l.pooled.Hold(conf.Key{Kind: "detection", Config: key}, func() caddy.Destructor { return new(detect.Known) })
 	if err != nil {
 		return err
 	}
@@ -155,59 +135,4 @@ func (l *loader) loadDetector(g *group) error {
 	l.detectors[key] = d
 	g.detector = d
 	return nil
-}
-
-// resolve returns the configuration with its placeholders replaced, so that
-// new credentials behind the same placeholder make it another one.
-func resolve(raw json.RawMessage) json.RawMessage {
-	var v any
-	if json.Unmarshal(raw, &v) != nil {
-		return raw
-	}
-	repl := caddy.NewReplacer()
-	var walk func(v any) any
-	walk = func(v any) any {
-		switch v := v.(type) {
-		case string:
-			return repl.ReplaceAll(v, "")
-		case []any:
-			for i := range v {
-				v[i] = walk(v[i])
-			}
-		case map[string]any:
-			for k := range v {
-				v[k] = walk(v[k])
-			}
-		}
-		return v
-	}
-	out, err := json.Marshal(walk(v))
-	if err != nil {
-		return raw
-	}
-	return out
-}
-
-// storagePath returns where Caddy's storage is. A provider may keep its zones
-// there, and they are other zones in another storage.
-func storagePath(storage certmagic.Storage) []byte {
-	if files, ok := storage.(*certmagic.FileStorage); ok {
-		return []byte(files.Path)
-	}
-	return nil
-}
-
-func fingerprint(config []byte) string {
-	sum := sha256.Sum256(config)
-	return hex.EncodeToString(sum[:])
-}
-
-// inlineKey returns the value of the key that names a module.
-func inlineKey(raw json.RawMessage, key string) string {
-	var fields map[string]json.RawMessage
-	var name string
-	if json.Unmarshal(raw, &fields) == nil {
-		_ = json.Unmarshal(fields[key], &name)
-	}
-	return name
 }

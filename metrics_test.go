@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -32,7 +33,7 @@ func (l *lab) scrape() string {
 	}
 	var ours strings.Builder
 	for line := range strings.Lines(rec.Body.String()) {
-		if strings.Contains(line, metricsPrefix) {
+		if strings.Contains(line, observe.Prefix) {
 			ours.WriteString(line)
 		}
 	}
@@ -70,7 +71,7 @@ func (l *lab) parse(text string) map[string]*dto.MetricFamily {
 func (l *lab) wantSamples(when string, want map[string]float64) {
 	l.t.Helper()
 	for series, value := range want {
-		if got := l.sample(metricsPrefix + series); got != value {
+		if got := l.sample(observe.Prefix + series); got != value {
 			l.t.Errorf("%s: %s is %v, want %v", when, series, got, value)
 		}
 	}
@@ -111,7 +112,7 @@ func TestMetrics(t *testing.T) {
 			"checks_total{family=ipv6,result=ok,source=fake}":                           0,
 		}
 		l.wantSamples("in sync", inSync)
-		if l.sample(metricsPrefix+"checks_total{family=ipv6,result=none,source=fake}") < 1 {
+		if l.sample(observe.Prefix+"checks_total{family=ipv6,result=none,source=fake}") < 1 {
 			t.Error("no check without an address is counted")
 		}
 		for range 10 {

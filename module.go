@@ -16,8 +16,10 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
 
@@ -62,14 +64,14 @@ type App struct {
 
 	ctx    caddy.Context
 	logger *zap.Logger
-	pooled pooled
+	pooled conf.Pooled
 	// sites outlives configurations, to know what the one before took from
 	// its sites.
 	sites    *siteHosts
 	groups   []*group
 	managed  managed
 	schedule *detect.Schedule
-	observer *observer
+	observer *observe.Observer
 	cancel   context.CancelFunc
 	// runCtx lasts from Start to Stop.
 	runCtx context.Context
@@ -103,14 +105,14 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if d := time.Duration(a.VerifyInterval); d < minVerifyInterval {
 		return fmt.Errorf("verify_interval %s is too short; write %s or more", d, minVerifyInterval)
 	}
-	if err := registerMetrics(ctx); err != nil {
+	if err := observe.Register(ctx); err != nil {
 		return err
 	}
 	var err error
-	if a.observer, err = newObserver(ctx, &a.pooled, a.managed.attach); err != nil {
+	if a.observer, err = observe.New(ctx, &a.pooled, a.managed.attach); err != nil {
 		return err
 	}
-	shared, err := a.pooled.hold(poolKey{kind: "hosts"}, func() caddy.Destructor { return new(siteHosts) })
+	shared, err := a.pooled.Hold(conf.Key{Kind: "hosts"}, func() caddy.Destructor { return new(siteHosts) })
 	if err != nil {
 		return err
 	}
@@ -139,14 +141,14 @@ func (a *App) Start() error {
 			a.schedule.Run(ctx)
 		})
 	})
-	a.running.Go(func() { a.observer.events.run(ctx) })
+	a.running.Go(func() { a.observer.Events.Run(ctx) })
 	return nil
 }
 
 // wire takes the zones of the groups and makes the schedule of the checks.
 func (a *App) wire() {
 	for _, g := range a.groups {
-		a.observer.counts.expect(g)
+		expect(a.observer.Counts, g)
 	}
 	a.schedule = a.managed.wire(a.groups, zone.Backend{
 		Memory:      zone.Memory{Storage: a.ctx.Storage()},
@@ -160,7 +162,7 @@ func (a *App) wire() {
 // fail, and a configuration that never ran must not have written anything.
 func (a *App) onceStarted(ctx context.Context, run func()) {
 	select {
-	case <-a.observer.events.started:
+	case <-a.observer.Events.Started():
 		if ctx.Err() == nil {
 			run()
 		}
@@ -201,7 +203,7 @@ func (a *App) leave() {
 func (a *App) Cleanup() error {
 	a.leave()
 	a.managed.release()
-	a.pooled.release()
+	a.pooled.Release()
 	return nil
 }
 

@@ -6,16 +6,18 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 // status is how the app is doing.
 func (a *App) status(now time.Time) *status.Status {
 	s := &status.Status{
-		Time:           stamp(now),
-		NextCheck:      stamp(a.schedule.Next()),
+		Time:           show.Stamp(now),
+		NextCheck:      show.Stamp(a.schedule.Next()),
 		CheckInterval:  time.Duration(a.CheckInterval).Seconds(),
 		VerifyInterval: time.Duration(a.VerifyInterval).Seconds(),
 		Groups:         []status.GroupStatus{},
@@ -39,8 +41,10 @@ func (a *App) status(now time.Time) *status.Status {
 	return s
 }
 
-// measure implements measurer.
-func (a *App) measure() (*counts, *status.Status) { return a.observer.counts, a.status(time.Now()) }
+// Measure implements observe.Measurer.
+func (a *App) Measure() (*observe.Counts, *status.Status) {
+	return a.observer.Counts, a.status(time.Now())
+}
 
 func (g *group) status() status.GroupStatus {
 	s := status.GroupStatus{Name: g.name(), Provider: g.provider.Name}
@@ -53,26 +57,17 @@ func (g *group) status() status.GroupStatus {
 			Family:      f.String(),
 			Addresses:   k.Addrs,
 			Source:      k.Source,
-			LastCheck:   stamp(k.Checked),
+			LastCheck:   show.Stamp(k.Checked),
 			ConfirmedBy: k.ConfirmedBy,
-			Since:       stamp(k.Since),
+			Since:       show.Stamp(k.Since),
 			Failing:     k.Failing,
 		}
 		if !k.FailedAt.IsZero() {
-			fs.LastFailure = &status.Failure{Time: stamp(k.FailedAt), Error: k.Failure}
+			fs.LastFailure = &status.Failure{Time: show.Stamp(k.FailedAt), Error: k.Failure}
 		}
 		s.Families = append(s.Families, fs)
 	}
 	return s
-}
-
-var zoneStates = map[reconcile.State]status.State{
-	reconcile.InSync:     status.StateInSync,
-	reconcile.Left:       status.StateLeftAlone,
-	reconcile.Unverified: status.StateUnverified,
-	reconcile.Pending:    status.StatePending,
-	reconcile.InTheWay:   status.StateBlocked,
-	reconcile.InTrouble:  status.StateFailing,
 }
 
 func (z *managedZone) status(now time.Time) status.ZoneStatus {
@@ -83,27 +78,27 @@ func (z *managedZone) status(now time.Time) status.ZoneStatus {
 		State:        status.StateInSync,
 		InSync:       new(true),
 		Readable:     z.backend.Provider.CanRead(),
-		LastInSync:   stamp(known.Synced),
-		NextAttempt:  stamp(known.Next),
+		LastInSync:   show.Stamp(known.Synced),
+		NextAttempt:  show.Stamp(known.Next),
 		Failures:     known.Failures,
-		FailingSince: stamp(known.Since),
+		FailingSince: show.Stamp(known.Since),
 		Records:      z.records(known),
 	}
 	if s.Readable {
-		s.LastVerified = stamp(known.Verified)
+		s.LastVerified = show.Stamp(known.Verified)
 	}
 	if known.Err != nil {
 		s.State = status.StateFailing
 	}
 	if known.Last != nil {
-		s.LastFailure = &status.Failure{Time: stamp(known.LastAt), Error: oneLine(known.Last.Error())}
+		s.LastFailure = &status.Failure{Time: show.Stamp(known.LastAt), Error: show.OneLine(known.Last.Error())}
 	}
 	for _, r := range s.Records {
 		s.State = status.Worse(s.State, r.State)
 		s.InSync = status.BothInSync(s.InSync, r.InSync)
 	}
 	if isTrue(s.InSync) {
-		s.LastInSync = stamp(now)
+		s.LastInSync = show.Stamp(now)
 	}
 	return s
 }
@@ -127,13 +122,13 @@ func (z *managedZone) records(known reconcile.Snapshot) []status.RecordStatus {
 		s := status.RecordStatus{
 			Name:        key.Name,
 			Type:        key.Family.RRType(),
-			State:       zoneStates[r.State],
-			Reason:      oneLine(r.Reason),
+			State:       show.States[r.State],
+			Reason:      show.OneLine(r.Reason),
 			Desired:     r.Desired.Addrs,
 			Observed:    r.Observed,
 			Accepted:    r.Accepted,
 			TTL:         r.TTL.Seconds(),
-			LastChanged: stamp(r.Changed),
+			LastChanged: show.Stamp(r.Changed),
 			InSync:      r.InSync,
 		}
 		if r.Desired.State == plan.Unknown {
@@ -153,12 +148,4 @@ func unknownAddress(f ipaddr.Family) string {
 
 func isTrue(b *bool) bool { return b != nil && *b }
 
-// stamp is how times are shown.
-func stamp(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC().Truncate(time.Second)
-}
-
-var _ measurer = (*App)(nil)
+var _ observe.Measurer = (*App)(nil)

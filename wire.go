@@ -12,12 +12,10 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
-
-// zones are the zones of all configurations.
-var zones zone.Registry
 
 // jitter gives each round of a schedule its random numbers. Tests make it
 // repeatable.
@@ -60,7 +58,7 @@ func (m *managed) wire(groups []*group, common zone.Backend, checkInterval time.
 			if z == nil {
 				backend := common
 				backend.Provider, backend.Memory.Config = g.provider, g.providerKey[:8]
-				z = &managedZone{zone: zones.Acquire(key), backend: &backend}
+				z = &managedZone{zone: zone.Shared.Acquire(key), backend: &backend}
 				byKey[key] = z
 				m.zones = append(m.zones, z)
 			}
@@ -114,7 +112,7 @@ func (m *managed) release() {
 	// The zones stay listed, for somebody may be asking for the status.
 	m.released = true
 	for _, z := range m.zones {
-		zones.Release(z.zone)
+		zone.Shared.Release(z.zone)
 	}
 }
 
@@ -194,4 +192,20 @@ func (s *nameSet) desired(found detect.Found) *plan.Desired {
 		d.State, d.Addrs, d.Source = plan.Set, found.Addrs, found.Source
 	}
 	return d
+}
+
+// expect creates the series of a group before anything happens: to Prometheus
+// a series that appears with the value one has not increased.
+func expect(c *observe.Counts, g *group) {
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
+		if !g.enabled(f) {
+			continue
+		}
+		for _, src := range g.detector.Sources {
+			c.Checks.WithLabelValues(src.Name, f.String(), string(detect.ResultOK))
+		}
+		for zone := range g.zones {
+			c.Changes.WithLabelValues(dnsname.Display(zone), g.provider.Name, f.RRType())
+		}
+	}
 }

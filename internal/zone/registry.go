@@ -2,6 +2,10 @@ package zone
 
 import "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 
+// Shared has the zones of all modules and configurations of the process, so
+// that a zone at a provider has one writer.
+var Shared Registry
+
 // Acquire returns the zone of the key, until it is released as often.
 func (r *Registry) Acquire(key Key) *Zone {
 	r.mu.Lock()

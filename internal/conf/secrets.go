@@ -1,4 +1,4 @@
-package dynamicdns
+package conf
 
 import (
 	"cmp"
@@ -29,10 +29,10 @@ var notSecret = map[string]bool{
 
 var placeholder = regexp.MustCompile(`\{[^{}]+\}`)
 
-// redactor returns a function that cuts out of a text every string of the
+// Redactor returns a function that cuts out of a text every string of the
 // provider's configuration that could be a secret, also as it looks in a URL,
 // in JSON, in Base64 and the like, and the value of each placeholder by itself.
-func redactor(config json.RawMessage) func(string) string {
+func Redactor(config json.RawMessage) func(string) string {
 	var v any
 	if json.Unmarshal(config, &v) != nil {
 		return func(s string) string { return s }

@@ -1,4 +1,4 @@
-package dynamicdns
+package observe
 
 import (
 	"errors"
@@ -6,20 +6,18 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-const metricsPrefix = "caddy_dynamic_dns_"
+// Prefix begins the names of all metrics.
+const Prefix = "caddy_dynamic_dns_"
 
-// counts are the counters and histograms. They outlive configurations.
-type counts struct {
-	checks   *prometheus.CounterVec
-	changes  *prometheus.CounterVec
-	calls    *prometheus.CounterVec
-	duration *prometheus.HistogramVec
+// Counts are the counters and histograms. They outlive configurations.
+type Counts struct {
+	Checks   *prometheus.CounterVec
+	Changes  *prometheus.CounterVec
+	Calls    *prometheus.CounterVec
+	Duration *prometheus.HistogramVec
 }
 
 // The results that are counted of calls to a provider.
@@ -28,22 +26,22 @@ const (
 	resultError = "error"
 )
 
-func newCounts() *counts {
-	return &counts{
-		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: metricsPrefix + "checks_total",
+func newCounts() *Counts {
+	return &Counts{
+		Checks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: Prefix + "checks_total",
 			Help: "Questions to IP sources, by result: ok, none (it knows no address), refused (it may not be published), error.",
 		}, []string{"source", "family", "result"}),
-		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: metricsPrefix + "changes_total",
+		Changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: Prefix + "changes_total",
 			Help: "Changes of DNS records that were confirmed.",
 		}, []string{"zone", "provider", "type"}),
-		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: metricsPrefix + "provider_calls_total",
+		Calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: Prefix + "provider_calls_total",
 			Help: "Calls of DNS providers that ended, by result: ok, error.",
 		}, []string{"provider", "method", "result"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    metricsPrefix + "provider_call_duration_seconds",
+		Duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    Prefix + "provider_call_duration_seconds",
 			Help:    "How long calls of DNS providers took.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 		}, []string{"provider", "method"}),
@@ -51,42 +49,26 @@ func newCounts() *counts {
 }
 
 // Destruct implements caddy.Destructor.
-func (*counts) Destruct() error { return nil }
+func (*Counts) Destruct() error { return nil }
 
-func (c *counts) collectors() []prometheus.Collector {
-	return []prometheus.Collector{c.checks, c.changes, c.calls, c.duration}
-}
-
-// expect creates the series of a group before anything happens: to Prometheus
-// a series that appears with the value one has not increased.
-func (c *counts) expect(g *group) {
-	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if !g.enabled(f) {
-			continue
-		}
-		for _, src := range g.detector.Sources {
-			c.checks.WithLabelValues(src.Name, f.String(), string(detect.ResultOK))
-		}
-		for zone := range g.zones {
-			c.changes.WithLabelValues(dnsname.Display(zone), g.provider.Name, f.RRType())
-		}
-	}
+func (c *Counts) collectors() []prometheus.Collector {
+	return []prometheus.Collector{c.Checks, c.Changes, c.Calls, c.Duration}
 }
 
 var (
-	descInSync = prometheus.NewDesc(metricsPrefix+"zone_in_sync",
+	descInSync = prometheus.NewDesc(Prefix+"zone_in_sync",
 		"Whether all records of the zone are known to be as desired.", []string{"zone", "provider"}, nil)
-	descVerified = prometheus.NewDesc(metricsPrefix+"zone_last_verified_timestamp_seconds",
+	descVerified = prometheus.NewDesc(Prefix+"zone_last_verified_timestamp_seconds",
 		"When the zone's records were last read.", []string{"zone", "provider"}, nil)
-	descFailures = prometheus.NewDesc(metricsPrefix+"zone_consecutive_failures",
+	descFailures = prometheus.NewDesc(Prefix+"zone_consecutive_failures",
 		"Failures in a row to read or write the zone.", []string{"zone", "provider"}, nil)
-	descAddress = prometheus.NewDesc(metricsPrefix+"address_info",
+	descAddress = prometheus.NewDesc(Prefix+"address_info",
 		"The current addresses, by group of domains.", []string{"group", "family", "address", "source"}, nil)
 )
 
-// measurer is the app, as far as the metrics are concerned.
-type measurer interface {
-	measure() (*counts, *status.Status)
+// Measurer is an app, as far as the metrics are concerned.
+type Measurer interface {
+	Measure() (*Counts, *status.Status)
 }
 
 // metrics collects from the app that is running, which need not be that of the
@@ -110,7 +92,7 @@ func (metrics) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return
 	}
-	counts, shown := app.(measurer).measure()
+	counts, shown := app.(Measurer).Measure()
 	for _, c := range counts.collectors() {
 		c.Collect(ch)
 	}
@@ -156,9 +138,9 @@ func gauge(ch chan<- prometheus.Metric, desc *prometheus.Desc, value float64, la
 	ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 }
 
-// registerMetrics lets Caddy serve the metrics. Both the app and the admin
+// Register lets Caddy serve the metrics. Both the app and the admin
 // endpoint call it, since either may be there without the other.
-func registerMetrics(ctx caddy.Context) error {
+func Register(ctx caddy.Context) error {
 	err := ctx.GetMetricsRegistry().Register(metrics{})
 	var already prometheus.AlreadyRegisteredError
 	if errors.As(err, &already) {

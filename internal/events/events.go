@@ -1,4 +1,5 @@
-package dynamicdns
+// Package events emits what happens to the handlers of Caddy's events app.
+package events
 
 import (
 	"context"
@@ -17,15 +18,16 @@ const (
 	// lastPatience is how long Stop waits for the events that are left, as
 	// Caddy waits for Stop.
 	lastPatience = time.Second
-	maxEvents    = 1024
-	// maxEmitting bounds how many events have handlers that are still busy.
-	maxEmitting = 16
+	// MaxQueued bounds how many events wait.
+	MaxQueued = 1024
+	// MaxEmitting bounds how many events have handlers that are still busy.
+	MaxEmitting = 16
 )
 
-// emitter queues events and emits them in order, so that a slow handler holds
+// Emitter queues events and emits them in order, so that a slow handler holds
 // up neither detection nor a zone. It waits until Caddy has started, because
 // handlers are bound late.
-type emitter struct {
+type Emitter struct {
 	ctx      caddy.Context
 	app      *caddyevents.App
 	logger   *zap.Logger
@@ -39,27 +41,27 @@ type event struct {
 	data map[string]any
 }
 
-// newEmitter must be called in Provision: later, the events app takes no more
+// New must be called in Provision: later, the events app takes no more
 // subscriptions. whenStarted is called once Caddy has started, while the
 // configuration before is still running; it must not block.
-func newEmitter(ctx caddy.Context, whenStarted func()) (*emitter, error) {
+func New(ctx caddy.Context, whenStarted func()) (*Emitter, error) {
 	app, err := ctx.App("events")
 	if err != nil {
 		return nil, err
 	}
-	e := &emitter{
+	e := &Emitter{
 		ctx:      ctx,
 		app:      app.(*caddyevents.App),
 		logger:   ctx.Logger(),
 		started:  make(chan struct{}),
-		queue:    make(chan event, maxEvents),
-		emitting: make(chan struct{}, maxEmitting),
+		queue:    make(chan event, MaxQueued),
+		emitting: make(chan struct{}, MaxEmitting),
 	}
 	return e, e.app.On("started", &startedHandler{first: whenStarted, started: e.started})
 }
 
-// add queues an event. It returns at once.
-func (e *emitter) add(name string, data map[string]any) {
+// Add queues an event. It returns at once.
+func (e *Emitter) Add(name string, data map[string]any) {
 	select {
 	case e.queue <- event{name, data}:
 	default:
@@ -67,8 +69,8 @@ func (e *emitter) add(name string, data map[string]any) {
 	}
 }
 
-// run emits events until ctx ends.
-func (e *emitter) run(ctx context.Context) {
+// Run emits events until ctx ends.
+func (e *Emitter) Run(ctx context.Context) {
 	select {
 	case <-e.started:
 	case <-ctx.Done():
@@ -95,8 +97,11 @@ func (e *emitter) run(ctx context.Context) {
 	}
 }
 
+// Started is closed once Caddy has started.
+func (e *Emitter) Started() <-chan struct{} { return e.started }
+
 // emit emits one event and waits for its handlers, within reason.
-func (e *emitter) emit(ctx context.Context, ev event) {
+func (e *Emitter) emit(ctx context.Context, ev event) {
 	if !e.takeSlot(ctx) {
 		e.logger.Error("losing an event, for handlers of others are still busy", zap.String("event", ev.name))
 		return
@@ -124,7 +129,7 @@ func (e *emitter) emit(ctx context.Context, ev event) {
 }
 
 // takeSlot waits while too many events have busy handlers.
-func (e *emitter) takeSlot(ctx context.Context) bool {
+func (e *Emitter) takeSlot(ctx context.Context) bool {
 	select {
 	case e.emitting <- struct{}{}:
 		return true

@@ -1,0 +1,62 @@
+package conf
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
+)
+
+// Providers loads DNS providers, each distinct configuration once.
+type Providers struct {
+	ctx      caddy.Context
+	pooled   *Pooled
+	observer provider.Observer
+	loaded   map[string]*provider.Provider
+}
+
+// NewProviders returns a loader for one configuration.
+func NewProviders(ctx caddy.Context, pooled *Pooled, observer provider.Observer) *Providers {
+	return &Providers{ctx: ctx, pooled: pooled, observer: observer, loaded: make(map[string]*provider.Provider)}
+}
+
+// Load returns the provider, and the fingerprint of its configuration.
+func (p *Providers) Load(raw json.RawMessage) (*provider.Provider, string, error) {
+	key := Fingerprint(slices.Concat(Resolve(raw), storagePath(p.ctx.Storage())))
+	if loaded, ok := p.loaded[key]; ok {
+		return loaded, key, nil
+	}
+	name, redact := InlineKey(raw, "name"), Redactor(raw)
+	one := struct {
+		Raw json.RawMessage `caddy:"namespace=dns.providers inline_key=name"`
+	}{raw}
+	module, err := p.ctx.LoadModule(&one, "Raw")
+	if err != nil {
+		return nil, "", errors.New(redact(err.Error()))
+	}
+	shared, err := p.pooled.Hold(Key{Kind: "account", Config: key}, func() caddy.Destructor {
+		return &account{slots: provider.NewSlots()}
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	loaded, err := provider.New(name, module, shared.(*account).slots, redact, p.observer, p.ctx.Logger())
+	if err != nil {
+		return nil, "", err
+	}
+	p.loaded[key] = loaded
+	return loaded, key, nil
+}
+
+// storagePath returns where Caddy's storage is. A provider may keep its zones
+// there, and they are other zones in another storage.
+func storagePath(storage certmagic.Storage) []byte {
+	if files, ok := storage.(*certmagic.FileStorage); ok {
+		return []byte(files.Path)
+	}
+	return nil
+}

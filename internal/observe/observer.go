@@ -1,0 +1,133 @@
+// Package observe tells people what happens to addresses and zones, by metrics
+// and events.
+package observe
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/events"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
+)
+
+// Observer turns what happens into metrics and events. Its methods return at
+// once, for detectors and zones wait for them; those of a nil Observer do
+// nothing.
+type Observer struct {
+	// Counts outlive configurations.
+	Counts *Counts
+	Events *events.Emitter
+}
+
+// New must be called in Provision; see [events.New].
+func New(ctx caddy.Context, pooled *conf.Pooled, whenStarted func()) (*Observer, error) {
+	shared, err := pooled.Hold(conf.Key{Kind: "counts"}, func() caddy.Destructor { return newCounts() })
+	if err != nil {
+		return nil, err
+	}
+	emitter, err := events.New(ctx, whenStarted)
+	if err != nil {
+		return nil, err
+	}
+	return &Observer{Counts: shared.(*Counts), Events: emitter}, nil
+}
+
+// Checked implements detect.Observer.
+func (o *Observer) Checked(source string, f ipaddr.Family, result detect.Result) {
+	if o != nil {
+		o.Counts.Checks.WithLabelValues(source, f.String(), string(result)).Inc()
+	}
+}
+
+// Called implements provider.Observer.
+func (o *Observer) Called(provider, method string, ok bool, took time.Duration) {
+	if o != nil {
+		result := resultError
+		if ok {
+			result = resultOK
+		}
+		o.Counts.Calls.WithLabelValues(provider, method, result).Inc()
+		o.Counts.Duration.WithLabelValues(provider, method).Observe(took.Seconds())
+	}
+}
+
+// AddressChanged implements detect.Observer.
+func (o *Observer) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string) {
+	if o != nil {
+		o.Events.Add("address_changed", map[string]any{
+			"family": f.String(),
+			"old":    status.Addresses(from),
+			"new":    status.Addresses(to),
+			"source": source,
+		})
+	}
+}
+
+// RecordsChanged implements zone.Observer.
+func (o *Observer) RecordsChanged(zone, provider string, changes []plan.Change) {
+	if o == nil || len(changes) == 0 {
+		return
+	}
+	list := make(changeList, len(changes))
+	for i, c := range changes {
+		list[i] = show.Change(c)
+		o.Counts.Changes.WithLabelValues(dnsname.Display(zone), provider, c.Key.Family.RRType()).Inc()
+	}
+	o.Events.Add("records_changed", map[string]any{
+		"zone":     dnsname.Display(zone),
+		"provider": provider,
+		"changes":  list,
+	})
+}
+
+// UpdateFailed implements zone.Observer.
+func (o *Observer) UpdateFailed(zone, provider string, err error, attempt int) {
+	if o != nil {
+		o.Events.Add("update_failed", map[string]any{
+			"zone":     dnsname.Display(zone),
+			"provider": provider,
+			"error":    show.OneLine(err.Error()),
+			"attempt":  attempt,
+		})
+	}
+}
+
+// Recovered implements zone.Observer.
+func (o *Observer) Recovered(zone, provider string, after time.Duration) {
+	if o != nil {
+		o.Events.Add("recovered", map[string]any{
+			"zone":     dnsname.Display(zone),
+			"provider": provider,
+			"after":    int(after.Seconds()),
+		})
+	}
+}
+
+// changeList is a JSON array, and in a placeholder one line of text.
+type changeList []status.Change
+
+func (l changeList) String() string {
+	texts := make([]string, len(l))
+	for i, c := range l {
+		texts[i] = fmt.Sprintf("%s %s %s -> %s", c.Name, c.Type, c.From, c.To)
+	}
+	return strings.Join(texts, "; ")
+}
+
+var (
+	_ detect.Observer   = (*Observer)(nil)
+	_ provider.Observer = (*Observer)(nil)
+	_ zone.Observer     = (*Observer)(nil)
+)
