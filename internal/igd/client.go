@@ -1,0 +1,61 @@
+// Package igd speaks UPnP with an Internet Gateway Device: it reads its
+// description, calls the actions of its services, and subscribes to their
+// events. What a device answers is taken for hostile: little of it is read, and
+// it leads to no other host.
+package igd
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+)
+
+// maxHeader and maxBody bound what is read of a device's answer. The
+// description of a FRITZ!Box has 12 KiB.
+const (
+	maxHeader = 16 << 10
+	maxBody   = 64 << 10
+)
+
+// Client returns an HTTP client that connects to addresses that are allowed,
+// whatever names resolve to. It uses no proxy, follows no redirects, keeps no
+// connections and reads a bounded amount.
+func Client(allowed func(netip.Addr) bool) *http.Client {
+	dialer := &net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
+		addrPort, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return err
+		}
+		if !allowed(addrPort.Addr().Unmap()) {
+			return fmt.Errorf("%s is not an address at which the router may be asked", addrPort.Addr())
+		}
+		return nil
+	}}
+	return &http.Client{
+		Transport: boundedTransport{&http.Transport{
+			DialContext:            dialer.DialContext,
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxHeader,
+		}},
+		CheckRedirect: func(req *http.Request, _ []*http.Request) error {
+			return fmt.Errorf("the router redirects to %.128q, which is not followed", req.URL)
+		},
+	}
+}
+
+// boundedTransport limits the bodies of responses.
+type boundedTransport struct{ http.RoundTripper }
+
+func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(req)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxBody)
+	}
+	return resp, err
+}
+
+// shortened cuts what a device may have put into the text of an error.
+func shortened(err error) error { return fmt.Errorf("%.256s", err.Error()) }
