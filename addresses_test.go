@@ -214,3 +214,55 @@ func TestHangingSource(t *testing.T) {
 		}
 	})
 }
+
+// noticingSource is a source that notices changes itself.
+type noticingSource struct{ fakeSource }
+
+var notices = make(chan chan struct{}, 1)
+
+func (*noticingSource) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "dynamic_dns.ip_sources.notices", New: func() caddy.Module { return new(noticingSource) }}
+}
+
+func (*noticingSource) Notify(ctx context.Context, changed func()) {
+	mine := make(chan struct{})
+	notices <- mine
+	for {
+		select {
+		case <-mine:
+			changed()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func init() { caddy.RegisterModule(new(noticingSource)) }
+
+// TestNotice: what a source notices is a reason to ask all of them, unless
+// watching is off.
+func TestNotice(t *testing.T) {
+	for _, watch := range []bool{true, false} {
+		t.Run(fmt.Sprint("watch ", watch), func(t *testing.T) {
+			bubble(t, func(l *lab) {
+				watched(t)
+				z := standin.New(standin.Character{}, zoneName)
+				l.address(addr1)
+				l.load(fmt.Sprintf(`{"ip_sources": [{"source": "notices"}], "dns_provider": {"name": %q}, "domains": {"example.com": ["www"]}, "watch": %t}`, z.Register(), watch))
+				l.wait(time.Minute)
+				l.address(addr2)
+				want := addr1
+				select {
+				case mine := <-notices:
+					want = addr2
+					mine <- struct{}{}
+					l.wait(0)
+				default:
+				}
+				if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{want}) || watch != (want == addr2) {
+					t.Errorf("got %v", got)
+				}
+			})
+		})
+	}
+}

@@ -26,6 +26,8 @@ type (
 	// Explainer is implemented by IP sources that know why an address may
 	// not be published.
 	Explainer = ipsources.Explainer
+	// Local is implemented by IP sources that ask nobody outside this machine.
+	Local = ipsources.Local
 	// Notifier is implemented by IP sources that learn on their own that an
 	// address may have changed.
 	Notifier = ipsources.Notifier

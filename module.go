@@ -133,6 +133,7 @@ func (a *App) Start() error {
 	a.wire()
 	if a.Watch == nil || *a.Watch {
 		a.schedule.Events = watchAddresses(ctx, a.logger)
+		a.schedule.Notices = true
 	}
 	a.managed.log(a.logger)
 	a.running.Go(func() {

@@ -10,7 +10,7 @@ import (
 
 // IPSource is implemented by modules in the namespace `dynamic_dns.ip_sources`.
 //
-// A source may also implement [Confirmer], [Configured], [Explainer],
+// A source may also implement [Confirmer], [Configured], [Explainer], [Local],
 // [Notifier] and [Prefixer].
 type IPSource interface {
 	// GetIPs returns this machine's addresses of the families that are asked
@@ -46,6 +46,14 @@ type Configured interface {
 // that they returned may not be published. The app logs the explanation.
 type Explainer interface {
 	ExplainRefusal(addr netip.Addr) string
+}
+
+// Local is implemented by sources that ask nobody outside this machine, such as
+// one that reads its interfaces. These are asked whenever something happens
+// here. Others are asked at most 12 times a minute for each family, or once per
+// `check_interval` where that is shorter.
+type Local interface {
+	Local()
 }
 
 // Notifier is implemented by sources that learn on their own that an address

@@ -56,23 +56,27 @@ func (d *Detector) Enabled(f ipaddr.Family) bool { return d.Families[f] }
 
 // detect asks the sources for one family. If none has an acceptable address,
 // what was known stays. It returns how soon a source wants to be asked again,
-// or 0.
-func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Duration) {
+// or 0. If a source must not be asked yet, it returns for how long; nothing has
+// come of the check then, and it must begin anew.
+func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early time.Duration) {
 	var problems []error
 	refused := make(map[string]bool)
 	defer func() {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && early == 0 {
 			d.Known.setRefused(f, refused)
 		}
 	}()
-	for _, src := range d.Sources {
+	for i, src := range d.Sources {
+		if early = d.Known.take(i, f, src.limit, time.Now()); early > 0 {
+			return 0, early
+		}
 		addrs, err := src.ask(ctx, f, ipsources.IPSettings{
 			IPVersions: only(f),
 			Known:      slices.Clone(d.Known.Family(f).Addrs),
 			Accepts:    func(addr netip.Addr) bool { return d.Filter.Refuse(addr, src.configured) == "" },
 		}, d.Logger)
 		if ctx.Err() != nil {
-			return 0
+			return 0, 0
 		}
 		addrs = slices.DeleteFunc(addrs, func(addr netip.Addr) bool { return ipaddr.FamilyOf(addr) != f })
 		good := d.acceptable(src, f, addrs, refused)
@@ -81,7 +85,7 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Durat
 		}
 		if len(good) > 0 {
 			d.found(src, f, good, err)
-			return soon
+			return soon, 0
 		}
 		if err == nil {
 			err = errNothing
@@ -92,7 +96,7 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon time.Durat
 		problems = append(problems, fmt.Errorf("%s: %w", src.Name, err))
 	}
 	d.unknown(f, problems)
-	return soon
+	return soon, 0
 }
 
 func only(f ipaddr.Family) ipsources.IPVersions {

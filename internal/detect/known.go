@@ -23,6 +23,11 @@ type known struct {
 	said
 	// refused are the refusals of the last check.
 	refused map[string]bool
+	// due is when the sources are to be asked next. It is in the past while
+	// they are being asked, so that a check that a reload cuts off is not lost.
+	due time.Time
+	// paces are how often each source was asked lately.
+	paces []pace
 }
 
 // Found is what is known of the addresses of one family.
@@ -59,6 +64,30 @@ func (k *Known) any() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.ContainsFunc(k.families[:], func(n known) bool { return n.Addrs != nil })
+}
+
+// due returns when the sources are to be asked next.
+func (k *Known) due(f ipaddr.Family) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.families[f].due
+}
+
+func (k *Known) setDue(f ipaddr.Family, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.families[f].due = at
+}
+
+// take counts a question to a source, or returns how long that must wait.
+func (k *Known) take(source int, f ipaddr.Family, l limit, now time.Time) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := &k.families[f]
+	for len(n.paces) <= source {
+		n.paces = append(n.paces, pace{})
+	}
+	return n.paces[source].take(l, now)
 }
 
 // set notes addresses that were found. It returns those that were known before,

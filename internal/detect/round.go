@@ -49,31 +49,38 @@ type round struct {
 func (r *round) run(ctx context.Context) {
 	known := r.detector.Known
 	r.publish()
-	delay := time.Duration(0)
-	if checked := known.Family(r.family).Checked; !checked.IsZero() && known.any() {
-		delay = max(0, r.interval-time.Since(checked))
+	var delay time.Duration
+	if due := known.due(r.family); !due.IsZero() {
+		delay = max(0, min(time.Until(due), r.interval-time.Since(known.Family(r.family).Checked)))
 	}
-	if delay == 0 {
-		delay = r.check(ctx)
-	}
+	r.setNext(delay)
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
+	var asked []func()
 	for {
-		r.mu.Lock()
-		r.next = time.Now().Add(delay)
-		r.mu.Unlock()
-		done := func() {}
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
 		case <-r.kick:
 			r.retries = 0
-		case done = <-r.asks:
+		case done := <-r.asks:
+			asked = append(asked, done)
 		}
-		delay = r.check(ctx)
+		known.setDue(r.family, time.Now())
+		delay, done := r.check(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		known.setDue(r.family, time.Now().Add(delay))
+		r.setNext(delay)
 		timer.Reset(delay)
-		done()
+		if done {
+			for _, tell := range asked {
+				tell()
+			}
+			asked = nil
+		}
 	}
 }
 
@@ -97,13 +104,23 @@ func (r *round) when() time.Time {
 	return r.next
 }
 
-// check asks the sources and returns when to come again.
-func (r *round) check(ctx context.Context) time.Duration {
-	soon := r.detector.detect(ctx, r.family)
+func (r *round) setNext(delay time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next = time.Now().Add(delay)
+}
+
+// check asks the sources and returns when to come again. It is not done if a
+// source must not be asked yet.
+func (r *round) check(ctx context.Context) (delay time.Duration, done bool) {
+	soon, early := r.detector.detect(ctx, r.family)
+	if early > 0 {
+		return early, false
+	}
 	if ctx.Err() == nil {
 		r.publish()
 	}
-	delay := r.interval - time.Duration(r.random()*float64(r.interval)/20)
+	delay = r.interval - time.Duration(r.random()*float64(r.interval)/20)
 	if soon > 0 {
 		delay = min(delay, soon)
 	}
@@ -111,11 +128,26 @@ func (r *round) check(ctx context.Context) time.Duration {
 	r.fresh = false
 	if !retry {
 		r.retries = 0
-		return delay
+		return delay, true
 	}
 	delay = min(delay, firstRetry<<min(r.retries, 5), maxRetry)
 	r.retries++
-	return delay
+	return delay, true
+}
+
+// checkOnce checks without run.
+func (r *round) checkOnce(ctx context.Context) {
+	for {
+		delay, done := r.check(ctx)
+		if done {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(delay):
+		}
+	}
 }
 
 // publish hands what is known to the sink, unless the sink has it. Known alone

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // Schedule decides when to ask for the addresses.
@@ -16,17 +17,23 @@ type Schedule struct {
 	// Events has a value whenever the system's addresses may have changed. It
 	// may be nil, and may be closed.
 	Events <-chan struct{}
+	// Notices has Run listen to sources that learn of changes on their own.
+	Notices bool
 
-	rounds []*round
-	logger *zap.Logger
+	detectors []*Detector
+	rounds    []*round
+	logger    *zap.Logger
 }
 
 // NewSchedule makes a schedule that asks each detector for each of its families
 // once per interval, less up to 5% at random. It publishes what is known at
 // the start, and from then on whenever it has changed.
 func NewSchedule(detectors []*Detector, interval time.Duration, sink Sink, logger *zap.Logger) *Schedule {
-	s := &Schedule{logger: logger}
+	s := &Schedule{detectors: detectors, logger: logger}
 	for _, d := range detectors {
+		for _, src := range d.Sources {
+			src.limit.every = min(src.limit.every, interval)
+		}
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			if d.Enabled(f) {
 				s.rounds = append(s.rounds, &round{
@@ -58,6 +65,15 @@ func (s *Schedule) Run(ctx context.Context) {
 	for _, r := range s.rounds {
 		running.Go(func() { r.run(ctx) })
 	}
+	if s.Notices {
+		for _, d := range s.detectors {
+			for _, src := range d.Sources {
+				if n, ok := src.IPSource.(ipsources.Notifier); ok {
+					running.Go(func() { s.listen(ctx, src.Name, n) })
+				}
+			}
+		}
+	}
 	events := s.Events
 	for {
 		select {
@@ -69,12 +85,33 @@ func (s *Schedule) Run(ctx context.Context) {
 				continue
 			}
 			s.logger.Debug("the system's addresses or routes changed")
-			for _, r := range s.rounds {
-				select {
-				case r.kick <- struct{}{}:
-				default:
-				}
-			}
+			s.Kick()
+		}
+	}
+}
+
+// listen takes notices of a source for events, until ctx ends.
+func (s *Schedule) listen(ctx context.Context, source string, n ipsources.Notifier) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.logger.Error("the IP source panicked, so its notices of changes are missed; it is still asked at each check",
+				zap.String("source", source), zap.Any("panic", r))
+		}
+	}()
+	n.Notify(ctx, func() {
+		s.logger.Debug("an IP source noticed that an address may have changed", zap.String("source", source))
+		s.Kick()
+	})
+}
+
+// Kick has Run check every family, for an address may have changed. It returns
+// at once and may be called as often as there is reason to: the newest call is
+// followed by a check that begins after it, as soon as the sources may be asked.
+func (s *Schedule) Kick() {
+	for _, r := range s.rounds {
+		select {
+		case r.kick <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -94,7 +131,7 @@ func (s *Schedule) Check(ctx context.Context) error {
 func (s *Schedule) CheckOnce(ctx context.Context) {
 	var checked sync.WaitGroup
 	for _, r := range s.rounds {
-		checked.Go(func() { r.check(ctx) })
+		checked.Go(func() { r.checkOnce(ctx) })
 	}
 	checked.Wait()
 }

@@ -25,6 +25,7 @@ type Source struct {
 	Name string
 
 	configured bool
+	limit      limit
 	// busy holds a token while a call for that family runs. A call may take
 	// longer than it is waited for.
 	busy [ipaddr.Families]chan struct{}
@@ -33,7 +34,10 @@ type Source struct {
 // NewSource makes a source of a module.
 func NewSource(name string, module ipsources.IPSource) *Source {
 	_, configured := module.(ipsources.Configured)
-	s := &Source{IPSource: module, Name: name, configured: configured}
+	s := &Source{IPSource: module, Name: name, configured: configured, limit: forOthers}
+	if _, local := module.(ipsources.Local); local {
+		s.limit = forLocal
+	}
 	for f := range s.busy {
 		s.busy[f] = make(chan struct{}, 1)
 	}

@@ -112,6 +112,9 @@ func (n *NetInterface) GetIPs(_ context.Context, settings ipsources.IPSettings) 
 	return ips, errors.Join(failed...)
 }
 
+// Local implements ipsources.Local.
+func (*NetInterface) Local() {}
+
 func (n *NetInterface) familyIP(f ipaddr.Family, settings ipsources.IPSettings) (netip.Addr, error) {
 	name := n.name
 	if name == "" {
@@ -186,6 +189,7 @@ func trueFirst(a, b bool) int {
 
 var (
 	_ ipsources.IPSource    = (*NetInterface)(nil)
+	_ ipsources.Local       = (*NetInterface)(nil)
 	_ caddy.Provisioner     = (*NetInterface)(nil)
 	_ caddyfile.Unmarshaler = (*NetInterface)(nil)
 )

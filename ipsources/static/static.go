@@ -98,6 +98,9 @@ func (s *Static) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]net
 // Configured implements ipsources.Configured.
 func (*Static) Configured() {}
 
+// Local implements ipsources.Local.
+func (*Static) Local() {}
+
 var errStaticEmpty = errors.New("static needs at least one address, such as 198.51.100.7 or 2001:db8::7")
 
 func parseStaticAddr(s string) (netip.Addr, error) {
@@ -121,4 +124,5 @@ var (
 	_ caddyfile.Unmarshaler = (*Static)(nil)
 	_ ipsources.IPSource    = (*Static)(nil)
 	_ ipsources.Configured  = (*Static)(nil)
+	_ ipsources.Local       = (*Static)(nil)
 )
