@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,4 +79,68 @@ func TestCloudflareKeepsFlags(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCloudflareBlocksOfOneToken: names that are to be created with other
+// attributes are in another block. Both blocks write one zone of one account:
+// one at a time, and neither asks anything while the rate limit of the other
+// lasts.
+func TestCloudflareBlocksOfOneToken(t *testing.T) {
+	api := cloudflare.New()
+	api.Install(t)
+	api.AddZone(zoneName, standin.Token)
+	var limited, together atomic.Bool
+	var busy atomic.Int32
+	api.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if limited.Load() {
+			return cloudflare.RateLimited(w, r)
+		}
+		if r.Method != http.MethodGet {
+			if busy.Add(1) > 1 {
+				together.Store(true)
+			}
+			time.Sleep(time.Second)
+			busy.Add(-1)
+		}
+		return false
+	})
+	bubble(t, func(l *lab) {
+		l.address(addr1)
+		l.load(strings.ReplaceAll(`{"check_interval": "1m", "watch": false, "ip_sources": [{"source": "fake"}], "versions": {"ipv6": false}, "providers": [
+			{"dns_provider": {"name": "cloudflare", "api_token": "TOKEN", "proxied": true, "comment": "kept"}, "domains": {"example.com": ["www", "blog"]}},
+			{"dns_provider": {"name": "cloudflare", "api_token": "TOKEN"}, "domains": {"example.com": ["vpn"]}}
+		]}`, "TOKEN", standin.Token))
+		l.wait(time.Minute)
+		for name, proxied := range map[string]bool{"www": true, "blog": true, "vpn": false} {
+			recs := api.Records(zoneName, name+".example.com", "A")
+			if len(recs) != 1 || recs[0].Content != addr1 || recs[0].Proxied != proxied || (recs[0].Comment == "kept") != proxied {
+				t.Errorf("%s has %+v", name, recs)
+			}
+		}
+		if together.Load() {
+			t.Error("two writes at a time")
+		}
+
+		limited.Store(true)
+		l.address(addr2)
+		l.wait(2 * time.Minute)
+		if calls := api.Calls(); calls["GET /zones"] > 3 {
+			t.Errorf("zones were asked for %d times", calls["GET /zones"])
+		}
+		api.ResetCalls()
+		l.wait(3 * time.Minute)
+		if calls := api.Calls(); len(calls) > 0 {
+			t.Errorf("asked while the API wants no requests: %v", calls)
+		}
+		limited.Store(false)
+		l.wait(15 * time.Minute)
+		for _, name := range []string{"www", "blog", "vpn"} {
+			if got := api.Contents(zoneName, name+".example.com", "A"); !slices.Equal(got, []string{addr2}) {
+				t.Errorf("%s has %v", name, got)
+			}
+		}
+		if lines := l.logged("error", "rate limit of Cloudflare's API"); len(lines) == 0 || len(lines) > 12 {
+			t.Errorf("%d lines of the rate limit: %v", len(lines), lines)
+		}
+	})
 }

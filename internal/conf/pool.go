@@ -13,12 +13,12 @@ import (
 var Pool = caddy.NewUsagePool()
 
 // Key names an entry of the pool: what a set of sources has found, the call
-// slots of a provider configuration, or something that exists once.
+// slots of an account, or something that exists once.
 type Key struct {
 	Kind, Config string
 }
 
-// account is what all zones of one provider configuration share.
+// account is what all zones of one account at a provider share.
 type account struct {
 	slots provider.Slots
 }

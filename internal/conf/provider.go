@@ -38,7 +38,11 @@ func (p *Providers) Load(raw json.RawMessage) (*provider.Provider, string, error
 	if err != nil {
 		return nil, "", errors.New(redact(err.Error()))
 	}
-	shared, err := p.pooled.Hold(Key{Kind: "account", Config: key}, func() caddy.Destructor {
+	owner := key
+	if id := provider.Account(module); id != "" {
+		owner = Fingerprint([]byte(name + " " + id))
+	}
+	shared, err := p.pooled.Hold(Key{Kind: "account", Config: owner}, func() caddy.Destructor {
 		return &account{slots: provider.NewSlots()}
 	})
 	if err != nil {

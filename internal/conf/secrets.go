@@ -25,6 +25,8 @@ var notSecret = map[string]bool{
 	"key_name":       true,
 	"key_alg":        true,
 	"hosted_zone_id": true,
+	"comment":        true,
+	"tags":           true,
 }
 
 var placeholder = regexp.MustCompile(`\{[^{}]+\}`)

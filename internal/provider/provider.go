@@ -34,7 +34,24 @@ type changeNotifier interface {
 	NotifyChanged(zone string, changed func()) (cancel func())
 }
 
-// maxCalls is how many calls run at a time per provider configuration.
+// accountHolder is implemented by libdns providers of which two may use one
+// account with other options.
+type accountHolder interface {
+	// Account returns what is equal for those of one account. It may be a
+	// secret.
+	Account() string
+}
+
+// Account returns what is equal for modules of one account, or "" for one that
+// cannot tell.
+func Account(module any) string {
+	if a, ok := module.(accountHolder); ok {
+		return a.Account()
+	}
+	return ""
+}
+
+// maxCalls is how many calls run at a time per account.
 const maxCalls = 8
 
 // Slots bound how many calls of one account run at a time.

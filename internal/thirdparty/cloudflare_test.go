@@ -1,10 +1,12 @@
 package thirdparty
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/libdns/libdns"
@@ -62,5 +64,37 @@ func TestCloudflareKeepsFlags(t *testing.T) {
 		if len(records) != 1 || !records[0].Proxied || records[0].Comment != "the home server" {
 			t.Errorf("%v have become %+v", before, records)
 		}
+	}
+}
+
+// A new name is created with what its block says, by the request that creates
+// it, and a pause that the API asks for is kept.
+func TestCloudflareCreatesAsConfigured(t *testing.T) {
+	p := named("cloudflare")
+	p.config = maps.Clone(p.config)
+	p.config["comment"] = "kept by Caddy"
+	a, config := p.start(t)
+	api := newCloudflare(t, a)
+	var refused time.Time
+	early := 0
+	a.failing(func(r *http.Request) (int, time.Duration) {
+		switch {
+		case refused.IsZero() && r.Method == http.MethodPost:
+			refused = time.Now()
+			return http.StatusTooManyRequests, 2 * time.Minute
+		case !refused.IsZero() && time.Since(refused) < 2*time.Minute:
+			early++
+		}
+		return 0, 0
+	})
+	synctest.Test(t, func(t *testing.T) {
+		move(ip1)
+		run(t, config, p.zone, "www")
+		defer func() { _ = caddy.Stop() }()
+		within(t, time.Hour, a, "www", "A", ip1)
+	})
+	records := api.Records(a.zone, "www."+a.zone, "A")
+	if len(records) != 1 || records[0].Comment != "kept by Caddy" || early > 0 {
+		t.Errorf("created %+v, %d requests before the pause was over", records, early)
 	}
 }

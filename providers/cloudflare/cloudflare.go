@@ -4,10 +4,11 @@ package cloudflare
 import (
 	"context"
 	"errors"
-	"net/http"
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -21,6 +22,9 @@ import (
 // a timeout and while holding a lock.
 const requestTimeout = 30 * time.Second
 
+// maxComment is what Cloudflare takes in its largest plans.
+const maxComment = 500
+
 func init() {
 	caddy.RegisterModule(new(Provider))
 }
@@ -31,7 +35,10 @@ func init() {
 // tokens out of the configuration.
 //
 // Records are updated in place, so that the proxy status, the comment and the
-// tags of a record stay as they are.
+// tags of a record stay as they are. `proxied`, `comment` and `tags` are for A
+// and AAAA records that are created; names that want others go into another
+// block with the same token. Where Cloudflare asks to wait, by status 429, no
+// request with the token is sent until that time is over.
 type Provider struct {
 	// A token with the permission Zone.DNS:Edit for the zones to manage, and
 	// Zone.Zone:Read unless `zone_token` is given. Required.
@@ -41,7 +48,23 @@ type Provider struct {
 	// the zones when `api_token` is only allowed to edit records.
 	ZoneToken string `json:"zone_token,omitempty"`
 
-	client cloudflare.Provider
+	// Whether records are created proxied, so that Cloudflare's addresses are
+	// shown in place of this machine's. A record beside others of its name and
+	// type that are all proxied always is, for it would show where they lead
+	// to. Default: false.
+	Proxied bool `json:"proxied,omitempty"`
+
+	// The comment that records are created with. Cloudflare allows 100
+	// characters, and 500 in paid plans.
+	Comment string `json:"comment,omitempty"`
+
+	// The tags that records are created with, each as `name` or `name:value`.
+	// Cloudflare allows none in its free plan.
+	Tags []string `json:"tags,omitempty"`
+
+	client   cloudflare.Provider
+	requests client
+	limitKey string
 }
 
 // CaddyModule returns the Caddy module information.
@@ -52,17 +75,42 @@ func (*Provider) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision resolves the placeholders of the tokens.
+// Provision resolves the placeholders.
 func (p *Provider) Provision(caddy.Context) error {
-	p.client.HTTPClient = &client{http.Client{Timeout: requestTimeout}}
-	return options.Resolve(p.options())
+	if err := options.Resolve(p.options()); err != nil {
+		return err
+	}
+	var err error
+	if p.limitKey, p.requests.limit, err = holdLimit(p.client.APIToken); err != nil {
+		return err
+	}
+	p.requests.http.Timeout = requestTimeout
+	p.requests.created.proxied = p.Proxied
+	p.client.HTTPClient = &p.requests
+	return nil
 }
+
+// Cleanup releases what all providers with the token share.
+func (p *Provider) Cleanup() error {
+	if p.limitKey != "" {
+		releaseLimit(p.limitKey)
+		p.limitKey = ""
+	}
+	return nil
+}
+
+// Account tells that providers with one token are one account, whatever they
+// create records with.
+func (p *Provider) Account() string { return p.client.APIToken }
 
 // UnmarshalCaddyfile sets up the provider from Caddyfile tokens. Syntax:
 //
 //	cloudflare [<api_token>] {
 //		api_token  <token>
 //		zone_token <token>
+//		proxied    on|off
+//		comment    <text>
+//		tags       <tags...>
 //	}
 func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -77,12 +125,13 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // GetRecords lists the records of the zone.
 func (p *Provider) GetRecords(ctx context.Context, zone string) ([]libdns.Record, error) {
-	return p.client.GetRecords(ctx, zone)
+	return p.client.GetRecords(patient(ctx), zone)
 }
 
 // AppendRecords adds records to the zone. An address beside addresses that are
 // all proxied is proxied too.
 func (p *Provider) AppendRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
+	ctx = patient(ctx)
 	return each(zone, recs, func(s *rrset) ([]libdns.Record, error) { return p.add(ctx, zone, s) })
 }
 
@@ -91,18 +140,31 @@ func (p *Provider) AppendRecords(ctx context.Context, zone string, recs []libdns
 // proxied records is proxied too. The library alone sets one value: of several
 // the last one remains, and where several exist already it returns an error.
 func (p *Provider) SetRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
+	ctx = patient(ctx)
 	return each(zone, recs, func(s *rrset) ([]libdns.Record, error) { return p.set(ctx, zone, s) })
 }
 
 // DeleteRecords removes records from the zone.
 func (p *Provider) DeleteRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
-	return p.client.DeleteRecords(ctx, zone, recs)
+	return p.client.DeleteRecords(patient(ctx), zone, recs)
 }
 
-// ListZones lists the zones that the token may see, as far as they are on the
-// first page of the API's answer.
+// ListZones lists the zones that the token may see, which is `zone_token` where
+// there is one. The library alone reads one page.
 func (p *Provider) ListZones(ctx context.Context) ([]libdns.Zone, error) {
-	return p.client.ListZones(ctx)
+	ctx = patient(ctx)
+	var all []libdns.Zone
+	for page := 1; ; page++ {
+		d := &details{page: page, token: p.client.ZoneToken}
+		zones, err := p.client.ListZones(with(ctx, d))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, zones...)
+		if len(zones) == 0 || page >= d.pages {
+			return all, nil
+		}
+	}
 }
 
 func (p *Provider) options() []options.Option {
@@ -112,7 +174,32 @@ func (p *Provider) options() []options.Option {
 			Required: "cloudflare {env.CLOUDFLARE_API_TOKEN}",
 		},
 		{Name: "zone_token", Value: &p.ZoneToken, Resolved: &p.client.ZoneToken, Normalize: checkToken},
+		{Name: "proxied", Set: p.setProxied},
+		{Name: "comment", Value: &p.Comment, Resolved: &p.requests.created.comment, Normalize: checkComment},
+		{Name: "tags", Values: &p.Tags, ResolvedValues: &p.requests.created.tags, Normalize: checkTag},
 	}
+}
+
+func (p *Provider) setProxied(s string) error {
+	if s != "on" && s != "off" {
+		return errors.New("write on or off")
+	}
+	p.Proxied = s == "on"
+	return nil
+}
+
+func checkComment(s string) (string, error) {
+	if utf8.RuneCountInString(s) > maxComment {
+		return "", fmt.Errorf("the text is too long; write %d characters or less", maxComment)
+	}
+	return s, nil
+}
+
+func checkTag(s string) (string, error) {
+	if !tag.MatchString(s) {
+		return "", errors.New("this is no tag; write tags one after the other with spaces between them, each as name or name:value, where a name is of letters, digits, - and _")
+	}
+	return s, nil
 }
 
 var (
@@ -120,6 +207,8 @@ var (
 	bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 	globalKey = regexp.MustCompile(`^([0-9a-f]{37}|cfk_.*)$`)
+
+	tag = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}(:[^,]{0,100})?$`)
 
 	variableName = regexp.MustCompile(`^[A-Z][A-Z0-9]*_[A-Z0-9_]*$`)
 )
@@ -142,6 +231,7 @@ func checkToken(s string) (string, error) {
 
 // Interface guards
 var (
+	_ caddy.CleanerUpper    = (*Provider)(nil)
 	_ caddy.Provisioner     = (*Provider)(nil)
 	_ caddyfile.Unmarshaler = (*Provider)(nil)
 	_ libdns.RecordAppender = (*Provider)(nil)

@@ -3,6 +3,7 @@ package cloudflare
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"reflect"
@@ -35,16 +36,24 @@ func TestCaddyfile(t *testing.T) {
 		{"block", "cloudflare {\n api_token abc\n zone_token def\n}", `{"api_token":"abc","zone_token":"def"}`},
 		{"argument and block", "cloudflare abc {\n zone_token def\n}", `{"api_token":"abc","zone_token":"def"}`},
 		{"argument and empty block", "cloudflare abc {\n}", `{"api_token":"abc"}`},
+		{"attributes", "cloudflare abc {\n proxied on\n comment \"by Caddy\"\n tags team:dns home\n}", `{"api_token":"abc","proxied":true,"comment":"by Caddy","tags":["team:dns","home"]}`},
+		{"not proxied", "cloudflare abc {\n proxied off\n}", `{"api_token":"abc"}`},
+		{"proxied as a flag", "cloudflare abc {\n proxied\n}", `!proxied has no value; write: proxied <value>, at Testfile:2`},
+		{"proxied neither on nor off", "cloudflare abc {\n proxied maybe\n}", `!proxied: write on or off, at Testfile:2`},
+		{"comment without quotes", "cloudflare abc {\n comment by Caddy\n}", `!comment takes one value; put a value that has spaces in quotes, at Testfile:2`},
+		{"no tags", "cloudflare abc {\n tags\n}", `!tags has no value; write: tags <values...>, at Testfile:2`},
+		{"tags with a comma", "cloudflare abc {\n tags a, b\n}", `!tags: this is no tag; write tags one after the other with spaces between them`},
+		{"tags twice", "cloudflare abc {\n tags a\n tags b\n}", `!tags is given twice; keep one, at Testfile:3`},
 		{"nothing", `cloudflare`, `!missing api_token; write: cloudflare {env.CLOUDFLARE_API_TOKEN}, at Testfile:1`},
 		{"empty argument", `cloudflare ""`, `!api_token: the value is empty, at Testfile:1`},
 		{"only the zone token", "cloudflare {\n zone_token def\n}", `!missing api_token`},
-		{"two arguments", `cloudflare abc s3cret`, `!too many arguments; options are written one a line in a block: api_token, zone_token, at Testfile:1`},
+		{"two arguments", `cloudflare abc s3cret`, `!too many arguments; options are written one a line in a block: api_token, zone_token, proxied, comment, tags, at Testfile:1`},
 		{"token twice", "cloudflare abc {\n api_token def\n}", `!api_token: already given; keep one, at Testfile:2`},
 		{"option twice", "cloudflare {\n api_token abc\n api_token def\n}", `!api_token is given twice; keep one, at Testfile:3`},
 		{"no value", "cloudflare {\n api_token\n}", `!api_token has no value; write: api_token <value>, at Testfile:2`},
 		{"two values", "cloudflare {\n api_token abc s3cret\n}", `!api_token takes one value; put a value that has spaces in quotes, at Testfile:2`},
 		{"nested block", "cloudflare {\n api_token abc {\n  x y\n }\n}", `!api_token takes no block, at Testfile:`},
-		{"unknown option", "cloudflare {\n api_key abc\n}", `!unrecognized subdirective "api_key"; write one of: api_token, zone_token, at Testfile:2`},
+		{"unknown option", "cloudflare {\n api_key abc\n}", `!unrecognized subdirective "api_key"; write one of: api_token, zone_token, proxied, comment, tags, at Testfile:2`},
 		{"token as option", "cloudflare {\n s3cretTOKEN\n}", `!unrecognized subdirective (not shown, for it may be a secret)`},
 		{"quotes", "cloudflare `\"s3cret\"`", `!no token has such characters`},
 		{"bearer", `cloudflare "Bearer s3cret"`, `!without "Bearer"`},
@@ -97,6 +106,7 @@ func TestProvision(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			before := string(caddyconfig.JSON(tc.p, nil))
 			err := tc.p.Provision(caddy.ActiveContext())
+			t.Cleanup(func() { _ = tc.p.Cleanup() })
 			if tc.wantErr == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -321,6 +331,7 @@ func TestErrors(t *testing.T) {
 		{"token unknown", func(s *standin.Server) { s.Revoke(token) }, zone, 0, "HTTP 403: [{Code:10000 Message:Authentication error"},
 		{"zone of another account", func(s *standin.Server) { s.AddZone("other.example", "other-token") }, "other.example.", 0, "expected 1 zone, got 0"},
 		{"rate limited", func(s *standin.Server) { s.Intercept(standin.RateLimited) }, zone, 0, "HTTP 429"},
+		{"no tags in the free plan", func(s *standin.Server) { s.FreePlan() }, zone, 0, "exceeding the quota of 0"},
 		{"gateway away", func(s *standin.Server) { s.Intercept(standin.BadGateway) }, zone, 0, "invalid character '<'"},
 		{"CNAME in the way", func(s *standin.Server) {
 			s.Add(zone, standin.Record{Type: "CNAME", Name: "www", Content: "other.example"})
@@ -328,7 +339,8 @@ func TestErrors(t *testing.T) {
 		{"TTL too short", func(*standin.Server) {}, zone, 2 * time.Second, "Invalid TTL"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			srv, p := setUp(t)
+			srv, _ := setUp(t)
+			p := provision(t, &Provider{APIToken: token, Tags: []string{"team:dns"}})
 			tc.prepare(srv)
 			_, err := p.SetRecords(ctx, tc.zone, []libdns.Record{address("www", "203.0.113.1", tc.ttl)})
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -379,12 +391,35 @@ func TestZoneTokenFindsZones(t *testing.T) {
 }
 
 func TestListZones(t *testing.T) {
-	srv, p := setUp(t)
-	srv.AddZone("example.net", token)
+	srv := standin.New()
+	srv.Install(t)
 	srv.AddZone("other.example", "other-token")
-	zones, err := p.ListZones(t.Context())
-	if want := []libdns.Zone{{Name: "example.com."}, {Name: "example.net."}}; err != nil || !slices.Equal(zones, want) {
-		t.Errorf("got %v, %v, want %v", zones, err, want)
+	var want []libdns.Zone
+	for i := range 120 {
+		name := fmt.Sprintf("zone-%d.example.", i)
+		srv.AddZone(name, "zone-reader")
+		want = append(want, libdns.Zone{Name: name})
+	}
+	srv.AddZone(zone, token)
+	for _, tc := range []struct {
+		name  string
+		p     *Provider
+		want  []libdns.Zone
+		calls int
+	}{
+		{"of the token", &Provider{APIToken: token}, []libdns.Zone{{Name: zone}}, 1},
+		{"of the zone token, on three pages", &Provider{APIToken: token, ZoneToken: "zone-reader"}, want, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			srv.ResetCalls()
+			zones, err := provision(t, tc.p).ListZones(t.Context())
+			if err != nil || !slices.Equal(zones, tc.want) {
+				t.Errorf("got %v, %v, want %v", zones, err, tc.want)
+			}
+			if n := srv.Calls()["GET /zones"]; n != tc.calls {
+				t.Errorf("%d requests, want %d", n, tc.calls)
+			}
+		})
 	}
 }
 
@@ -448,6 +483,7 @@ func provision(t *testing.T, p *Provider) *Provider {
 	if err := p.Provision(caddy.ActiveContext()); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = p.Cleanup() })
 	return p
 }
 

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const basePath = "/client/v4"
@@ -77,8 +78,18 @@ var (
 	errContentA    = &apiError{status: http.StatusBadRequest, Code: 9005, Message: "Content for A record must be a valid IPv4 address."}
 	errContentAAAA = &apiError{status: http.StatusBadRequest, Code: 9006, Message: "Content for AAAA record must be a valid IPv6 address."}
 	errNotProxied  = &apiError{status: http.StatusBadRequest, Code: 9004, Message: "This record type cannot be proxied."}
+	errTags        = validationError(9300, "DNS record has tags, exceeding the quota of 0.")
+	errComment     = validationError(9313, "DNS record comment exceeds the maximum length of 100 characters.")
 	errPage        = &apiError{status: http.StatusBadRequest, Code: 1004, Message: "Invalid paging parameters."}
 )
+
+// validationError is how the API refuses what a plan does not include.
+func validationError(code int, message string) *apiError {
+	return &apiError{
+		status: http.StatusBadRequest, Code: 1004, Message: "DNS Validation Error",
+		Chain: []apiError{{Code: code, Message: message}},
+	}
+}
 
 // New makes an API that has no zones and knows no tokens.
 func New() *Server {
@@ -96,7 +107,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.calls[strings.Replace(pattern, basePath, "", 1)]++
 	intercept := s.intercept
+	wait := s.limit.take(time.Now())
 	s.mu.Unlock()
+	if wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+		errRateLimited.write(w)
+		return
+	}
 	if intercept != nil && intercept(w, r) {
 		return
 	}
@@ -208,8 +225,13 @@ func listRecords(z *zone, r *http.Request) (envelope, *apiError) {
 
 func (s *Server) createRecord(z *zone, r *http.Request) (envelope, *apiError) {
 	rec, err := z.changed(Record{}, r)
-	if err != nil {
+	switch {
+	case err != nil:
 		return envelope{}, err
+	case s.free && len(rec.Tags) > 0:
+		return envelope{}, errTags
+	case s.free && utf8.RuneCountInString(rec.Comment) > 100:
+		return envelope{}, errComment
 	}
 	return envelope{Result: s.keep(z, rec)}, nil
 }

@@ -36,6 +36,16 @@ type Server struct {
 	calls     map[string]int
 	intercept func(http.ResponseWriter, *http.Request) bool
 	lastID    int
+	limit     limit
+	free      bool
+}
+
+// limit is how many requests are answered in a period.
+type limit struct {
+	requests int
+	period   time.Duration
+	used     int
+	ends     time.Time
 }
 
 // Record is a DNS record as the API shows it. Names are full and without
@@ -159,6 +169,35 @@ func (s *Server) Intercept(f func(http.ResponseWriter, *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.intercept = f
+}
+
+// Limit has the API refuse all but so many requests in a period, and tell how
+// long to wait. Cloudflare allows 1200 in five minutes.
+func (s *Server) Limit(requests int, period time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = limit{requests: requests, period: period}
+}
+
+// FreePlan has the API refuse tags, and comments of more than 100 characters.
+func (s *Server) FreePlan() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = true
+}
+
+// take counts a request, or returns how long to wait.
+func (l *limit) take(now time.Time) time.Duration {
+	switch {
+	case l.period == 0:
+		return 0
+	case !now.Before(l.ends):
+		l.used, l.ends = 0, now.Add(l.period)
+	case l.used >= l.requests:
+		return l.ends.Sub(now)
+	}
+	l.used++
+	return 0
 }
 
 func (s *Server) keep(z *zone, rec Record) *Record {

@@ -36,6 +36,10 @@ type Option struct {
 
 	// Set takes the value of an option that is not a string.
 	Set func(string) error
+
+	// Values and ResolvedValues take the place of Value and Resolved for an
+	// option that has several values on its line.
+	Values, ResolvedValues *[]string
 }
 
 // Parse reads the block of a provider, one option a line. The provider's name
@@ -57,18 +61,22 @@ func Parse(d *caddyfile.Dispenser, opts []Option) error {
 			return d.Errf("%s is given twice; keep one", o.Name)
 		}
 		seen[o.Name] = true
-		if !d.NextArg() {
+		values := d.RemainingArgs()
+		switch {
+		case len(values) == 0 && o.Values != nil:
+			return d.Errf("%s has no value; write: %s <values...>", o.Name, o.Name)
+		case len(values) == 0:
 			return d.Errf("%s has no value; write: %s <value>", o.Name, o.Name)
-		}
-		value := d.Val()
-		if d.NextArg() {
+		case len(values) > 1 && o.Values == nil:
 			return d.Errf("%s takes one value; put a value that has spaces in quotes", o.Name)
 		}
 		if d.NextBlock(d.Nesting()) {
 			return d.Errf("%s takes no block", o.Name)
 		}
-		if err := o.Take(value); err != nil {
-			return d.Errf("%s: %w", o.Name, err)
+		for _, value := range values {
+			if err := o.Take(value); err != nil {
+				return d.Errf("%s: %w", o.Name, err)
+			}
 		}
 	}
 	if err := missing(opts); err != nil {
@@ -79,40 +87,63 @@ func Parse(d *caddyfile.Dispenser, opts []Option) error {
 
 // Resolve puts the values of opts without placeholders where they are wanted.
 func Resolve(opts []Option) error {
-	repl := caddy.NewReplacer()
 	for _, o := range opts {
-		if o.Value == nil {
-			continue
-		}
-		value, err := repl.ReplaceOrErr(*o.Value, true, true)
-		if err != nil {
-			return fmt.Errorf("%s: %w", o.Name, placeholderError(err))
-		}
-		if value != "" && o.Normalize != nil {
-			if value, err = o.Normalize(value); err != nil {
+		if o.Value != nil {
+			value, err := o.resolve(*o.Value)
+			if err != nil {
 				return fmt.Errorf("%s: %w", o.Name, err)
 			}
+			*o.Resolved = value
 		}
-		*o.Resolved = value
+		if o.Values != nil {
+			*o.ResolvedValues = nil
+			for _, raw := range *o.Values {
+				value, err := o.resolve(raw)
+				if err == nil && value == "" {
+					err = errEmpty
+				}
+				if err != nil {
+					return fmt.Errorf("%s: %w", o.Name, err)
+				}
+				*o.ResolvedValues = append(*o.ResolvedValues, value)
+			}
+		}
 	}
 	return missing(opts)
 }
 
+func (o Option) resolve(raw string) (string, error) {
+	value, err := caddy.NewReplacer().ReplaceOrErr(raw, true, true)
+	if err != nil {
+		return "", placeholderError(err)
+	}
+	if value != "" && o.Normalize != nil {
+		return o.Normalize(value)
+	}
+	return value, nil
+}
+
+var errEmpty = errors.New("the value is empty")
+
 // Take takes the option's value as the Caddyfile has it.
 func (o Option) Take(value string) error {
 	if value == "" {
-		return errors.New("the value is empty")
+		return errEmpty
 	}
 	if o.Set != nil {
 		return o.Set(value)
 	}
-	if *o.Value != "" {
+	if o.Value != nil && *o.Value != "" {
 		return errors.New("already given; keep one")
 	}
 	if o.Normalize != nil && !strings.Contains(value, "{") {
 		if _, err := o.Normalize(value); err != nil {
 			return err
 		}
+	}
+	if o.Values != nil {
+		*o.Values = append(*o.Values, value)
+		return nil
 	}
 	*o.Value = value
 	return nil
