@@ -75,6 +75,11 @@ var layers = map[string]layer{
 		others: "caddy cobra singleflight term zap",
 	},
 
+	// The DDNS server. What its clients say and ask for knows no Caddy.
+	"dyndns/internal/reply":   {std: "fmt io net/http net/netip strconv strings time"},
+	"dyndns/internal/request": {ours: "dyndns/internal/reply internal/dnsname internal/ipaddr internal/plan", std: "cmp fmt io mime net/http net/netip net/url slices strings"},
+	"dyndns/internal/auth":    {ours: "dyndns/internal/reply internal/dnsname", others: "crypto"},
+
 	// Modules of their own, which need not know that this one exists.
 	"providers/internal/options":     {others: "caddy"},
 	"providers/cloudflare":           {ours: "providers/internal/options", others: "caddy libdns libdns/cloudflare"},
@@ -106,6 +111,7 @@ var moduleNames = map[string]string{
 	"certmagic":         "github.com/caddyserver/certmagic",
 	"charset":           "golang.org/x/net/html/charset",
 	"cobra":             "github.com/spf13/cobra",
+	"crypto":            "golang.org/x/crypto",
 	"goupnp":            "github.com/huin/goupnp",
 	"idna":              "golang.org/x/net/idna",
 	"ipv4":              "golang.org/x/net/ipv4",

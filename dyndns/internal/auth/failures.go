@@ -1,0 +1,90 @@
+package auth
+
+import (
+	"net/netip"
+	"time"
+)
+
+const (
+	// allowedFailures may come in a burst; after that, there is one more
+	// for each failureInterval.
+	allowedFailures = 10
+	failureInterval = time.Minute
+	// maxFailureKeys limits what is kept.
+	maxFailureKeys = 1 << 14
+)
+
+// failureKey is whose failures are counted: those of a network, or if user is
+// not empty those of a user there.
+type failureKey struct {
+	network netip.Prefix
+	user    string
+}
+
+// failureKeys returns the key of the client's network, and if there is a user
+// the one of the user there.
+func failureKeys(client netip.Addr, user *User) []failureKey {
+	bits := 32
+	if client.Is6() {
+		bits = 64
+	}
+	network, _ := client.WithZone("").Prefix(bits)
+	keys := []failureKey{{network: network}}
+	if user != nil {
+		keys = append(keys, failureKey{network, user.Name})
+	}
+	return keys
+}
+
+// failures are kept as the time at which all of them will be forgotten, which
+// each moves on by the interval.
+type failures map[failureKey]time.Time
+
+// wait returns how long it is until another failure is allowed.
+func (f failures) wait(now time.Time, key failureKey) time.Duration {
+	return max(0, f[key].Sub(now)-(allowedFailures-1)*failureInterval)
+}
+
+// add counts a failure.
+func (f failures) add(now time.Time, keys ...failureKey) {
+	for _, key := range keys {
+		if _, ok := f[key]; !ok && len(f) >= maxFailureKeys {
+			f.makeRoom(now)
+		}
+		until := f[key]
+		if until.Before(now) {
+			until = now
+		}
+		f[key] = until.Add(failureInterval)
+	}
+}
+
+// forgive takes back what was counted too early.
+func (f failures) forgive(keys ...failureKey) {
+	for _, key := range keys {
+		if until, ok := f[key]; ok {
+			f[key] = until.Add(-failureInterval)
+		}
+	}
+}
+
+// makeRoom drops what is forgotten by now, or else of a few the one that is
+// forgotten soonest.
+func (f failures) makeRoom(now time.Time) {
+	var soonest failureKey
+	var until time.Time
+	looked := 0
+	for key, u := range f {
+		if u.Before(now) {
+			delete(f, key)
+			continue
+		}
+		if looked < 16 && (looked == 0 || u.Before(until)) {
+			soonest, until = key, u
+		}
+		looked++
+	}
+	if len(f) >= maxFailureKeys {
+		delete(f, soonest)
+	}
+}
