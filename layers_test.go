@@ -53,7 +53,7 @@ var layers = map[string]layer{
 	"internal/detect":        {ours: "internal/ipaddr ipsources", others: "zap"},
 	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon ipsources", others: "caddy"},
 	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/quorum ipsources", others: "caddy publicsuffix zap"},
-	"ipsources/static":       {ours: "ipsources", others: "caddy"},
+	"ipsources/static":       {ours: "internal/ipaddr ipsources", others: "caddy"},
 	"ipsources/upnp":         {ours: "ipsources", others: "caddy goupnp ipv4 zap"},
 
 	// Where addresses go. These know no IP source, no detector and no Caddy;

@@ -42,17 +42,20 @@ type Observer interface {
 type Detector struct {
 	// Sources are asked in order until one has an acceptable address.
 	Sources []*Source
-	// Families are those to find.
+	// Families are those of which addresses are to be found.
 	Families [ipaddr.Families]bool
-	Filter   *ipaddr.Filter
+	// Prefix is set if the IPv6 prefix that this machine shares with others is
+	// to be found, for their addresses.
+	Prefix bool
+	Filter *ipaddr.Filter
 	// Known is what this detector and its predecessors found.
 	Known    *Known
 	Observer Observer
 	Logger   *zap.Logger
 }
 
-// Enabled reports whether addresses of the family are to be found.
-func (d *Detector) Enabled(f ipaddr.Family) bool { return d.Families[f] }
+// Enabled reports whether there is something to find of the family.
+func (d *Detector) Enabled(f ipaddr.Family) bool { return d.Families[f] || d.wantsPrefix(f) }
 
 // detect asks the sources for one family. If none has an acceptable address,
 // what was known stays. It returns how soon a source wants to be asked again,
@@ -66,15 +69,20 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 			d.Known.setRefused(f, refused)
 		}
 	}()
+	prefix := d.searchPrefix(f, refused)
 	for i, src := range d.Sources {
 		if early = d.Known.take(i, f, src.limit, time.Now()); early > 0 {
 			return 0, early
 		}
-		addrs, err := src.ask(ctx, f, ipsources.IPSettings{
+		settings := ipsources.IPSettings{
 			IPVersions: only(f),
 			Known:      slices.Clone(d.Known.Family(f).Addrs),
 			Accepts:    func(addr netip.Addr) bool { return d.Filter.Refuse(addr, src.configured) == "" },
-		}, d.Logger)
+		}
+		if prefix.ask(ctx, src, settings) && !d.Families[f] || ctx.Err() != nil {
+			return 0, 0
+		}
+		addrs, err := src.ask(ctx, f, settings, d.Logger)
 		if ctx.Err() != nil {
 			return 0, 0
 		}
@@ -85,9 +93,10 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 		}
 		if len(good) > 0 {
 			d.found(src, f, good, err)
+			prefix.derive(src, good)
 			return soon, 0
 		}
-		if err == nil {
+		if err = errors.Join(prefix.err, err); err == nil {
 			err = errNothing
 		}
 		if again, ok := errors.AsType[*ipsources.SoonError](err); ok && (soon == 0 || again.After < soon) {
@@ -184,7 +193,7 @@ func (d *Detector) found(src *Source, f ipaddr.Family, addrs []netip.Addr, reser
 // it.
 func (d *Detector) unknown(f ipaddr.Family, problems []error) {
 	err := errors.Join(problems...)
-	c := d.Known.fail(f, d.Families, problems, time.Now())
+	c := d.Known.fail(d, f, problems, time.Now())
 	fields := []zap.Field{zap.Stringer("family", f), zap.String("error", oneLine(err))}
 	if c.lasting > 0 {
 		fields = append(fields, zap.Duration("for", c.lasting.Round(time.Second)))

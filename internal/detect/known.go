@@ -15,6 +15,10 @@ import (
 type Known struct {
 	mu       sync.Mutex
 	families [ipaddr.Families]known
+	// prefix is what was said in the log of the prefix, sought whether it was
+	// ever looked for.
+	prefix said
+	sought bool
 }
 
 // known is what is known of one family, and what was said of it in the log.
@@ -42,6 +46,8 @@ type Found struct {
 	// Since is when they became these, Checked when the sources were last
 	// asked.
 	Since, Checked time.Time
+	// Network is what is known of the prefix, of IPv6 alone.
+	Network Network
 	// Failing is set if the last check found none. Failure is why the last
 	// such check did not, FailedAt when that was.
 	Failing  bool
@@ -59,12 +65,15 @@ func (k *Known) Family(f ipaddr.Family) Found {
 	return k.families[f].Found
 }
 
-// any reports whether an address of any family is known.
+// any reports whether an address of any family is known, or a prefix.
 func (k *Known) any() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.ContainsFunc(k.families[:], func(n known) bool { return n.Addrs != nil })
+	return slices.ContainsFunc(k.families[:], func(n known) bool { return n.any() })
 }
+
+// any reports whether addresses or the prefix are known.
+func (f *Found) any() bool { return f.Addrs != nil || f.Network.Known() }
 
 // due returns when the sources are to be asked next.
 func (k *Known) due(f ipaddr.Family) time.Time {
@@ -107,7 +116,7 @@ func (k *Known) set(f ipaddr.Family, addrs []netip.Addr, source string, confirme
 }
 
 // fail notes that a check did not find the family.
-func (k *Known) fail(f ipaddr.Family, enabled [ipaddr.Families]bool, problems []error, now time.Time) complaint {
+func (k *Known) fail(d *Detector, f ipaddr.Family, problems []error, now time.Time) complaint {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := &k.families[f]
@@ -116,11 +125,12 @@ func (k *Known) fail(f ipaddr.Family, enabled [ipaddr.Families]bool, problems []
 	alone := true
 	for other := range k.families {
 		// One that is still being looked for may be found.
-		if o := &k.families[other]; f != ipaddr.Family(other) && enabled[other] && (o.Checked.IsZero() || !o.Failing || o.pending) {
+		if o := &k.families[other]; f != ipaddr.Family(other) && d.Enabled(ipaddr.Family(other)) && (o.Checked.IsZero() || !o.Failing || o.pending) {
 			alone = false
 		}
 	}
-	return n.complain(newTrouble(problems), alone, n.Addrs == nil, now)
+	neverKnown := n.Addrs == nil && (d.Families[f] || !n.Network.Known())
+	return n.complain(newTrouble(problems), alone, neverKnown, now)
 }
 
 // doubted notes doubts about the addresses, and reports whether these are worth

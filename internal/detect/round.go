@@ -2,7 +2,6 @@ package detect
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +16,8 @@ const (
 	maxRetry   = time.Minute
 )
 
-// Sink takes what is known of a family, which is at least one address.
+// Sink takes what is known of a family, which is at least one address or the
+// prefix.
 type Sink func(d *Detector, f ipaddr.Family, found Found)
 
 // round asks one detector for one family at its own pace: a family that is slow
@@ -50,7 +50,7 @@ func (r *round) run(ctx context.Context) {
 	known := r.detector.Known
 	r.publish()
 	var delay time.Duration
-	if due := known.due(r.family); !due.IsZero() {
+	if due := known.due(r.family); !due.IsZero() && !r.detector.neglectsPrefix(r.family) {
 		delay = max(0, min(time.Until(due), r.interval-time.Since(known.Family(r.family).Checked)))
 	}
 	r.setNext(delay)
@@ -154,7 +154,7 @@ func (r *round) checkOnce(ctx context.Context) {
 // does not say: during a reload, another schedule may have found the change.
 func (r *round) publish() {
 	found := r.detector.Known.Family(r.family)
-	if len(found.Addrs) == 0 || found.Source == r.published.Source && slices.Equal(found.Addrs, r.published.Addrs) {
+	if !found.any() || found.same(&r.published) {
 		return
 	}
 	r.published = found

@@ -29,12 +29,14 @@ type Source struct {
 	// busy holds a token while a call for that family runs. A call may take
 	// longer than it is waited for.
 	busy [ipaddr.Families]chan struct{}
+	// busyPrefix is that of a call for the prefix.
+	busyPrefix chan struct{}
 }
 
 // NewSource makes a source of a module.
 func NewSource(name string, module ipsources.IPSource) *Source {
 	_, configured := module.(ipsources.Configured)
-	s := &Source{IPSource: module, Name: name, configured: configured, limit: forOthers}
+	s := &Source{IPSource: module, Name: name, configured: configured, limit: forOthers, busyPrefix: make(chan struct{}, 1)}
 	if _, local := module.(ipsources.Local); local {
 		s.limit = forLocal
 	}
@@ -44,19 +46,23 @@ func NewSource(name string, module ipsources.IPSource) *Source {
 	return s
 }
 
-// ask puts a question about one family. A panic becomes an error, and so does a
-// source that ignores its context.
+// ask puts a question about one family.
 func (s *Source) ask(ctx context.Context, f ipaddr.Family, settings ipsources.IPSettings, logger *zap.Logger) ([]netip.Addr, error) {
-	busy := s.busy[f]
+	return guard(ctx, s, s.busy[f], logger, func(ctx context.Context) ([]netip.Addr, error) { return s.GetIPs(ctx, settings) })
+}
+
+// guard puts a question to a source. A panic becomes an error, and so does a
+// source that ignores its context.
+func guard[T any](ctx context.Context, s *Source, busy chan struct{}, logger *zap.Logger, question func(context.Context) (T, error)) (none T, err error) {
 	select {
 	case busy <- struct{}{}:
 	default:
-		return nil, errors.New("still busy with an earlier question")
+		return none, errors.New("still busy with an earlier question")
 	}
 	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
 	type answer struct {
-		addrs []netip.Addr
+		value T
 		err   error
 	}
 	answers := make(chan answer, 1)
@@ -65,16 +71,16 @@ func (s *Source) ask(ctx context.Context, f ipaddr.Family, settings ipsources.IP
 		defer func() {
 			if r := recover(); r != nil {
 				logger.Debug("IP source panicked", zap.String("source", s.Name), zap.ByteString("stack", debug.Stack()))
-				answers <- answer{nil, fmt.Errorf("the IP source panicked: %v", r)}
+				answers <- answer{none, fmt.Errorf("the IP source panicked: %v", r)}
 			}
 		}()
-		addrs, err := s.GetIPs(ctx, settings)
-		answers <- answer{addrs, err}
+		value, err := question(ctx)
+		answers <- answer{value, err}
 	}()
 	select {
 	case a := <-answers:
-		return a.addrs, a.err
+		return a.value, a.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("no answer within %s", sourceTimeout)
+		return none, fmt.Errorf("no answer within %s", sourceTimeout)
 	}
 }

@@ -12,6 +12,9 @@ import (
 // be published. Only Linux tells all of it.
 type Addr struct {
 	netip.Addr
+	// Bits is the length of the prefix of the network that the address is in.
+	Bits int
+
 	Temporary, Deprecated, Tentative, Duplicate bool
 
 	// Permanent is set for an address whose valid lifetime does not end.

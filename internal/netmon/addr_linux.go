@@ -103,8 +103,9 @@ func fromNetlink(a netlink.Addr) (Addr, bool) {
 		return Addr{}, false
 	}
 	ip = ip.Unmap()
+	bits, _ := a.Mask.Size()
 	return Addr{
-		Addr: ip,
+		Addr: ip, Bits: bits,
 		// The bit means "secondary" for IPv4, which takes nothing away.
 		Temporary:  ip.Is6() && a.Flags&unix.IFA_F_TEMPORARY != 0,
 		Deprecated: a.Flags&unix.IFA_F_DEPRECATED != 0,

@@ -24,7 +24,8 @@ func Addrs(name string) ([]Addr, error) {
 	var addrs []Addr
 	for _, a := range list {
 		if ip, ok := fromNetAddr(a); ok {
-			addrs = append(addrs, Addr{Addr: ip, Permanent: true, Preferred: Forever})
+			bits, _ := a.(*net.IPNet).Mask.Size()
+			addrs = append(addrs, Addr{Addr: ip, Bits: bits, Permanent: true, Preferred: Forever})
 		}
 	}
 	return addrs, nil

@@ -100,7 +100,7 @@ func (n *NetInterface) GetIPs(_ context.Context, settings ipsources.IPSettings) 
 		case err != nil:
 			failed = append(failed, err)
 		default:
-			ips = append(ips, ip)
+			ips = append(ips, ip.Addr)
 		}
 	}
 	if len(ips) == 0 {
@@ -115,21 +115,21 @@ func (n *NetInterface) GetIPs(_ context.Context, settings ipsources.IPSettings) 
 // Local implements ipsources.Local.
 func (*NetInterface) Local() {}
 
-func (n *NetInterface) familyIP(f ipaddr.Family, settings ipsources.IPSettings) (netip.Addr, error) {
+func (n *NetInterface) familyIP(f ipaddr.Family, settings ipsources.IPSettings) (netmon.Addr, error) {
 	name := n.name
 	if name == "" {
 		var err error
 		name, err = n.defaultRoute(f)
 		if err != nil {
-			return netip.Addr{}, fmt.Errorf("looking for the default route of %s: %w", f, err)
+			return netmon.Addr{}, fmt.Errorf("looking for the default route of %s: %w", f, err)
 		}
 		if name == "" {
-			return netip.Addr{}, &ipsources.NoFamilyError{Err: fmt.Errorf("there is no default route for %s", f)}
+			return netmon.Addr{}, &ipsources.NoFamilyError{Err: fmt.Errorf("there is no default route for %s", f)}
 		}
 	}
 	addrs, err := n.addrs(name)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("reading the addresses of interface %s: %w", name, err)
+		return netmon.Addr{}, fmt.Errorf("reading the addresses of interface %s: %w", name, err)
 	}
 	accepts := settings.Accepts
 	if accepts == nil {
@@ -139,18 +139,18 @@ func (n *NetInterface) familyIP(f ipaddr.Family, settings ipsources.IPSettings) 
 		return ipaddr.FamilyOf(a.Addr) != f || a.IsLinkLocalUnicast() && (settings.Accepts == nil || !accepts(a.Addr))
 	})
 	if len(addrs) == 0 {
-		return netip.Addr{}, &ipsources.NoFamilyError{Err: fmt.Errorf("interface %s has no %s address", name, f)}
+		return netmon.Addr{}, &ipsources.NoFamilyError{Err: fmt.Errorf("interface %s has no %s address", name, f)}
 	}
 	ip, err := chooseAddr(addrs, settings.Known, accepts)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("interface %s has no usable %s address: %w", name, f, err)
+		return netmon.Addr{}, fmt.Errorf("interface %s has no usable %s address: %w", name, f, err)
 	}
 	return ip, nil
 }
 
 // chooseAddr returns the fittest of an interface's addresses. If none is
 // accepted it returns one anyway, so that the app can say why.
-func chooseAddr(addrs []netmon.Addr, known []netip.Addr, accepts func(netip.Addr) bool) (netip.Addr, error) {
+func chooseAddr(addrs []netmon.Addr, known []netip.Addr, accepts func(netip.Addr) bool) (netmon.Addr, error) {
 	var (
 		fit    []netmon.Addr
 		reason []string
@@ -163,7 +163,7 @@ func chooseAddr(addrs []netmon.Addr, known []netip.Addr, accepts func(netip.Addr
 		fit = append(fit, a)
 	}
 	if len(fit) == 0 {
-		return netip.Addr{}, errors.New(strings.Join(reason, ", "))
+		return netmon.Addr{}, errors.New(strings.Join(reason, ", "))
 	}
 	best := slices.MinFunc(fit, func(a, b netmon.Addr) int {
 		return cmp.Or(
@@ -174,7 +174,7 @@ func chooseAddr(addrs []netmon.Addr, known []netip.Addr, accepts func(netip.Addr
 			a.Addr.Compare(b.Addr),
 		)
 	})
-	return best.Addr, nil
+	return best, nil
 }
 
 func trueFirst(a, b bool) int {
@@ -187,9 +187,22 @@ func trueFirst(a, b bool) int {
 	return 1
 }
 
+// Prefix returns the prefix of the network that the interface's IPv6 address is
+// in, as the system has it. It returns none where the system knows the address
+// alone, as with DHCPv6.
+func (n *NetInterface) Prefix(_ context.Context, settings ipsources.IPSettings) (netip.Prefix, error) {
+	addr, err := n.familyIP(ipaddr.V6, settings)
+	if err != nil || addr.Bits == 0 || addr.Bits == addr.BitLen() {
+		// GetIPs, which is asked too, returns the error.
+		return netip.Prefix{}, nil
+	}
+	return addr.Prefix(addr.Bits)
+}
+
 var (
 	_ ipsources.IPSource    = (*NetInterface)(nil)
 	_ ipsources.Local       = (*NetInterface)(nil)
+	_ ipsources.Prefixer    = (*NetInterface)(nil)
 	_ caddy.Provisioner     = (*NetInterface)(nil)
 	_ caddyfile.Unmarshaler = (*NetInterface)(nil)
 )

@@ -243,3 +243,26 @@ func TestNetInterfaceCaddyfile(t *testing.T) {
 		})
 	}
 }
+
+func TestNetInterfacePrefix(t *testing.T) {
+	for _, tc := range []struct {
+		addr string
+		want netip.Prefix
+	}{
+		{"2606:4700::1/64", netip.MustParsePrefix("2606:4700::/64")},
+		{"2606:4700:0:ff::1/56", netip.MustParsePrefix("2606:4700::/56")},
+		// DHCPv6 gives an address and no prefix.
+		{"2606:4700::1/128", netip.Prefix{}},
+		{"203.0.113.7/24", netip.Prefix{}},
+		{"fe80::1/64", netip.Prefix{}},
+	} {
+		addr := netip.MustParsePrefix(tc.addr)
+		n := &NetInterface{name: "lan0", addrs: func(string) ([]netmon.Addr, error) {
+			return []netmon.Addr{{Addr: addr.Addr(), Bits: addr.Bits(), Permanent: true, Preferred: netmon.Forever}}, nil
+		}}
+		prefix, err := n.Prefix(t.Context(), ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V6)})
+		if prefix != tc.want || err != nil {
+			t.Errorf("%s: got %s, %v, want %s", tc.addr, prefix, err, tc.want)
+		}
+	}
+}

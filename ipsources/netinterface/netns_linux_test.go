@@ -76,6 +76,9 @@ route add default via 2606:4700:ffff::2 dev wan0
 		return slices.ContainsFunc(addrs, func(a netmon.Addr) bool { return a.Temporary })
 	})
 	check("93.184.217.3 2606:4700:2::1", "")
+	if prefix, err := source.Prefix(t.Context(), settings); err != nil || prefix != netip.MustParsePrefix("2606:4700:2::/64") {
+		t.Errorf("prefix %s, %v", prefix, err)
+	}
 
 	// The duplicate address detection of a new address takes a second.
 	settings.Known = nil

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -24,10 +25,13 @@ func init() {
 // `exclude` rules them out.
 type Static struct {
 	// The addresses, at least one. All those of a family are published
-	// together. Placeholders are resolved.
+	// together. One of them may be an IPv6 prefix, such as
+	// 2001:db8:1:2::/64, which the addresses of `devices` are made of; it is
+	// no address of this machine. Placeholders are resolved.
 	IPs []string `json:"ips,omitempty"`
 
-	addrs []netip.Addr
+	addrs  []netip.Addr
+	prefix netip.Prefix
 }
 
 // CaddyModule returns the Caddy module information.
@@ -40,13 +44,13 @@ func (Static) CaddyModule() caddy.ModuleInfo {
 
 // UnmarshalCaddyfile sets up the source from Caddyfile tokens. Syntax:
 //
-//	static <address>...
+//	static <address>... [<IPv6 prefix>]
 func (s *Static) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	for d.NextArg() {
 		raw := d.Val()
 		if !strings.Contains(raw, "{") {
-			if _, err := parseStaticAddr(raw); err != nil {
+			if err := new(Static).add(raw); err != nil {
 				return d.WrapErr(fmt.Errorf("static %q: %w", raw, err))
 			}
 		}
@@ -72,16 +76,49 @@ func (s *Static) Provision(caddy.Context) error {
 		if err != nil {
 			return fmt.Errorf("static %q: %w", raw, err)
 		}
-		addr, err := parseStaticAddr(ip)
-		if err != nil {
+		if err := s.add(ip); err != nil {
 			return fmt.Errorf("static %q: %w", raw, err)
 		}
-		if slices.Contains(s.addrs, addr) {
-			return fmt.Errorf("static %q: the address %s is given twice: remove one of them", raw, addr)
-		}
-		s.addrs = append(s.addrs, addr)
 	}
 	return nil
+}
+
+// add takes an address, or the prefix.
+func (s *Static) add(text string) error {
+	if prefix, err := netip.ParsePrefix(text); err == nil {
+		if s.prefix.IsValid() {
+			return fmt.Errorf("devices have one prefix, and %s is given already: remove one of them", s.prefix)
+		}
+		s.prefix, err = checkPrefix(prefix)
+		return err
+	}
+	addr, err := parseStaticAddr(text)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(s.addrs, addr) {
+		return fmt.Errorf("the address %s is given twice: remove one of them", addr)
+	}
+	s.addrs = append(s.addrs, addr)
+	return nil
+}
+
+// checkPrefix refuses what is no prefix that machines share.
+func checkPrefix(prefix netip.Prefix) (netip.Prefix, error) {
+	switch addr := prefix.Addr(); {
+	case !addr.Is6() || addr.Is4In6() || prefix.IsSingleIP():
+		return netip.Prefix{}, fmt.Errorf("a range is not an address: write %s", addr.Unmap())
+	case prefix.Masked() != prefix:
+		return netip.Prefix{}, fmt.Errorf("this has bits beyond its prefix: write %s for this machine, or %s for its devices", addr, prefix.Masked())
+	case ipaddr.CheckPrefixLength(prefix.Bits()) != nil:
+		return netip.Prefix{}, ipaddr.CheckPrefixLength(prefix.Bits())
+	}
+	return prefix, nil
+}
+
+// Prefix implements ipsources.Prefixer.
+func (s *Static) Prefix(context.Context, ipsources.IPSettings) (netip.Prefix, error) {
+	return s.prefix, nil
 }
 
 // GetIPs returns the addresses of the families that are asked for.
@@ -91,6 +128,9 @@ func (s *Static) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]net
 		if addr.Is4() && settings.IPVersions.V4Enabled() || addr.Is6() && settings.IPVersions.V6Enabled() {
 			addrs = append(addrs, addr)
 		}
+	}
+	if len(addrs) == 0 && s.prefix.IsValid() && settings.IPVersions.V6Enabled() {
+		return nil, fmt.Errorf("the prefix %s is for devices; write this machine's own IPv6 address too, or leave the names of `domains` to another source or to `versions ipv4`", s.prefix)
 	}
 	return addrs, nil
 }
@@ -104,9 +144,6 @@ func (*Static) Local() {}
 var errStaticEmpty = errors.New("static needs at least one address, such as 198.51.100.7 or 2001:db8::7")
 
 func parseStaticAddr(s string) (netip.Addr, error) {
-	if prefix, err := netip.ParsePrefix(s); err == nil {
-		return netip.Addr{}, fmt.Errorf("a range is not an address: write %s", prefix.Addr())
-	}
 	addr, err := netip.ParseAddr(s)
 	switch {
 	case err != nil:
@@ -125,4 +162,5 @@ var (
 	_ ipsources.IPSource    = (*Static)(nil)
 	_ ipsources.Configured  = (*Static)(nil)
 	_ ipsources.Local       = (*Static)(nil)
+	_ ipsources.Prefixer    = (*Static)(nil)
 )
