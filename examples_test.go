@@ -66,7 +66,11 @@ func hasApps(text []byte) bool {
 func TestREADMEConfigsLoad(t *testing.T) {
 	var configs []copied
 	fence := regexp.MustCompile("(?ms)^```(caddyfile|json)\n(.*?)^```$")
-	for _, file := range []string{"README.md", "nameserver/README.md"} {
+	pages, err := filepath.Glob("docs/sources/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("found %d pages of sources: %v", len(pages), err)
+	}
+	for _, file := range append(pages, "README.md", "nameserver/README.md") {
 		readme := read(t, file)
 		for _, at := range fence.FindAllStringSubmatchIndex(readme, -1) {
 			configs = append(configs, copied{

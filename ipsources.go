@@ -35,12 +35,19 @@ type (
 	// prefix.
 	Prefixer = ipsources.Prefixer
 
+	// Voter is implemented by IP sources that ask services of others.
+	Voter = ipsources.Voter
+	// Vote is what one of these services said.
+	Vote = ipsources.Vote
+
 	// SoonError asks to be asked again soon.
 	SoonError = ipsources.SoonError
 	// NoFamilyError says that the machine lacks an address family.
 	NoFamilyError = ipsources.NoFamilyError
 	// DoubtError says that there is reason to doubt an address.
 	DoubtError = ipsources.DoubtError
+	// UnsettledError says that too few services agree.
+	UnsettledError = ipsources.UnsettledError
 	// DetailedError has details that are no news.
 	DetailedError = ipsources.DetailedError
 )

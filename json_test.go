@@ -62,6 +62,7 @@ func TestValidateNamesThePlace(t *testing.T) {
 		"source unknown":             {second, domains + `"ip_sources": [{"source": "static", "ips": ["93.184.216.34"]}, {"source": "tea_leaves"}]`, `providers[1].ip_sources[1]: loading module 'tea_leaves': unknown module: dynamic_dns.ip_sources.tea_leaves`},
 		"sources no list":            {second, domains + `"ip_sources": {"source": "upnp"}`, `providers[1].ip_sources: this is an object; write a list`},
 		"source refuses its options": {flat, domains + `"ip_sources": [{"source": "simple_http", "endpoints": ["icanhazip.com"]}]`, `ip_sources[0]: `},
+		"sources cannot agree":       {flat, domains + `"ip_sources": [{"source": "upnp"}, {"source": "simple_http", "endpoints": ["https://a.example"], "quorum": 2}]`, `ip_sources[1]: quorum 2 cannot be reached`},
 		"placeholder":                {second, `"domains": {"example.com": ["{env.DYNAMIC_DNS_TEST_UNSET}"]}`, `providers[1].domains: zone "example.com": name "{env.DYNAMIC_DNS_TEST_UNSET}": `},
 		"sites taken twice": {`{"dynamic_domains": true, "dns_provider": {"name": "good"}, "domains": {"example.com": []}, "providers": [{MEMBER}]}`, `"domains": {"example.com": []}`,
 			`managed twice: in domains under zone "example.com" and in providers[0].domains under zone "example.com", both with dynamic_domains`},

@@ -48,11 +48,11 @@ var layers = map[string]layer{
 	// modules themselves know no Caddy.
 	"ipsources":              {},
 	"internal/netmon":        {ours: "internal/ipaddr", others: "netlink sys zap"},
-	"internal/quorum":        {},
 	"internal/igd":           {others: "charset"},
-	"internal/detect":        {ours: "internal/ipaddr ipsources", others: "zap"},
+	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "publicsuffix zap"},
+	"internal/detect":        {ours: "internal/ipaddr internal/quorum ipsources", others: "zap"},
 	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon ipsources", others: "caddy"},
-	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/quorum ipsources", others: "caddy publicsuffix zap"},
+	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/quorum ipsources", others: "caddy zap"},
 	"ipsources/static":       {ours: "internal/ipaddr ipsources", others: "caddy"},
 	"ipsources/upnp":         {ours: "ipsources", others: "caddy goupnp ipv4 zap"},
 

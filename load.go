@@ -127,6 +127,9 @@ func (l *loader) loadDetector(g *group) error {
 		}
 		d.Sources = append(d.Sources, detect.NewSource(name, src))
 	}
+	if at, err := detect.JoinVoters(d.Sources); err != nil {
+		return g.at(fmt.Sprintf("ip_sources[%d]", at), err)
+	}
 	known, err := l.pooled.Hold(conf.Key{Kind: "detection", Config: key}, func() caddy.Destructor { return new(detect.Known) })
 	if err != nil {
 		return err

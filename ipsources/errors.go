@@ -40,6 +40,21 @@ func (e *DoubtError) Error() string { return e.Err.Error() }
 
 func (e *DoubtError) Unwrap() error { return e.Err }
 
+// UnsettledError says that services have answered, and that too few of them
+// agree to believe an address that is new. The sources after this one are told
+// the votes. If they cannot settle it either, and nobody contradicts, the app
+// believes the address after three checks alike.
+type UnsettledError struct {
+	// What they said.
+	Votes []Vote
+	// Why that is not enough.
+	Err error
+}
+
+func (e *UnsettledError) Error() string { return e.Err.Error() }
+
+func (e *UnsettledError) Unwrap() error { return e.Err }
+
 // DetailedError separates what went wrong from details that vary from check to
 // check. Two errors that differ in nothing but details are not news.
 type DetailedError struct {

@@ -11,7 +11,7 @@ import (
 // IPSource is implemented by modules in the namespace `dynamic_dns.ip_sources`.
 //
 // A source may also implement [Confirmer], [Configured], [Explainer], [Local],
-// [Notifier] and [Prefixer].
+// [Notifier], [Prefixer] and [Voter].
 type IPSource interface {
 	// GetIPs returns this machine's addresses of the families that are asked
 	// for. Several addresses of one family are published together.
@@ -25,8 +25,9 @@ type IPSource interface {
 	// goroutines, but never by two for the same family.
 	//
 	// A source logs no failures. It returns them, and the app decides what is
-	// worth a line: see [SoonError], [NoFamilyError], [DoubtError] and
-	// [DetailedError] for what an error can say about itself.
+	// worth a line: see [SoonError], [NoFamilyError], [DoubtError],
+	// [UnsettledError] and [DetailedError] for what an error can say about
+	// itself.
 	GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error)
 }
 
@@ -79,6 +80,31 @@ type Prefixer interface {
 	Prefix(ctx context.Context, settings IPSettings) (netip.Prefix, error)
 }
 
+// Voter is implemented by sources that ask services of others which address they
+// see, and believe a new one only when several operators agree. The sources of a
+// list vote together: see [IPSettings.Votes].
+type Voter interface {
+	// Operators returns who runs the services that it can ask over IPv6, or
+	// else over IPv4.
+	Operators(v6 bool) []string
+
+	// VoteWith is called once, when the sources of a list have been loaded, with
+	// what returns the operators of all the others. An error refuses the
+	// configuration.
+	VoteWith(others func(v6 bool) []string) error
+}
+
+// Vote is what one service said.
+type Vote struct {
+	// The address.
+	Addr netip.Addr
+	// The service, such as the name of its host.
+	Voter string
+	// Who runs it, such as the registrable domain of its host. Services of one
+	// operator count once.
+	Operator string
+}
+
 // IPSettings tells a source what is asked of it.
 type IPSettings struct {
 	// The families that are asked for: those that no source before this one
@@ -94,6 +120,10 @@ type IPSettings struct {
 	// has a choice should choose among those that may. It may be nil, which
 	// accepts any address.
 	Accepts func(netip.Addr) bool
+
+	// What services said that sources before this one asked, too few of whom
+	// agree. A [Voter] counts them with those that it asks itself.
+	Votes []Vote
 }
 
 // IPVersions selects address families. A family that is not mentioned is

@@ -63,6 +63,7 @@ func (d *Detector) Enabled(f ipaddr.Family) bool { return d.Families[f] || d.wan
 // come of the check then, and it must begin anew.
 func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early time.Duration) {
 	var problems []error
+	var open unsettled
 	refused := make(map[string]bool)
 	defer func() {
 		if ctx.Err() == nil && early == 0 {
@@ -78,6 +79,7 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 			IPVersions: only(f),
 			Known:      slices.Clone(d.Known.Family(f).Addrs),
 			Accepts:    func(addr netip.Addr) bool { return d.Filter.Refuse(addr, src.configured) == "" },
+			Votes:      slices.Clone(open.votes),
 		}
 		if prefix.ask(ctx, src, settings) && !d.Families[f] || ctx.Err() != nil {
 			return 0, 0
@@ -92,9 +94,12 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 			d.Observer.Checked(src.Name, f, resultOf(addrs, good, err))
 		}
 		if len(good) > 0 {
-			d.found(src, f, good, err)
+			d.found(src, f, good, confirmedBy(src, good), err)
 			prefix.derive(src, good)
 			return soon, 0
+		}
+		if e, ok := errors.AsType[*ipsources.UnsettledError](err); ok {
+			open.add(src, e.Votes)
 		}
 		if err = errors.Join(prefix.err, err); err == nil {
 			err = errNothing
@@ -103,6 +108,19 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 			soon = again.After
 		}
 		problems = append(problems, fmt.Errorf("%s: %w", src.Name, err))
+	}
+	addr, by, err := d.weigh(f, open, problems)
+	switch {
+	case addr.IsValid():
+		good := []netip.Addr{addr}
+		d.found(open.source, f, good, by, err)
+		prefix.derive(open.source, good)
+		return soon, 0
+	case err != nil:
+		if soon == 0 || soon > repeatAfter {
+			soon = repeatAfter
+		}
+		problems = append(problems, err)
 	}
 	d.unknown(f, problems)
 	return soon, 0
@@ -156,14 +174,18 @@ func resultOf(addrs, good []netip.Addr, err error) Result {
 	return ResultNone
 }
 
-// found notes the addresses that a source gave, and its reservations.
-func (d *Detector) found(src *Source, f ipaddr.Family, addrs []netip.Addr, reservation error) {
-	var by []string
+func confirmedBy(src *Source, addrs []netip.Addr) (by []string) {
 	if c, ok := src.IPSource.(ipsources.Confirmer); ok {
 		for _, addr := range addrs {
 			by = append(by, c.ConfirmedBy(addr)...)
 		}
 	}
+	return by
+}
+
+// found notes the addresses that a source gave, who confirms them, and
+// reservations.
+func (d *Detector) found(src *Source, f ipaddr.Family, addrs []netip.Addr, by []string, reservation error) {
 	now := time.Now()
 	before, episode := d.Known.set(f, addrs, src.Name, by, now)
 	changed := !slices.Equal(before, addrs)

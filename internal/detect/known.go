@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/quorum"
 )
 
 // Known is what was found so far. It outlives detectors. The zero value knows
@@ -32,6 +33,8 @@ type known struct {
 	due time.Time
 	// paces are how often each source was asked lately.
 	paces []pace
+	// repeat counts checks in which too few operators answered.
+	repeat quorum.Repeat
 }
 
 // Found is what is known of the addresses of one family.
@@ -107,7 +110,7 @@ func (k *Known) set(f ipaddr.Family, addrs []netip.Addr, source string, confirme
 	n := &k.families[f]
 	before, ended = n.Addrs, n.episode
 	n.Source, n.ConfirmedBy, n.Checked, n.Failing = source, confirmedBy, now, false
-	n.episode = episode{}
+	n.episode, n.repeat = episode{}, quorum.Repeat{}
 	// While nothing changes, all who hold the addresses share one slice.
 	if !slices.Equal(before, addrs) {
 		n.Addrs, n.Since = addrs, now
@@ -145,6 +148,18 @@ func (k *Known) undoubted(f ipaddr.Family) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.families[f].doubted = time.Time{}
+}
+
+// again counts a check in which too few operators answered, and said just this
+// address. The zero Addr ends the row.
+func (k *Known) again(f ipaddr.Family, addr netip.Addr, by []string) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !addr.IsValid() {
+		k.families[f].repeat = quorum.Repeat{}
+		return 0
+	}
+	return k.families[f].repeat.Again(addr, by)
 }
 
 func (k *Known) setRefused(f ipaddr.Family, refused map[string]bool) {

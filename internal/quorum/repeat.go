@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Repeats is how many ballots in a row must end alike before an address is
+// Repeats is how many checks in a row must end alike before an address is
 // believed that too few confirm: the other voters may be gone for good.
 const Repeats = 3
 
-// Repeat counts ballots in a row in which the same voters, and nobody else,
+// Repeat counts checks in a row in which the same voters, and nobody else,
 // gave the same address. The zero value has counted none.
 type Repeat struct {
 	addr   netip.Addr
@@ -17,7 +17,7 @@ type Repeat struct {
 	times  int
 }
 
-// Again counts a further ballot, and returns which one in the row it is.
+// Again counts a further check, and returns which one in the row it is.
 func (r *Repeat) Again(addr netip.Addr, voters []string) int {
 	if by := strings.Join(voters, " "); r.addr != addr || r.voters != by {
 		*r = Repeat{addr: addr, voters: by}

@@ -59,13 +59,14 @@ func (p *echoScript) ask(ctx context.Context, network string, u *url.URL) (netip
 // An echoCheck is one check of IPv4 and what comes of it.
 type echoCheck struct {
 	known string
+	heard string // "<address>@<operator>", the vote of another source's
 	says  string // "a=… b=…"; hosts not named do not answer
 	takes map[string]time.Duration
 	asked string // in order
 	took  time.Duration
 	want  string // the address, or ""
 	err   string
-	soon  bool
+	votes string // of an UnsettledError, "<host> …"
 	doubt bool
 }
 
@@ -88,7 +89,7 @@ func TestSimpleHTTPChecks(t *testing.T) {
 			{says: all(changed), asked: "a", want: changed},
 		}},
 		{name: "first check with two endpoints", hosts: "a b", checks: []echoCheck{
-			{says: all(changed), asked: "a", want: changed},
+			{says: all(changed), asked: "a b", want: changed},
 		}},
 		{name: "steady state asks one, each in turn", checks: []echoCheck{
 			{known: old, says: all(old), asked: "a", want: old},
@@ -130,36 +131,34 @@ func TestSimpleHTTPChecks(t *testing.T) {
 		}},
 		{name: "disagreement leaves the family unknown", hosts: "a b c", checks: []echoCheck{
 			{known: old, says: "a=" + changed + " b=" + other, asked: "a b c", took: 10 * time.Second,
-				err:   "IPv4: the endpoints disagree, and no 2 of different hosts say the same: a.example says 198.51.100.2; b.example says 198.51.100.3; c.example: no answer within 10s",
-				doubt: true},
-			{known: old, says: "a=" + changed + " b=" + other + " c=error", asked: "b c a", err: "disagree", doubt: true},
+				err:   "IPv4: the endpoints disagree, and no 2 operators say the same: a.example says 198.51.100.2; b.example says 198.51.100.3; c.example: no answer within 10s",
+				votes: "a.example b.example", doubt: true},
+			{known: old, says: "a=" + changed + " b=" + other + " c=error", asked: "b c a", err: "disagree", votes: "a.example b.example", doubt: true},
 			{known: old, says: "a=" + old, asked: "c a", took: 250 * ms, want: old},
-			{known: old, says: "a=" + changed + " b=" + other + " c=error", asked: "a b c", err: "disagree", doubt: true},
+			{known: old, says: "a=" + changed + " b=" + other + " c=error", asked: "a b c", err: "disagree", votes: "a.example b.example", doubt: true},
 		}},
-		{name: "three checks with the same lone answer", hosts: "a b c", checks: []echoCheck{
-			{known: old, says: "b=" + changed, asked: "a b c", took: 10 * time.Second, soon: true, err: "check 1 of 3"},
-			{known: old, says: "a=error b=" + changed + " c=error", asked: "b c a", soon: true, err: "check 2 of 3"},
-			{known: old, says: "a=error b=" + changed + " c=error", asked: "c a b", want: changed, err: "should confirm 198.51.100.2, but the others do not answer", doubt: true},
-			{known: changed, says: "a=error b=" + changed + " c=error", asked: "a b", want: changed},
+		{name: "a lone answer is a vote", hosts: "a b c", checks: []echoCheck{
+			{known: old, says: "b=" + changed, asked: "a b c", took: 10 * time.Second, votes: "b.example",
+				err: "IPv4: 2 operators must agree on a changed address, but too few answer: b.example says 198.51.100.2; a.example: no answer within 10s; c.example: no answer within 10s"},
+			{says: "a=error b=" + changed + " c=error", asked: "b c a", err: "too few answer", votes: "b.example"},
+			{known: changed, says: "a=error b=" + changed + " c=error", asked: "b c a", want: changed},
 		}},
-		{name: "three checks, first of all", hosts: "a b c", checks: []echoCheck{
-			{says: "a=error b=" + changed + " c=error", asked: "a b c", soon: true, err: "check 1 of 3"},
-			{says: "a=error b=" + changed + " c=error", asked: "b c a", soon: true, err: "check 2 of 3"},
-			{says: "a=error b=" + changed + " c=error", asked: "c a b", want: changed, err: "should confirm 198.51.100.2, but the others do not answer", doubt: true},
+		{name: "two of which one is down", hosts: "a b", checks: []echoCheck{
+			{says: "a=error b=" + changed, asked: "a b", err: "too few answer", votes: "b.example"},
 		}},
-		{name: "three checks not in a row", hosts: "a b c", checks: []echoCheck{
-			{known: old, says: "a=error b=" + changed + " c=error", asked: "a b c", soon: true, err: "check 1 of 3"},
-			{known: old, says: "a=error b=" + changed + " c=error", asked: "b c a", soon: true, err: "check 2 of 3"},
-			{known: old, says: "a=error b=error c=error", asked: "c a b", err: "no endpoint gave an address"},
-			{known: old, says: "a=error b=" + changed + " c=error", asked: "a b c", soon: true, err: "check 1 of 3"},
-			{known: old, says: "a=error b=" + other + " c=error", asked: "b c a", soon: true, err: "check 1 of 3"},
-			{known: old, says: "a=" + other + " b=error c=error", asked: "c a b", soon: true, err: "check 1 of 3"},
-			{known: old, says: "a=" + old + " b=error c=error", asked: "a", want: old},
-			{known: old, says: "a=" + other + " b=error c=error", asked: "b c a", soon: true, err: "check 1 of 3"},
+		{name: "quorum 1 is a choice", hosts: "a b c", quorum: 1, checks: []echoCheck{
+			{known: old, says: all(changed), asked: "a", want: changed},
 		}},
-		{name: "hosts of one operator count once", hosts: "a icanhazip.com icanhazip.com/b c", checks: []echoCheck{
-			{known: old, says: "a=error icanhazip.com=" + changed + " c=" + changed, asked: "a icanhazip.com c", want: changed},
-			{known: old, says: "a=error icanhazip.com=" + changed + " c=error", asked: "icanhazip.com c a", soon: true, err: "check 1 of 3"},
+		{name: "hosts of one operator count once", hosts: "a icanhazip.com one.one.one.one b.example c.b.example", checks: []echoCheck{
+			{known: old, says: "a=error icanhazip.com=" + changed + " b=" + changed, asked: "a icanhazip.com b", want: changed},
+			{known: old, says: "a=error icanhazip.com=" + changed + " one.one.one.one=" + changed + " b=error c.b=error", asked: "icanhazip.com b c.b a", err: "too few answer", votes: "icanhazip.com"},
+		}},
+		{name: "what other sources were told counts", hosts: "a b c", checks: []echoCheck{
+			{known: old, heard: changed + "@x", says: all(changed), asked: "a", want: changed},
+			{known: old, heard: changed + "@b.example", says: all(changed), asked: "c", want: changed},
+			{known: old, heard: other + "@x", says: "c=" + changed + " a=error b=" + changed, asked: "c a b", want: changed},
+			{known: old, heard: other + "@x", says: "a=" + changed + " b=error c=error", asked: "a b c", err: "disagree", votes: "a.example", doubt: true},
+			{known: old, heard: changed + "@x", says: "a=error b=error c=error", asked: "a b c", err: "no endpoint gave an address"},
 		}},
 		{name: "nothing at all", hosts: "a b", checks: []echoCheck{
 			{says: "a=error", asked: "a b", took: 10 * time.Second,
@@ -187,17 +186,21 @@ func TestSimpleHTTPChecks(t *testing.T) {
 
 func runEchoChecks(t *testing.T, s *SimpleHTTP, checks []echoCheck) {
 	core, logs := observer.New(zapcore.WarnLevel)
-	s.poller.logger = zap.New(core)
+	s.poll.Logger = zap.New(core)
 	for i, check := range checks {
 		script := &echoScript{says: make(map[string]string), takes: check.takes}
 		for _, say := range strings.Fields(check.says) {
 			host, what, _ := strings.Cut(say, "=")
 			script.says[host] = what
 		}
-		s.poller.ask = script.ask
+		s.ask = script.ask
 		settings := ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V4)}
 		if check.known != "" {
 			settings.Known = []netip.Addr{netip.MustParseAddr(check.known)}
+		}
+
+		if addr, operator, ok := strings.Cut(check.heard, "@"); ok {
+			settings.Votes = []ipsources.Vote{{Addr: netip.MustParseAddr(addr), Voter: operator, Operator: operator}}
 		}
 
 		start := time.Now()
@@ -207,8 +210,15 @@ func runEchoChecks(t *testing.T, s *SimpleHTTP, checks []echoCheck) {
 
 		what := fmt.Sprintf("check %d", i+1)
 		sourcetest.CheckErr(t, what, err, check.err)
-		if soon, ok := errors.AsType[*ipsources.SoonError](err); ok != check.soon || ok && soon.After != 10*time.Second {
-			t.Errorf("%s: to be repeated soon: %v", what, ok)
+		var voters []string
+		if u, ok := errors.AsType[*ipsources.UnsettledError](err); ok {
+			for _, v := range u.Votes {
+				voters = append(voters, v.Voter)
+			}
+		}
+		slices.Sort(voters)
+		if strings.Join(voters, " ") != check.votes {
+			t.Errorf("%s: votes of %q, want %q", what, voters, check.votes)
 		}
 		if addrs := strings.Trim(fmt.Sprint(got), "[]"); addrs != check.want {
 			t.Errorf("%s: got %q, want %q", what, addrs, check.want)
@@ -241,7 +251,7 @@ func TestSimpleHTTPFamiliesAtOnce(t *testing.T) {
 			"https://a.example", "https://b.example", "https://198.51.100.53", "https://[2001:db8::53]",
 		}})
 		script := &echoScript{}
-		s.poller.ask = func(ctx context.Context, network string, u *url.URL) (netip.Addr, error) {
+		s.ask = func(ctx context.Context, network string, u *url.URL) (netip.Addr, error) {
 			script.ask(ctx, network, mustURL("https://"+u.Host))
 			return netip.Addr{}, errors.New("down")
 		}
@@ -264,11 +274,11 @@ func TestSimpleHTTPFamiliesAtOnce(t *testing.T) {
 func TestSimpleHTTPUnroutableFamily(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestEcho(t, SimpleHTTP{Endpoints: []string{"https://a.example", "https://[2001:db8::53]"}})
-		s.poller.routable = func(to netip.Addr) bool { return to.Is4() }
+		s.routable = func(to netip.Addr) bool { return to.Is4() }
 		core, logs := observer.New(zapcore.InfoLevel)
-		s.poller.logger = zap.New(core)
+		s.poll.Logger = zap.New(core)
 		script := &echoScript{says: map[string]string{"a": "198.51.100.7"}}
-		s.poller.ask = script.ask
+		s.ask = script.ask
 
 		got, err := s.GetIPs(t.Context(), ipsources.IPSettings{})
 		if err != nil || len(got) != 1 || !slices.Equal(script.over, []string{"tcp4 a"}) {
@@ -288,7 +298,7 @@ func TestSimpleHTTPConfirmedBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestEcho(t, SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example", "https://c.example"}})
 		addr := netip.MustParseAddr("198.51.100.7")
-		s.poller.ask = func(context.Context, string, *url.URL) (netip.Addr, error) { return addr, nil }
+		s.ask = func(context.Context, string, *url.URL) (netip.Addr, error) { return addr, nil }
 		settings := ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V4)}
 		for _, want := range []string{"a.example b.example", "a.example b.example", "a.example b.example c.example"} {
 			if _, err := s.GetIPs(t.Context(), settings); err != nil {
@@ -308,7 +318,7 @@ func TestSimpleHTTPConfirmedBy(t *testing.T) {
 func TestSimpleHTTPRespectsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestEcho(t, SimpleHTTP{})
-		s.poller.ask = (&echoScript{}).ask
+		s.ask = (&echoScript{}).ask
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
@@ -342,7 +352,7 @@ func TestSimpleHTTPLeaksNoGoroutines(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newTestEcho(t, SimpleHTTP{Endpoints: []string{tc.endpoint}})
-				s.poller.ask = (&client{dial: tc.dial}).ask
+				s.ask = (&client{dial: tc.dial}).ask
 				synctest.Wait()
 				before, _ := bubbleGoroutines()
 				for range 1000 {

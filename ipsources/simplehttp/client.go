@@ -14,8 +14,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-
-	"golang.org/x/net/publicsuffix"
 )
 
 const (
@@ -82,7 +80,7 @@ func (c *client) httpClient(ctx context.Context, network string) *http.Client {
 			switch {
 			case req.URL.Scheme != "https":
 				return errors.New("redirected away from HTTPS")
-			case site(req.URL) != site(via[0].URL):
+			case operatorOf(req.URL) != operatorOf(via[0].URL):
 				// Two services that lead to the same one are not two.
 				return fmt.Errorf("redirected to another host: write %q instead", req.URL.Hostname())
 			case len(via) > maxRedirects:
@@ -91,15 +89,6 @@ func (c *client) httpClient(ctx context.Context, network string) *http.Client {
 			return nil
 		},
 	}
-}
-
-// site returns the part of the host that one owner has.
-func site(u *url.URL) string {
-	host := strings.ToLower(u.Hostname())
-	if domain, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
-		return domain
-	}
-	return host
 }
 
 // parseAnswer parses an answer: the bare address, the lines of Cloudflare's

@@ -186,7 +186,7 @@ func TestEchoHostileAnswers(t *testing.T) {
 				tc.url = "https://example.com/plain?token=secret"
 			}
 			s := newTestEcho(t, SimpleHTTP{Endpoints: []string{tc.url}})
-			s.poller.ask = echoServer(t, tc.handler).ask
+			s.ask = echoServer(t, tc.handler).ask
 			got, err := s.GetIPs(t.Context(), ipsources.IPSettings{
 				IPVersions: sourcetest.Only(ipaddr.V6),
 				Accepts:    func(addr netip.Addr) bool { return ipaddr.SpecialPurpose(addr) == "" },
@@ -292,7 +292,7 @@ func TestEchoSlowAnswers(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newTestEcho(t, SimpleHTTP{Endpoints: []string{"http://a.example"}})
-			s.poller.ask = (&client{dial: func(context.Context, string, string) (net.Conn, error) {
+			s.ask = (&client{dial: func(context.Context, string, string) (net.Conn, error) {
 				ours, theirs := net.Pipe()
 				go io.Copy(io.Discard, theirs)
 				go serve(theirs)

@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/quorum"
 )
 
 // defaultEndpoints are services that answer over both families, run by
@@ -99,14 +102,13 @@ func endpointName(raw string) string {
 	return raw
 }
 
-// operatorOf returns who answers at the URL: the host, or Cloudflare for
-// icanhazip.com and for the trace of any site behind it.
+// operatorOf returns who answers at the URL, which for the trace of any site
+// behind Cloudflare is Cloudflare.
 func operatorOf(u *url.URL) string {
-	host := u.Hostname()
-	if u.Path == "/cdn-cgi/trace" || host == "icanhazip.com" || strings.HasSuffix(host, ".icanhazip.com") {
-		return "cloudflare.com"
+	if u.Path == "/cdn-cgi/trace" {
+		return quorum.Cloudflare
 	}
-	return host
+	return quorum.OperatorOf(u.Hostname())
 }
 
 // Name implements quorum.Voter.
@@ -115,19 +117,17 @@ func (e *endpoint) Name() string { return e.host }
 // Operator implements quorum.Voter.
 func (e *endpoint) Operator() string { return e.operator }
 
-// countOperators counts those who can be asked over the family.
-func countOperators(endpoints []*endpoint, v6 bool) int {
-	operators := make(map[string]bool)
-	for _, e := range endpoints {
-		if e.has(v6) {
-			operators[e.operator] = true
+// byFamily returns the endpoints that may have an address of each family.
+func byFamily(endpoints []*endpoint) (voters [ipaddr.Families][]*endpoint) {
+	for f := range voters {
+		for _, e := range endpoints {
+			if !e.addr.IsValid() || ipaddr.FamilyOf(e.addr) == ipaddr.Family(f) {
+				voters[f] = append(voters[f], e)
+			}
 		}
 	}
-	return len(operators)
+	return voters
 }
-
-// has reports whether the endpoint may have an address of the family.
-func (e *endpoint) has(v6 bool) bool { return !e.addr.IsValid() || e.addr.Is6() == v6 }
 
 // routable reports whether the machine has a route to the address and a source
 // address fit for it. Connecting a UDP socket asks the kernel just that and
@@ -142,11 +142,12 @@ func routable(to netip.Addr) bool {
 	return !from.IsLinkLocalUnicast() || to.IsLinkLocalUnicast()
 }
 
-// farAddr returns an address that only a default route leads to: that of
+// farAddrs are addresses that only a default route leads to: those of
 // a.root-servers.net.
-func farAddr(v6 bool) netip.Addr {
-	if v6 {
-		return netip.MustParseAddr("2001:503:ba3e::2:30")
-	}
-	return netip.MustParseAddr("198.41.0.4")
+var farAddrs = [ipaddr.Families]netip.Addr{
+	ipaddr.V4: netip.MustParseAddr("198.41.0.4"),
+	ipaddr.V6: netip.MustParseAddr("2001:503:ba3e::2:30"),
 }
+
+// networks are what the families are called when dialing.
+var networks = [ipaddr.Families]string{ipaddr.V4: "tcp4", ipaddr.V6: "tcp6"}

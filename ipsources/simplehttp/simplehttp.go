@@ -4,10 +4,10 @@ package simplehttp
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +17,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/quorum"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -31,7 +33,7 @@ const (
 
 // SimpleHTTP is an IP source that asks echo services on the web which address
 // they see. An address that differs from the one last confirmed is believed
-// only when several services agree on it.
+// only when services of several operators agree on it.
 //
 // A service is asked over IPv4 and over IPv6, with a new connection each time
 // and without a proxy. It must answer with status 200 and nothing but an
@@ -52,20 +54,23 @@ type SimpleHTTP struct {
 	// - https://wtfismyip.com/text
 	Endpoints []string `json:"endpoints,omitempty"`
 
-	// How many endpoints must agree before an address that is not the one
-	// last confirmed is believed. Endpoints of one host count once, and so do
-	// those that Cloudflare answers (icanhazip.com and every
-	// `/cdn-cgi/trace`). When fewer answer at all, what they say is believed
-	// after three checks in a row with the same outcome, 10 seconds apart.
-	// Default: 2 where there are at least 3 endpoints, else 1.
+	// How many operators must agree before an address that is not the one last
+	// confirmed is believed. Endpoints whose hosts have one registrable domain
+	// are of one operator, and so are those that are known to be: Cloudflare
+	// runs icanhazip.com, 1.1.1.1 and every `/cdn-cgi/trace`. Those of other
+	// sources in the list, such as `dns`, count as well. When fewer answer at
+	// all, and they agree, what they say is believed after three checks alike,
+	// 10 seconds apart, and a warning says so. Default: 2, or 1 if there is but
+	// one operator in the list, which is warned of.
 	Quorum int `json:"quorum,omitempty"`
 
 	// How long one check may take, all endpoints together. The next endpoint
 	// is asked after 250 ms already. Default: 10s. Minimum: 100ms.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	poller *poller
-	v4, v6 *family
+	poll     *quorum.Poll[*endpoint]
+	ask      func(ctx context.Context, network string, endpoint *url.URL) (netip.Addr, error)
+	routable func(to netip.Addr) bool
 }
 
 // CaddyModule returns the Caddy module information.
@@ -101,11 +106,11 @@ func (s *SimpleHTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "quorum":
 			var value string
 			if !d.AllArgs(&value) {
-				return d.Err("quorum needs one number: how many endpoints must agree on a changed address")
+				return d.Err("quorum needs one number: how many operators must agree on a changed address")
 			}
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 1 {
-				return d.Errf("quorum %q is no number of endpoints: write 1 or more", value)
+				return d.Errf("quorum %q is no number of operators: write 1 or more", value)
 			}
 			if s.Quorum != 0 {
 				return d.Err("quorum is given twice: remove one of them")
@@ -154,27 +159,22 @@ func (s *SimpleHTTP) Provision(ctx caddy.Context) error {
 		}
 	}
 
-	s.v4, s.v6 = &family{}, &family{v6: true}
 	if s.Quorum < 0 {
-		return fmt.Errorf("quorum %d is no number of endpoints: write 1 or more", s.Quorum)
+		return fmt.Errorf("quorum %d is no number of operators: write 1 or more", s.Quorum)
 	}
-	for _, f := range []*family{s.v4, s.v6} {
-		if n := countOperators(endpoints, f.v6); n > 0 && s.Quorum > n {
-			return fmt.Errorf("quorum %d cannot be reached: over %s, the endpoints are of %d different hosts; lower it, or add endpoints of other hosts", s.Quorum, f, n)
-		}
-	}
-
 	timeout := cmp.Or(time.Duration(s.Timeout), defaultTimeout)
 	if timeout < minTimeout {
 		return fmt.Errorf("timeout %s is shorter than %s: write one such as 10s", timeout, minTimeout)
 	}
-	s.poller = &poller{
-		endpoints: endpoints,
-		quorum:    s.Quorum,
-		timeout:   timeout,
-		ask:       (&client{dial: new(net.Dialer).DialContext}).ask,
-		routable:  routable,
-		logger:    logger,
+	s.ask = (&client{dial: new(net.Dialer).DialContext}).ask
+	s.routable = routable
+	s.poll = &quorum.Poll[*endpoint]{
+		Voters: byFamily(endpoints), Quorum: s.Quorum, Timeout: timeout,
+		Reach: s.reach,
+		Ask: func(ctx context.Context, f ipaddr.Family, e *endpoint) (netip.Addr, error) {
+			return s.ask(ctx, networks[f], e.url)
+		},
+		Logger: logger,
 	}
 	return nil
 }
@@ -182,46 +182,29 @@ func (s *SimpleHTTP) Provision(ctx caddy.Context) error {
 // GetIPs asks the services for both families at once. They are not asked for
 // a family without a route.
 func (s *SimpleHTTP) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
-	var asked []*family
-	if settings.IPVersions.V4Enabled() {
-		asked = append(asked, s.v4)
-	}
-	if settings.IPVersions.V6Enabled() {
-		asked = append(asked, s.v6)
-	}
-	found := make([]netip.Addr, len(asked))
-	problems := make([]error, len(asked))
-	var checks sync.WaitGroup
-	for i, f := range asked {
-		checks.Go(func() { found[i], problems[i] = s.poller.check(ctx, f, settings) })
-	}
-	checks.Wait()
-
-	var addrs []netip.Addr
-	var errs, absent []error
-	for i, err := range problems {
-		if found[i].IsValid() {
-			addrs = append(addrs, found[i])
-		}
-		if errors.Is(err, errNoRoute) {
-			absent = append(absent, err)
-		} else if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	if len(addrs) == 0 && len(errs) == 0 {
-		errs = absent
-	}
-	return addrs, errors.Join(errs...)
+	return s.poll.GetIPs(ctx, settings)
 }
 
 // ConfirmedBy returns the hosts that gave the address when it was accepted,
 // and those that have repeated it since.
-func (s *SimpleHTTP) ConfirmedBy(addr netip.Addr) []string {
-	if addr.Is4() {
-		return s.v4.confirmedBy(addr)
+func (s *SimpleHTTP) ConfirmedBy(addr netip.Addr) []string { return s.poll.ConfirmedBy(addr) }
+
+// Operators implements ipsources.Voter.
+func (s *SimpleHTTP) Operators(v6 bool) []string { return s.poll.Operators(v6) }
+
+// VoteWith implements ipsources.Voter.
+func (s *SimpleHTTP) VoteWith(others func(v6 bool) []string) error { return s.poll.VoteWith(others) }
+
+// reach returns the endpoints that the machine has a route to over the family.
+// For names, a default route decides.
+func (s *SimpleHTTP) reach(f ipaddr.Family) (endpoints []*endpoint, err error) {
+	far := sync.OnceValue(func() bool { return s.routable(farAddrs[f]) })
+	for _, e := range s.poll.Voters[f] {
+		if e.addr.IsValid() && s.routable(e.addr) || !e.addr.IsValid() && far() {
+			endpoints = append(endpoints, e)
+		}
 	}
-	return s.v6.confirmedBy(addr)
+	return endpoints, nil
 }
 
 // addEndpoints takes the rest of the line. URLs with placeholders are parsed in
@@ -244,4 +227,5 @@ var (
 	_ caddyfile.Unmarshaler = (*SimpleHTTP)(nil)
 	_ ipsources.IPSource    = (*SimpleHTTP)(nil)
 	_ ipsources.Confirmer   = (*SimpleHTTP)(nil)
+	_ ipsources.Voter       = (*SimpleHTTP)(nil)
 )

@@ -10,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 )
@@ -20,8 +22,8 @@ func newTestEcho(t *testing.T, s SimpleHTTP) *SimpleHTTP {
 	if err := s.Provision(caddy.Context{Context: t.Context()}); err != nil {
 		t.Fatal(err)
 	}
-	s.poller.logger = zap.NewNop()
-	s.poller.routable = func(netip.Addr) bool { return true }
+	s.poll.Logger = zap.NewNop()
+	s.routable = func(netip.Addr) bool { return true }
 	return &s
 }
 
@@ -76,36 +78,58 @@ func TestSimpleHTTPCaddyfile(t *testing.T) {
 func TestSimpleHTTPProvision(t *testing.T) {
 	t.Setenv("ECHO", "https://user:secret@a.example/")
 	for _, tc := range []struct {
-		name       string
-		in         SimpleHTTP
-		wantQuorum int // over IPv4
-		wantErr    string
+		name    string
+		in      SimpleHTTP
+		wantErr string
 	}{
-		{name: "default", wantQuorum: 2},
-		{name: "one", in: SimpleHTTP{Endpoints: []string{"https://a.example"}}, wantQuorum: 1},
-		{name: "two", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example"}}, wantQuorum: 1},
-		{name: "three", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example", "https://c.example"}}, wantQuorum: 2},
-		{name: "three of one host", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://a.example/b", "https://a.example:8443"}}, wantQuorum: 1},
-		{name: "chosen", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example"}, Quorum: 2}, wantQuorum: 2},
-		{name: "families apart", in: SimpleHTTP{Endpoints: []string{"https://8.8.8.8", "https://a.example", "https://[2606:4700::1]"}}, wantQuorum: 1},
-		{name: "one family only", in: SimpleHTTP{Endpoints: []string{"https://8.8.8.8", "https://1.1.1.1"}, Quorum: 2}, wantQuorum: 2},
-		{name: "placeholder", in: SimpleHTTP{Endpoints: []string{"{env.ECHO}"}}, wantQuorum: 1},
-
+		{name: "default"},
+		{name: "placeholder", in: SimpleHTTP{Endpoints: []string{"{env.ECHO}"}}},
 		{name: "empty placeholder", in: SimpleHTTP{Endpoints: []string{"{env.NO_SUCH_ECHO}"}}, wantErr: `endpoint "{env.NO_SUCH_ECHO}"`},
-		{name: "quorum of one host", in: SimpleHTTP{Endpoints: []string{"https://a.example", "https://a.example/b"}, Quorum: 2}, wantErr: "quorum 2 cannot be reached: over IPv4, the endpoints are of 1 different hosts"},
-		{name: "quorum of one operator", in: SimpleHTTP{Endpoints: []string{"https://icanhazip.com", "https://a.example/cdn-cgi/trace"}, Quorum: 2}, wantErr: "of 1 different hosts"},
-		{name: "quorum over IPv6", in: SimpleHTTP{Endpoints: []string{"https://8.8.8.8", "https://a.example"}, Quorum: 2}, wantErr: "over IPv6"},
 		{name: "negative quorum", in: SimpleHTTP{Quorum: -1}, wantErr: "write 1 or more"},
 		{name: "seconds in JSON", in: SimpleHTTP{Timeout: 10}, wantErr: "timeout 10ns is shorter than 100ms: write one such as 10s"},
 		{name: "negative timeout", in: SimpleHTTP{Timeout: -1}, wantErr: "is shorter than"},
 	} {
 		err := tc.in.Provision(caddy.Context{Context: t.Context()})
 		sourcetest.CheckErr(t, tc.name, err, tc.wantErr)
-		if err == nil && tc.in.poller.quorumOver(false) != tc.wantQuorum {
-			t.Errorf("%s: quorum is %d, want %d", tc.name, tc.in.poller.quorumOver(false), tc.wantQuorum)
-		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the error gives the secret away: %v", tc.name, err)
+		}
+	}
+}
+
+// TestSimpleHTTPQuorum: who can be asked decides how many must agree.
+func TestSimpleHTTPQuorum(t *testing.T) {
+	for _, tc := range []struct {
+		endpoints string
+		quorum    int
+		others    string // operators of other sources
+		warned    bool
+		wantErr   string
+	}{
+		{endpoints: ""},
+		{endpoints: "https://a.example", warned: true},
+		{endpoints: "https://a.example", quorum: 1},
+		{endpoints: "https://a.example", others: "x"},
+		{endpoints: "https://a.example", others: "a.example", warned: true},
+		{endpoints: "https://a.example https://b.example"},
+		{endpoints: "https://a.example https://1.a.example/b https://a.example:8443", warned: true},
+		{endpoints: "https://icanhazip.com https://a.example/cdn-cgi/trace https://1.1.1.1/cdn-cgi/trace https://[2606:4700:4700::1111]", warned: true},
+		{endpoints: "https://a.example https://b.example", quorum: 2},
+		{endpoints: "https://8.8.8.8 https://1.1.1.1", quorum: 2},
+		{endpoints: "https://a.example", quorum: 3, others: "x y"},
+
+		{endpoints: "https://a.example", quorum: 3, others: "x",
+			wantErr: "quorum 3 cannot be reached: over IPv4, all who can be asked are of 2 different operators; write `quorum 2`, or add endpoints of other operators"},
+		{endpoints: "https://icanhazip.com https://a.example/cdn-cgi/trace", quorum: 2, wantErr: "of 1 different operators"},
+		{endpoints: "https://8.8.8.8 https://a.example", quorum: 2, wantErr: "over IPv6"},
+	} {
+		s := newTestEcho(t, SimpleHTTP{Endpoints: strings.Fields(tc.endpoints), Quorum: tc.quorum})
+		core, logs := observer.New(zapcore.WarnLevel)
+		s.poll.Logger = zap.New(core)
+		err := s.VoteWith(func(bool) []string { return strings.Fields(tc.others) })
+		sourcetest.CheckErr(t, tc.endpoints, err, tc.wantErr)
+		if got := logs.FilterMessageSnippet("write `quorum 1`").Len(); (got == 1) != tc.warned {
+			t.Errorf("%s: warned %d times, want %t", tc.endpoints, got, tc.warned)
 		}
 	}
 }
@@ -115,13 +139,15 @@ func TestDefaultEchoEndpoints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := countOperators(endpoints, true); n < 5 {
-		t.Errorf("only %d operators", n)
-	}
+	operators := make(map[string]bool)
 	for i, e := range endpoints {
+		operators[e.operator] = true
 		if next := endpoints[(i+1)%len(endpoints)]; e.operator == next.operator || e.url.Scheme != "https" {
 			t.Errorf("%s is followed by %s", e.url, next.url)
 		}
+	}
+	if len(operators) < 5 {
+		t.Errorf("only %d operators", len(operators))
 	}
 }
 

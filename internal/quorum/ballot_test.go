@@ -50,7 +50,7 @@ func TestBallot(t *testing.T) {
 			if tc.known != "" {
 				known = append(known, addr(tc.known))
 			}
-			b := New(known, tc.quorum, queue)
+			b := New(known, tc.quorum, nil, queue)
 			for _, move := range strings.Fields(tc.play) {
 				switch {
 				case move[0] == '?':
@@ -78,7 +78,7 @@ func TestBallot(t *testing.T) {
 }
 
 func TestBallotSummary(t *testing.T) {
-	b := New(nil, 3, []voter{"c", "b", "a"})
+	b := New(nil, 3, nil, []voter{"c", "b", "a"})
 	b.Next()
 	b.Answer("b", netip.MustParseAddr("192.0.2.1"))
 	b.Fault("c", errors.New("down"))
@@ -88,6 +88,21 @@ func TestBallotSummary(t *testing.T) {
 	b.Close(errors.New("late"))
 	if want := "b says 192.0.2.1; a: late; c: down"; !b.Over() || b.Summary() != want {
 		t.Errorf("got %q, want %q", b.Summary(), want)
+	}
+}
+
+func TestOperatorOf(t *testing.T) {
+	for host, want := range map[string]string{
+		"icanhazip.com": Cloudflare, "ipv4.icanhazip.com": Cloudflare, "one.one.one.one": Cloudflare,
+		"1.1.1.1": Cloudflare, "2606:4700:4700:0::1111": Cloudflare, "speed.cloudflare.com.": Cloudflare,
+		"www.example.co.uk": "example.co.uk", "Example.co.uk": "example.co.uk", "localhost": "localhost",
+		"208.67.222.222": "opendns.com", "dns.opendns.com": "opendns.com", "dns.umbrella.com": "opendns.com",
+		"4.tnedi.me": "ident.me", "198.51.100.7": "198.51.100.7", "2001:DB8::7": "2001:db8::7",
+		"a.github.io": "a.github.io",
+	} {
+		if got := OperatorOf(host); got != want {
+			t.Errorf("%s is run by %s, want %s", host, got, want)
+		}
 	}
 }
 
