@@ -1,12 +1,12 @@
 package dynamicdns
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -85,6 +86,8 @@ type block struct {
 	group     Group
 	providers []providerOption
 	domains   []zoneOption
+	// empty is an option `domains` without a zone.
+	empty *caddyfile.Token
 	// seen tells where each option occurred first.
 	seen map[string]string
 }
@@ -136,15 +139,16 @@ func (b *block) parse() error {
 		if option.appWide && b.further {
 			return b.Errf("%s belongs to the app and not to a group of domains; write it in the first dynamic_dns block", name)
 		}
-		first, again := b.seen[name]
-		if again && !option.repeats {
-			return b.Errf("%s is already set, at %s; write it once in a block", name, first)
-		}
-		if !again {
-			b.seen[name] = position(b.Token())
-		}
+		token, before := b.Token(), b.settings()
 		if err := option.parse(b); err != nil {
 			return err
+		}
+		first, again := b.seen[name]
+		if again && !option.repeats && b.settings() != before {
+			return errorAt(token, "%s is set to something else, at %s; write only one of these two lines", name, first)
+		}
+		if !again {
+			b.seen[name] = position(token)
 		}
 		if b.NextArg() {
 			return b.Errf("unexpected argument %q after %s", b.Val(), name)
@@ -157,6 +161,12 @@ func (b *block) parse() error {
 		return errorAt(b.start, "dynamic_dns needs a block that is not empty; write at least `provider <name>` and `domains` in it")
 	}
 	return nil
+}
+
+// settings tells whether an option that occurs again changes anything.
+func (b *block) settings() string {
+	settings, _ := json.Marshal([]any{b.group, b.app.CheckInterval, b.app.VerifyInterval, b.app.Watch})
+	return string(settings)
 }
 
 func (b *block) parseProvider() error {
@@ -173,6 +183,9 @@ func (b *block) parseProvider() error {
 		if err != nil {
 			return err
 		}
+		if zones == nil {
+			return d.Err(errNoZones)
+		}
 		p.domains = append(p.domains, zones...)
 	}
 	d := caddyfile.NewDispenser(rest)
@@ -184,8 +197,12 @@ func (b *block) parseProvider() error {
 }
 
 func (b *block) parseDomains() error {
+	token := b.Token()
 	zones, err := parseZones(b.Dispenser)
 	b.domains = append(b.domains, zones...)
+	if zones == nil {
+		b.empty = &token
+	}
 	return err
 }
 
@@ -209,9 +226,6 @@ func (b *block) parseVersions() error {
 		default:
 			return b.Errf("unknown IP version %q; write ipv4, ipv6 or both", b.Val())
 		}
-		if *version {
-			return b.Errf("the IP version %q is given twice", b.Val())
-		}
 		*version = true
 	}
 	if !v4 && !v6 {
@@ -227,6 +241,10 @@ func (b *block) parseRanges(ranges *[]string) error {
 	for b.NextArg() {
 		given = true
 		for _, r := range conf.ExpandRanges([]string{b.Val()}) {
+			if placeholders.In(r) {
+				*ranges = append(*ranges, r)
+				continue
+			}
 			if _, err := ipaddr.ParseRange(r); err != nil {
 				return b.Errf("%s %q: %w", name, r, err)
 			}
@@ -248,7 +266,7 @@ func (b *block) parseDuration(duration *caddy.Duration, least time.Duration) err
 	if err != nil {
 		return b.Errf("%s: %w; write a duration such as 5m", name, err)
 	}
-	if dur < least {
+	if dur != 0 && dur < least {
 		return b.Errf("%s %s is too short; write %s or more", name, b.Val(), least)
 	}
 	*duration = caddy.Duration(dur)
@@ -281,7 +299,7 @@ func (b *block) parseExcept() error {
 	given := false
 	for b.NextArg() {
 		given = true
-		if !strings.ContainsAny(b.Val(), "{}") {
+		if !placeholders.In(b.Val()) {
 			if _, err := dnsname.Host(b.Val()); err != nil {
 				return b.WrapErr(fmt.Errorf("except: %w", err))
 			}
@@ -301,6 +319,9 @@ func (b *block) finish() error {
 		dynamic = b.app.DynamicDomains // of the first block
 	}
 	n := namer{dynamic: dynamic != nil && *dynamic, places: make(map[string]string)}
+	if b.empty != nil && b.domains == nil && !n.dynamic {
+		return errorAt(*b.empty, errNoZones)
+	}
 	if len(b.group.Except) > 0 && !n.dynamic {
 		return errorAt(b.start, "except (at %s) leaves hosts out of dynamic_domains, which is not on; write dynamic_domains too, or leave except out", b.seen["except"])
 	}
@@ -366,6 +387,9 @@ func (b *block) entries(n namer, shared map[string][]string) ([]*Group, error) {
 	var taker *providerOption
 	for i := range b.providers {
 		p := &b.providers[i]
+		if taker != nil && p.domains == nil && bytes.Equal(p.raw, taker.raw) {
+			continue
+		}
 		domains, err := n.domains(p.domains)
 		if err != nil {
 			return nil, err

@@ -1,11 +1,10 @@
 package dynamicdns
 
 import (
-	"strings"
-
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 )
 
 // zoneOption is a line of the option `domains`.
@@ -14,7 +13,9 @@ type zoneOption struct {
 	names []caddyfile.Token
 }
 
-// parseZones parses the block of the option `domains`.
+const errNoZones = "domains needs a block, with a line `<zone> [<names...>]` for each zone"
+
+// parseZones parses the block of the option `domains`, which may be empty.
 func parseZones(d *caddyfile.Dispenser) ([]zoneOption, error) {
 	if d.NextArg() {
 		return nil, d.Errf("unexpected argument %q: domains takes a block, with a line `<zone> [<names...>]` for each zone", d.Val())
@@ -29,9 +30,6 @@ func parseZones(d *caddyfile.Dispenser) ([]zoneOption, error) {
 			return nil, d.Errf("the zone %q takes no block; write its names after it, as in `%s @ www`", z.zone.Text, z.zone.Text)
 		}
 		zones = append(zones, z)
-	}
-	if zones == nil {
-		return nil, d.Err("domains needs a block, with a line `<zone> [<names...>]` for each zone")
 	}
 	return zones, nil
 }
@@ -69,6 +67,7 @@ func (n *namer) domains(zones []zoneOption) (map[string][]string, error) {
 	}
 	domains := make(map[string][]string)
 	spelling := make(map[string]string)
+	here := make(map[string]bool)
 	for _, z := range zones {
 		zone := z.zone.Text
 		canonical, err := canonicalZone(zone)
@@ -80,7 +79,7 @@ func (n *namer) domains(zones []zoneOption) (map[string][]string, error) {
 		} else {
 			if n.dynamic {
 				if place, ok := n.places[" "+canonical]; ok {
-					return nil, errorAt(z.zone, "the hosts of the zone %q are taken from the sites already, %s; write it in one place", strings.TrimSuffix(canonical, "."), place)
+					return nil, errorAt(z.zone, "the hosts of the zone %q are taken from the sites already, %s; write it in one place", dnsname.Display(canonical), place)
 				}
 				n.places[" "+canonical] = "at " + position(z.zone)
 			}
@@ -94,32 +93,42 @@ func (n *namer) domains(zones []zoneOption) (map[string][]string, error) {
 			names = []caddyfile.Token{apex}
 		}
 		for _, name := range names {
-			if err := n.check(name, canonical); err != nil {
+			if name.Text == "" {
+				name.Text = "@"
+			}
+			first, err := n.note(name, canonical, here)
+			if err != nil {
 				return nil, err
 			}
-			domains[zone] = append(domains[zone], name.Text)
+			if first {
+				domains[zone] = append(domains[zone], name.Text)
+			}
 		}
 	}
 	return domains, nil
 }
 
-// check refuses a name that is none, or that was there before.
-func (n *namer) check(name caddyfile.Token, zone string) error {
+// note refuses a name that is none, or that another group has, and reports
+// whether it is new to this group, whose names are here.
+func (n *namer) note(name caddyfile.Token, zone string, here map[string]bool) (first bool, err error) {
 	canonical, err := canonicalName(name.Text, zone)
 	if err != nil {
-		return errorAt(name, "%w", err)
+		return false, errorAt(name, "%w", err)
 	}
 	key := canonical + " " + zone
-	if place, ok := n.places[key]; ok {
-		return errorAt(name, "the name %q of the zone %q is managed already, %s; write it in one place", canonical, strings.TrimSuffix(zone, "."), place)
+	if here[key] {
+		return false, nil
 	}
-	n.places[key] = "at " + position(name)
-	return nil
+	if place, ok := n.places[key]; ok {
+		return false, errorAt(name, "the name %q of the zone %q is managed already, %s; write it in one place", canonical, dnsname.Display(zone), place)
+	}
+	here[key], n.places[key] = true, "at "+position(name)
+	return true, nil
 }
 
 // canonicalZone is normalizeZone for what may have placeholders.
 func canonicalZone(zone string) (string, error) {
-	if strings.ContainsAny(zone, "{}") {
+	if placeholders.In(zone) {
 		return zone, nil
 	}
 	return dnsname.Zone(zone)
@@ -127,7 +136,7 @@ func canonicalZone(zone string) (string, error) {
 
 // canonicalName is normalizeName for what may have placeholders.
 func canonicalName(name, zone string) (string, error) {
-	if strings.ContainsAny(name+zone, "{}") {
+	if placeholders.In(name + zone) {
 		return name, nil
 	}
 	return dnsname.Name(name, zone)

@@ -151,7 +151,7 @@ func TestPlanFromFile(t *testing.T) {
 		`"new"`:           {2, "there is no such record"},
 		`"alias"`:         {2, "is in the way"},
 		`"same.example"`:  {2, "there is no such record"},
-		`"same", "same"`:  {1, "managed twice"},
+		`"same", "same."`: {1, "names are relative to their zone"},
 	} {
 		code, stdout, stderr := shell(t, "caddy dynamic-dns plan --config "+config(names))
 		if code != want.code || !strings.Contains(stdout+stderr, want.text) {

@@ -10,8 +10,10 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
@@ -155,4 +157,25 @@ func (g *group) validate() error {
 		return g.at("ttl", fmt.Errorf("%s is too short; write 1s or more", ttl))
 	}
 	return nil
+}
+
+// filter makes the filter of include and exclude, in which a placeholder may
+// stand for several ranges.
+func (g *group) filter() (*ipaddr.Filter, error) {
+	lists := map[string][]string{"include": g.Include, "exclude": g.Exclude}
+	for option, ranges := range lists {
+		if slices.Contains(ranges, conf.PrivateRanges) {
+			return nil, g.at(option, fmt.Errorf("%q: this word is for the Caddyfile: in JSON, write the ranges %q", conf.PrivateRanges, conf.ExpandRanges([]string{conf.PrivateRanges})))
+		}
+		words, err := placeholders.Words(ranges)
+		if err != nil {
+			return nil, g.at(option, err)
+		}
+		lists[option] = conf.ExpandRanges(words)
+	}
+	filter, err := ipaddr.NewFilter(lists["include"], lists["exclude"])
+	if err != nil {
+		return nil, errors.New(g.entry(err.Error()))
+	}
+	return filter, nil
 }

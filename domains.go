@@ -4,23 +4,23 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
-	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 )
 
 // canonicalize brings the names into canonical form.
 func (g *group) canonicalize() error {
-	repl := caddy.NewReplacer()
 	g.except = make(map[string]bool, len(g.Except))
-	for _, raw := range g.Except {
-		host, err := repl.ReplaceOrErr(raw, true, true)
-		if err == nil {
-			host, err = dnsname.Host(host)
-		}
+	hosts, err := placeholders.Words(g.Except)
+	if err != nil {
+		return g.at("except", err)
+	}
+	for _, raw := range hosts {
+		host, err := dnsname.Host(raw)
 		if err != nil {
 			return g.at("except", fmt.Errorf("%q: %w", raw, err))
 		}
@@ -28,7 +28,7 @@ func (g *group) canonicalize() error {
 	}
 	g.zones = make(map[string][]string, len(g.Domains))
 	for _, rawZone := range slices.Sorted(maps.Keys(g.Domains)) {
-		resolved, err := repl.ReplaceOrErr(rawZone, true, true)
+		resolved, err := placeholders.Resolve(rawZone)
 		if err != nil {
 			return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
 		}
@@ -36,24 +36,22 @@ func (g *group) canonicalize() error {
 		if err != nil {
 			return g.at("domains", err)
 		}
-		if _, ok := g.zones[zone]; ok {
-			return g.at("domains", fmt.Errorf("zone %q is listed twice; put all its names in one entry", strings.TrimSuffix(zone, ".")))
+		rawNames, err := placeholders.Words(g.Domains[rawZone])
+		if err != nil {
+			return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
 		}
-		rawNames := g.Domains[rawZone]
 		if len(rawNames) == 0 && !g.dynamicDomains() {
 			rawNames = []string{"@"}
 		}
-		names := make([]string, 0, len(rawNames))
+		names := g.zones[zone] // of another spelling
 		for _, rawName := range rawNames {
-			resolved, err := repl.ReplaceOrErr(rawName, true, true)
-			if err != nil {
-				return g.at("domains", fmt.Errorf("zone %q: name %q: %w", rawZone, rawName, err))
-			}
-			name, err := dnsname.Name(resolved, zone)
+			name, err := dnsname.Name(rawName, zone)
 			if err != nil {
 				return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
 			}
-			names = append(names, name)
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
 		}
 		g.zones[zone] = names
 	}
@@ -77,35 +75,84 @@ func (g *group) rrsets(name, zone string) []absoluteKey {
 	return keys
 }
 
-// checkOverlap refuses configurations in which two places would fight over an
-// RRset.
-func checkOverlap(groups []*group) error {
-	places := make(map[absoluteKey]string)
-	sites := make(map[absoluteKey]string)
+// place is where a group has a name.
+type place struct {
+	group      *group
+	name, zone string
+}
+
+func (p place) String() string {
+	return fmt.Sprintf("%s under zone %q", p.group.entry("domains"), dnsname.Display(p.zone))
+}
+
+// settleOverlap refuses configurations in which two places would fight over
+// an RRset. Where these are two zones of one provider, one a part of the other,
+// the longer one has the name: records of it in the other are seen by nobody.
+func settleOverlap(groups []*group, logger *zap.Logger) error {
+	owners := make(map[absoluteKey]place)
+	sites := make(map[absoluteKey]place)
+	warned := make(map[place]bool)
 	for _, g := range groups {
 		for _, zone := range slices.Sorted(maps.Keys(g.zones)) {
-			names := g.zones[zone]
-			place := fmt.Sprintf("%s under zone %q", g.entry("domains"), strings.TrimSuffix(zone, "."))
-			for _, name := range names {
+			for _, name := range slices.Clone(g.zones[zone]) {
+				here := place{g, name, zone}
 				for _, key := range g.rrsets(name, zone) {
-					if other, ok := places[key]; ok {
-						return fmt.Errorf("the name %q is managed twice: in %s and in %s; leave it in one of them", strings.TrimSuffix(key.fqdn, "."), other, place)
+					owner, other := here, owners[key]
+					if other.group != nil {
+						if other.zone == zone || other.group.providerKey != g.providerKey {
+							return fmt.Errorf("the name %q is managed twice: in %s and in %s; leave it in one of them", dnsname.Display(key.fqdn), other, here)
+						}
+						if len(zone) < len(other.zone) {
+							owner, other = other, here
+						}
+						other.group.yield(other.name, other.zone, key.family)
+						if !warned[other] {
+							warned[other] = true
+							logger.Warn("a name is in two zones of the provider, of which the longer one has it; leave it out of the other",
+								zap.String("name", dnsname.Display(key.fqdn)), zap.Stringer("managed", owner), zap.Stringer("left_out", other))
+						}
 					}
-					places[key] = place
+					owners[key] = owner
 				}
 			}
 			if !g.dynamicDomains() {
 				continue
 			}
+			here := place{g, "", zone}
 			for _, key := range g.rrsets("@", zone) {
 				if other, ok := sites[key]; ok {
-					return fmt.Errorf("the hosts of the sites are managed twice: in %s and in %s, both with dynamic_domains; leave the zone in one of them", other, place)
+					return fmt.Errorf("the hosts of the sites are managed twice: in %s and in %s, both with dynamic_domains; leave the zone in one of them", other, here)
 				}
-				sites[key] = place
+				sites[key] = here
 			}
 		}
 	}
 	return nil
+}
+
+// yield leaves the family of a name to another group.
+func (g *group) yield(name, zone string, family ipaddr.Family) {
+	not := func(names []string) []string {
+		return slices.DeleteFunc(names, func(n string) bool { return n == name })
+	}
+	if !slices.Contains(g.zones[zone], name) {
+		g.partly[family][zone] = not(g.partly[family][zone])
+		return
+	}
+	g.zones[zone] = not(g.zones[zone])
+	for _, key := range g.rrsets(name, zone) {
+		if key.family != family {
+			g.addPartly(name, zone, key.family)
+		}
+	}
+}
+
+// addPartly adds a name of which only the one family is managed here.
+func (g *group) addPartly(name, zone string, family ipaddr.Family) {
+	if g.partly[family] == nil {
+		g.partly[family] = make(map[string][]string)
+	}
+	g.partly[family][zone] = append(g.partly[family][zone], name)
 }
 
 // nameSet are names of one zone in one group, of which the same families are

@@ -19,6 +19,16 @@ func (thirdParty) GetIPs(_ context.Context, settings dynamicdns.IPSettings) ([]n
 	return nil, &dynamicdns.SoonError{After: time.Second, Err: &dynamicdns.DoubtError{Err: &dynamicdns.DetailedError{}}}
 }
 
+// inherited is a source as it is written for mholt/caddy-dynamicdns.
+type inherited struct{}
+
+func (inherited) GetIPs(ctx context.Context, settings dynamicdns.IPSettings) ([]netip.Addr, error) {
+	if ip := netip.IPv4Unspecified(); settings.V4Enabled() && !settings.V6Enabled() && settings.Contains(ip) {
+		return []netip.Addr{ip}, nil
+	}
+	return nil, ctx.Err()
+}
+
 func (thirdParty) ConfirmedBy(netip.Addr) []string { return nil }
 
 func (thirdParty) Configured() {}
@@ -27,6 +37,7 @@ func (thirdParty) ExplainRefusal(netip.Addr) string { return "" }
 
 var (
 	_ dynamicdns.IPSource   = thirdParty{}
+	_ dynamicdns.IPSource   = inherited{}
 	_ dynamicdns.Confirmer  = thirdParty{}
 	_ dynamicdns.Configured = thirdParty{}
 	_ dynamicdns.Explainer  = thirdParty{}

@@ -47,14 +47,15 @@ var layers = map[string]layer{
 	// Where addresses come from. These know no provider, and all but the
 	// modules themselves know no Caddy.
 	"ipsources":              {},
+	"internal/placeholders":  {others: "caddy"},
 	"internal/netmon":        {ours: "internal/ipaddr", others: "netlink sys zap"},
 	"internal/igd":           {others: "charset"},
 	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "publicsuffix zap"},
 	"internal/detect":        {ours: "internal/ipaddr internal/quorum ipsources", others: "zap"},
-	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon ipsources", others: "caddy"},
-	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/quorum ipsources", others: "caddy zap"},
-	"ipsources/static":       {ours: "internal/ipaddr ipsources", others: "caddy"},
-	"ipsources/upnp":         {ours: "ipsources", others: "caddy goupnp ipv4 zap"},
+	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon internal/placeholders ipsources", others: "caddy"},
+	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/placeholders internal/quorum ipsources", others: "caddy zap"},
+	"ipsources/static":       {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy"},
+	"ipsources/upnp":         {ours: "internal/placeholders ipsources", others: "caddy goupnp ipv4 zap"},
 
 	// Where addresses go. These know no IP source, no detector and no Caddy;
 	// of CertMagic, internal/zone uses the interface of Caddy's storage.
@@ -70,7 +71,7 @@ var layers = map[string]layer{
 
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/conf internal/detect internal/dnsname internal/ipaddr internal/netmon internal/observe internal/plan internal/provider internal/reconcile internal/show internal/zone" +
+		ours: "internal/conf internal/detect internal/dnsname internal/ipaddr internal/netmon internal/observe internal/placeholders internal/plan internal/provider internal/reconcile internal/show internal/zone" +
 			" ipsources ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -54,7 +53,7 @@ func (l *loader) load(top *Group, entries []*Group) ([]*group, error) {
 			return nil, err
 		}
 	}
-	return groups, checkOverlap(groups)
+	return groups, settleOverlap(groups, l.logger)
 }
 
 func (l *loader) loadGroup(g *group) error {
@@ -98,14 +97,9 @@ func (l *loader) loadDetector(g *group) error {
 		g.detector = d
 		return nil
 	}
-	for option, ranges := range map[string][]string{"include": g.Include, "exclude": g.Exclude} {
-		if slices.Contains(ranges, conf.PrivateRanges) {
-			return errors.New(g.entry(fmt.Sprintf("%s %q: this word is for the Caddyfile: in JSON, write the ranges %q", option, conf.PrivateRanges, conf.ExpandRanges([]string{conf.PrivateRanges}))))
-		}
-	}
-	filter, err := ipaddr.NewFilter(g.Include, g.Exclude)
+	filter, err := g.filter()
 	if err != nil {
-		return errors.New(g.entry(err.Error()))
+		return err
 	}
 	d := &detect.Detector{
 		Families: [ipaddr.Families]bool{ipaddr.V4: g.Versions.V4Enabled(), ipaddr.V6: g.Versions.V6Enabled()},

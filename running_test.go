@@ -33,6 +33,11 @@ func TestWhatRunsIsWhatWasWritten(t *testing.T) {
 	t.Setenv("ZONE", "zone.example.com")
 	t.Setenv("NAME", "name")
 	t.Setenv("HOST", "host.example.com")
+	t.Setenv("NAMES", "blog www")
+	t.Setenv("RANGES", "93.184.0.0/16 2606::/16")
+	t.Setenv("RANGE", "93.184.216.0/24")
+	t.Setenv("ADDRESSES", "93.184.216.34 2606:4700::1")
+	t.Setenv("URLS", "https://a.example https://b.example")
 	t.Setenv("CLOUDFLARE_API_TOKEN", "s3cret")
 	golden, err := os.ReadFile("testdata/running.txt")
 	if err != nil {

@@ -99,10 +99,7 @@ func (g *group) take(name, zone string, names []string, explicit map[absoluteKey
 		return
 	}
 	for _, key := range free {
-		if g.partly[key.family] == nil {
-			g.partly[key.family] = make(map[string][]string)
-		}
-		g.partly[key.family][zone] = append(g.partly[key.family][zone], name)
+		g.addPartly(name, zone, key.family)
 	}
 }
 

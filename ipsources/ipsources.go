@@ -109,7 +109,7 @@ type Vote struct {
 type IPSettings struct {
 	// The families that are asked for: those that no source before this one
 	// knew.
-	IPVersions IPVersions
+	IPVersions
 
 	// The addresses that are known of these families. A source that has a
 	// choice should stay with them while they are valid, and one that can be
@@ -125,6 +125,9 @@ type IPSettings struct {
 	// agree. A [Voter] counts them with those that it asks itself.
 	Votes []Vote
 }
+
+// Contains reports whether the address may be published, as Accepts does.
+func (s IPSettings) Contains(addr netip.Addr) bool { return s.Accepts == nil || s.Accepts(addr) }
 
 // IPVersions selects address families. A family that is not mentioned is
 // enabled.

@@ -61,13 +61,10 @@ func Zone(s string) (string, error) {
 }
 
 // Name returns the canonical form of a name that is written under
-// the canonical zone.
+// the canonical zone. An empty name is the zone itself.
 func Name(name, zone string) (string, error) {
-	if name == "" {
-		return "", errors.New(`a name is empty; write "@" for the zone itself`)
-	}
-	if name == "@" {
-		return name, nil
+	if name == "" || name == "@" {
+		return "@", nil
 	}
 	relative := func(host string) string { return Relative(strings.ToLower(host), zone) }
 	if err := checkForm("name", name, relative); err != nil {

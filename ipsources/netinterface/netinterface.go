@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -51,7 +52,7 @@ func (NetInterface) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets up the source.
 func (n *NetInterface) Provision(caddy.Context) error {
-	name, err := caddy.NewReplacer().ReplaceOrErr(n.Name, true, true)
+	name, err := placeholders.Resolve(n.Name)
 	if err != nil {
 		return fmt.Errorf("interface name: %w", err)
 	}

@@ -8,9 +8,8 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/quorum"
 )
 
@@ -37,17 +36,16 @@ type endpoint struct {
 
 // newEndpoints parses a list of URLs with placeholders.
 func newEndpoints(raws []string) ([]*endpoint, error) {
-	repl := caddy.NewReplacer()
+	urls, err := placeholders.Words(raws)
+	if err != nil {
+		return nil, fmt.Errorf("endpoints: %w", err)
+	}
 	var endpoints []*endpoint
 	seen := make(map[string]bool)
-	for _, raw := range raws {
-		s, err := repl.ReplaceOrErr(raw, true, true)
-		if err != nil {
-			return nil, fmt.Errorf("endpoint %q: %w", endpointName(raw), err)
-		}
+	for _, s := range urls {
 		e, err := newEndpoint(s)
 		if err != nil {
-			return nil, fmt.Errorf("endpoint %q: %w", endpointName(raw), err)
+			return nil, fmt.Errorf("endpoint %q: %w", endpointName(s), err)
 		}
 		// Asked twice it would say the same.
 		if !seen[e.url.String()] {

@@ -112,8 +112,8 @@ func (s *SimpleHTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if err != nil || n < 1 {
 				return d.Errf("quorum %q is no number of operators: write 1 or more", value)
 			}
-			if s.Quorum != 0 {
-				return d.Err("quorum is given twice: remove one of them")
+			if s.Quorum != 0 && s.Quorum != n {
+				return d.Errf("quorum is given twice, as %d and as %d: remove one of them", s.Quorum, n)
 			}
 			s.Quorum = n
 
@@ -126,8 +126,8 @@ func (s *SimpleHTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			if err != nil || timeout < minTimeout {
 				return d.Errf("timeout %q is no duration of at least %s: write one such as 10s", value, minTimeout)
 			}
-			if s.Timeout != 0 {
-				return d.Err("timeout is given twice: remove one of them")
+			if s.Timeout != 0 && s.Timeout != caddy.Duration(timeout) {
+				return d.Errf("timeout is given twice, as %s and as %s: remove one of them", time.Duration(s.Timeout), timeout)
 			}
 			s.Timeout = caddy.Duration(timeout)
 

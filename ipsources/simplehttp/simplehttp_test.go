@@ -52,11 +52,11 @@ func TestSimpleHTTPCaddyfile(t *testing.T) {
 		{in: "simple_http {\n quorum\n}", wantErr: "quorum needs one number"},
 		{in: "simple_http {\n quorum 0\n}", wantErr: "write 1 or more"},
 		{in: "simple_http {\n quorum two\n}", wantErr: "write 1 or more"},
-		{in: "simple_http {\n quorum 2\n quorum 3\n}", wantErr: "quorum is given twice"},
+		{in: "simple_http {\n quorum 2\n quorum 3\n}", wantErr: "quorum is given twice, as 2 and as 3"},
 		{in: "simple_http {\n timeout 10\n}", wantErr: "write one such as 10s"},
 		{in: "simple_http {\n timeout 1ms\n}", wantErr: "at least 100ms"},
 		{in: "simple_http {\n timeout 1s 2s\n}", wantErr: "timeout needs one duration"},
-		{in: "simple_http {\n timeout 1s\n timeout 2s\n}", wantErr: "timeout is given twice"},
+		{in: "simple_http {\n timeout 1s\n timeout 2s\n}", wantErr: "timeout is given twice, as 1s and as 2s"},
 		{in: "simple_http {\n proxy x\n}", wantErr: `unrecognized subdirective "proxy"`},
 		{in: "simple_http {\n quorum 2 {\n x\n }\n}", wantErr: "take no block"},
 	} {
@@ -84,7 +84,7 @@ func TestSimpleHTTPProvision(t *testing.T) {
 	}{
 		{name: "default"},
 		{name: "placeholder", in: SimpleHTTP{Endpoints: []string{"{env.ECHO}"}}},
-		{name: "empty placeholder", in: SimpleHTTP{Endpoints: []string{"{env.NO_SUCH_ECHO}"}}, wantErr: `endpoint "{env.NO_SUCH_ECHO}"`},
+		{name: "empty placeholder", in: SimpleHTTP{Endpoints: []string{"{env.NO_SUCH_ECHO}"}}, wantErr: "endpoints: the environment variable NO_SUCH_ECHO is not set or empty"},
 		{name: "negative quorum", in: SimpleHTTP{Quorum: -1}, wantErr: "write 1 or more"},
 		{name: "seconds in JSON", in: SimpleHTTP{Timeout: 10}, wantErr: "timeout 10ns is shorter than 100ms: write one such as 10s"},
 		{name: "negative timeout", in: SimpleHTTP{Timeout: -1}, wantErr: "is shorter than"},

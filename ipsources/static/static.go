@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -70,14 +71,13 @@ func (s *Static) Provision(caddy.Context) error {
 	if len(s.IPs) == 0 {
 		return errStaticEmpty
 	}
-	repl := caddy.NewReplacer()
-	for _, raw := range s.IPs {
-		ip, err := repl.ReplaceOrErr(raw, true, true)
-		if err != nil {
-			return fmt.Errorf("static %q: %w", raw, err)
-		}
+	ips, err := placeholders.Words(s.IPs)
+	if err != nil {
+		return fmt.Errorf("static: %w", err)
+	}
+	for _, ip := range ips {
 		if err := s.add(ip); err != nil {
-			return fmt.Errorf("static %q: %w", raw, err)
+			return fmt.Errorf("static %q: %w", ip, err)
 		}
 	}
 	return nil
@@ -86,7 +86,7 @@ func (s *Static) Provision(caddy.Context) error {
 // add takes an address, or the prefix.
 func (s *Static) add(text string) error {
 	if prefix, err := netip.ParsePrefix(text); err == nil {
-		if s.prefix.IsValid() {
+		if s.prefix.IsValid() && s.prefix != prefix.Masked() {
 			return fmt.Errorf("devices have one prefix, and %s is given already: remove one of them", s.prefix)
 		}
 		s.prefix, err = checkPrefix(prefix)
@@ -96,10 +96,9 @@ func (s *Static) add(text string) error {
 	if err != nil {
 		return err
 	}
-	if slices.Contains(s.addrs, addr) {
-		return fmt.Errorf("the address %s is given twice: remove one of them", addr)
+	if !slices.Contains(s.addrs, addr) {
+		s.addrs = append(s.addrs, addr)
 	}
-	s.addrs = append(s.addrs, addr)
 	return nil
 }
 

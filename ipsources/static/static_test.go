@@ -47,14 +47,16 @@ func TestStaticCaddyfile(t *testing.T) {
 
 func TestStaticProvision(t *testing.T) {
 	t.Setenv("HOME_IP", "198.51.100.7")
+	t.Setenv("HOME_IPS", "198.51.100.7 10.0.0.1 2001:db8::7")
 	for _, tc := range []struct {
 		ips     []string
 		wantErr string
 	}{
 		{ips: []string{"{env.HOME_IP}", "10.0.0.1", "2001:db8::7"}},
 		{ips: nil, wantErr: "at least one address"},
-		{ips: []string{"{env.NO_SUCH_IP}"}, wantErr: `static "{env.NO_SUCH_IP}"`},
-		{ips: []string{"{env.HOME_IP}", "198.51.100.7"}, wantErr: "given twice"},
+		{ips: []string{"{env.NO_SUCH_IP}"}, wantErr: "static: the environment variable NO_SUCH_IP is not set"},
+		{ips: []string{"{env.HOME_IP}", "198.51.100.7", "10.0.0.1", "2001:db8::7"}},
+		{ips: []string{"{env.HOME_IPS}", "198.51.100.7"}},
 		{ips: []string{"198.51.100"}, wantErr: "not an address"},
 		{ips: []string{"::ffff:10.0.0.1"}, wantErr: "write 10.0.0.1"},
 		{ips: []string{"2001:db8:1::/64", "2001:db8:2::/64"}, wantErr: "devices have one prefix, and 2001:db8:1::/64 is given already"},

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -65,7 +66,7 @@ func (*UPnP) CaddyModule() caddy.ModuleInfo {
 func (u *UPnP) Provision(ctx caddy.Context) error {
 	u.logger = ctx.Logger()
 	u.search = searchGateways
-	endpoint, err := caddy.NewReplacer().ReplaceOrErr(u.Endpoint, true, true)
+	endpoint, err := placeholders.Resolve(u.Endpoint)
 	if err != nil {
 		return fmt.Errorf("device URL: %w", err)
 	}
