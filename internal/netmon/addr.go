@@ -21,6 +21,18 @@ type Addr struct {
 	Permanent bool
 	// Preferred is what is left of the preferred lifetime, in seconds.
 	Preferred uint32
+	// Created is when the address was added, in hundredths of a second, which
+	// wrap around. 0 means that this is not known.
+	Created uint32
+	// Unrouted is set for an IPv6 address whose prefix has no route on the
+	// link, as when a router has withdrawn it.
+	Unrouted bool
+}
+
+// NewerThan reports whether the address is known to have been added after the
+// other.
+func (a Addr) NewerThan(other Addr) bool {
+	return a.Created != 0 && other.Created != 0 && int32(a.Created-other.Created) > 0
 }
 
 // Forever is a preferred lifetime that does not end, as netlink writes it.

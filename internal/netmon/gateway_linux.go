@@ -12,11 +12,11 @@ import (
 // Gateway returns the router that the family's default route leads through, or
 // the zero Addr if there is none. A link-local address has its zone.
 func Gateway(f ipaddr.Family) (netip.Addr, error) {
-	routes, err := defaultRoutes(f)
+	routes, err := listRoutes(f)
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	for _, r := range routes {
+	for _, r := range routes.defaults {
 		// A tunnel has no gateway; what is behind it is no router of this network.
 		addr, err := netip.ParseAddr(r.gateway)
 		if err != nil {

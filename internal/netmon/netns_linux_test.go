@@ -33,6 +33,11 @@ func TestWatchInNamespace(t *testing.T) {
 			{"addr add fe80::7/64 dev wan0 nodad", false},
 			{"addr add 2606:4700::7/64 dev wan0", false}, // until it is known to be unique
 			{"route add 198.51.100.0/24 dev wan0", false},
+			{"addr add 2606:4700:8::7/64 dev wan0 nodad", true},
+			{"route del 2606:4700:8::/64 dev wan0", true},
+			{"route add 2606:4700:8::/64 dev wan0", true},
+			{"route add 2606:4700:8::/48 dev wan0", false},
+			{"addr del 2606:4700:8::7/64 dev wan0", true},
 			{"route add default dev wan0 metric 7", true},
 			{"route add default dev wan0 metric 7 table 77", false},
 			{"route del default dev wan0 metric 7", true},
@@ -107,6 +112,11 @@ func TestConcernsAddresses(t *testing.T) {
 		data[1] = destination
 		return data
 	}
+	prefix := func(table byte, attribute ...byte) []byte {
+		data := route(64)
+		data[0], data[4] = unix.AF_INET6, table
+		return append(data, attribute...)
+	}
 	for _, tc := range []struct {
 		name        string
 		messageType uint16
@@ -118,6 +128,10 @@ func TestConcernsAddresses(t *testing.T) {
 		{"new default route", unix.RTM_NEWROUTE, route(0), true},
 		{"deleted default route", unix.RTM_DELROUTE, route(0), true},
 		{"other route", unix.RTM_NEWROUTE, route(24), false},
+		{"IPv6 prefix of a link", unix.RTM_DELROUTE, prefix(unix.RT_TABLE_MAIN, 8, 0, unix.RTA_OIF, 0, 2, 0, 0, 0), true},
+		{"IPv6 route by a gateway", unix.RTM_NEWROUTE, prefix(unix.RT_TABLE_MAIN, 8, 0, unix.RTA_GATEWAY, 0, 2, 0, 0, 0), false},
+		{"IPv6 route of another table", unix.RTM_NEWROUTE, prefix(unix.RT_TABLE_LOCAL), false},
+		{"IPv6 route with broken attributes", unix.RTM_NEWROUTE, prefix(unix.RT_TABLE_MAIN, 99, 0, unix.RTA_OIF, 0), false},
 		{"cut route", unix.RTM_NEWROUTE, []byte{unix.AF_INET}, false},
 		{"new link", unix.RTM_NEWLINK, nil, false},
 	} {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -47,41 +47,57 @@ func subscribeAddresses(ctx context.Context, changed func()) error {
 	}
 }
 
-// concernsAddresses keeps the routes of a busy router from being noise.
+// concernsAddresses keeps the routes of a busy router from being noise: of
+// those, it lets pass default routes and the IPv6 prefixes of links.
 func concernsAddresses(messageType uint16, data []byte) bool {
 	switch messageType {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return true
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		return len(data) >= unix.SizeofRtMsg && nl.DeserializeRtMsg(data).Dst_len == 0
+		if len(data) < unix.SizeofRtMsg {
+			return false
+		}
+		r := nl.DeserializeRtMsg(data)
+		return r.Dst_len == 0 || r.Family == unix.AF_INET6 && r.Table == unix.RT_TABLE_MAIN && isOnLink(data)
 	}
 	return false
 }
 
-// snapshotAddresses returns what of the addresses and default routes decides
-// about the addresses to publish or to be seen from.
-func snapshotAddresses() (string, error) {
-	list, err := uninterrupted(func() ([]netlink.Addr, error) {
-		return netlink.AddrList(nil, netlink.FAMILY_ALL)
+func isOnLink(route []byte) bool {
+	attributes, err := nl.ParseRouteAttr(route[unix.SizeofRtMsg:])
+	return err == nil && !slices.ContainsFunc(attributes, func(a syscall.NetlinkRouteAttr) bool {
+		return a.Attr.Type == unix.RTA_GATEWAY || a.Attr.Type == unix.RTA_MULTIPATH
 	})
+}
+
+// snapshotAddresses returns what of the addresses, default routes and IPv6
+// prefixes decides about the addresses to publish or to be seen from.
+func snapshotAddresses() (string, error) {
+	links, err := listAddrs()
 	if err != nil {
 		return "", fmt.Errorf("listing addresses: %w", err)
 	}
 	var lines []string
-	for _, a := range list {
-		addr, ok := fromNetlink(a)
-		if !ok || addr.Tentative || addr.Duplicate || addr.IsLinkLocalUnicast() || addr.IsLoopback() {
-			continue
-		}
-		lines = append(lines, fmt.Sprint(a.LinkIndex, addr.Addr, addr.Temporary, addr.Deprecated, addr.Permanent))
-	}
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		routes, err := defaultRoutes(f)
+		routes, err := listRoutes(f)
 		if err != nil {
-			return "", fmt.Errorf("listing default routes: %w", err)
+			return "", fmt.Errorf("listing routes: %w", err)
 		}
-		for _, r := range routes {
+		for _, r := range routes.defaults {
 			lines = append(lines, fmt.Sprint("default ", f, r))
+		}
+		if f == ipaddr.V6 {
+			for link, addrs := range links {
+				routes.mark(link, addrs)
+			}
+		}
+	}
+	for link, addrs := range links {
+		for _, a := range addrs {
+			if a.Tentative || a.Duplicate || a.IsLinkLocalUnicast() || a.IsLoopback() {
+				continue
+			}
+			lines = append(lines, fmt.Sprint(link, a.Addr, a.Temporary, a.Deprecated, a.Permanent, a.Unrouted))
 		}
 	}
 	slices.Sort(lines)

@@ -28,9 +28,12 @@ func init() {
 //
 // Addresses that are temporary (RFC 8981), deprecated or not yet known to be
 // unique (RFC 4862) are never published. Of the others, the one that is already
-// published stays while it is valid. Otherwise permanent addresses come before
-// dynamic ones, longer preferred lifetimes before shorter ones, and lower
-// addresses before higher ones. Only Linux tells all of this.
+// published stays while it is valid, unless the network was renumbered: an IPv6
+// address gives way to another one of its scope that was added later and has a
+// longer preferred lifetime, or whose prefix has a route while its own has none
+// any more. Otherwise permanent addresses come before dynamic ones, longer
+// preferred lifetimes before shorter ones, and lower addresses before higher
+// ones. Only Linux tells all of this.
 type NetInterface struct {
 	// The name of the interface. Placeholders are resolved. It need not
 	// exist when the configuration is loaded. Default: for each family, the
@@ -166,7 +169,7 @@ func chooseAddr(addrs []netmon.Addr, known []netip.Addr, accepts func(netip.Addr
 	if len(fit) == 0 {
 		return netmon.Addr{}, errors.New(strings.Join(reason, ", "))
 	}
-	best := slices.MinFunc(fit, func(a, b netmon.Addr) int {
+	byFitness := func(a, b netmon.Addr) int {
 		return cmp.Or(
 			trueFirst(accepts(a.Addr), accepts(b.Addr)),
 			trueFirst(slices.Contains(known, a.Addr), slices.Contains(known, b.Addr)),
@@ -174,8 +177,27 @@ func chooseAddr(addrs []netmon.Addr, known []netip.Addr, accepts func(netip.Addr
 			cmp.Compare(b.Preferred, a.Preferred),
 			a.Addr.Compare(b.Addr),
 		)
-	})
+	}
+	best := slices.MinFunc(fit, byFitness)
+	if slices.Contains(known, best.Addr) {
+		fresh := slices.DeleteFunc(fit, func(a netmon.Addr) bool { return !accepts(a.Addr) || !outranks(a, best) })
+		if len(fresh) > 0 {
+			best = slices.MinFunc(fresh, byFitness)
+		}
+	}
 	return best, nil
+}
+
+// outranks reports whether the network was renumbered from the address that is
+// published to this one. Of two addresses, at most one outranks the other.
+func outranks(a, published netmon.Addr) bool {
+	switch {
+	case !a.Is6() || a.IsPrivate() != published.IsPrivate() || a.IsLinkLocalUnicast() != published.IsLinkLocalUnicast():
+		return false
+	case a.Unrouted != published.Unrouted:
+		return published.Unrouted
+	}
+	return a.NewerThan(published) && a.Preferred > published.Preferred
 }
 
 func trueFirst(a, b bool) int {

@@ -27,6 +27,10 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 		set(&a)
 		return a
 	}
+	at := func(created uint32, a netmon.Addr) netmon.Addr {
+		return with(a, func(a *netmon.Addr) { a.Created = created })
+	}
+	unrouted := func(a netmon.Addr) netmon.Addr { return with(a, func(a *netmon.Addr) { a.Unrouted = true }) }
 	notULA := func(ip netip.Addr) bool { return !ip.IsPrivate() }
 
 	for _, tc := range []struct {
@@ -74,6 +78,66 @@ func TestNetInterfaceChoosesAddress(t *testing.T) {
 			},
 			known: "2606:4700::1",
 			want:  "2606:4700::2",
+		},
+		{
+			name:  "a renumbered network",
+			addrs: []netmon.Addr{at(100, stable("2606:4700:1::1", 1700)), at(900, stable("2606:4700:2::1", 1800))},
+			known: "2606:4700:1::1",
+			want:  "2606:4700:2::1",
+		},
+		{
+			name:  "a renumbered network, when the clock of the system wraps around",
+			addrs: []netmon.Addr{at(1<<32-100, stable("2606:4700:1::1", 1700)), at(900, stable("2606:4700:2::1", 1800))},
+			known: "2606:4700:1::1",
+			want:  "2606:4700:2::1",
+		},
+		{
+			name:  "a second router whose addresses live longer has been there before",
+			addrs: []netmon.Addr{at(900, stable("2606:4700:1::1", 1700)), at(100, stable("2606:4700:2::1", 1800))},
+			known: "2606:4700:1::1",
+			want:  "2606:4700:1::1",
+		},
+		{
+			name:  "a second router whose addresses live no longer",
+			addrs: []netmon.Addr{at(100, stable("2606:4700:1::1", 1800)), at(900, stable("2606:4700:2::1", 1800))},
+			known: "2606:4700:1::1",
+			want:  "2606:4700:1::1",
+		},
+		{
+			name: "a newer address of another kind",
+			addrs: []netmon.Addr{
+				at(100, stable("2606:4700:1::1", 1700)), at(900, stable("fd00::1", 1800)),
+				at(901, with(stable("2606:4700:2::1", 1800), func(a *netmon.Addr) { a.Temporary = true })),
+			},
+			known: "2606:4700:1::1",
+			want:  "2606:4700:1::1",
+		},
+		{
+			name: "a newer address that may not be published",
+			addrs: []netmon.Addr{
+				at(100, stable("2606:4700:1::1", 1700)), at(900, permanent("2606:4700:bad::1")),
+			},
+			known:   "2606:4700:1::1",
+			accepts: func(ip netip.Addr) bool { return ip != netip.MustParseAddr("2606:4700:bad::1") },
+			want:    "2606:4700:1::1",
+		},
+		{
+			name:  "a prefix that has no route any more",
+			addrs: []netmon.Addr{unrouted(at(900, stable("2606:4700:1::1", 1800))), at(100, stable("2606:4700:2::1", 1700))},
+			known: "2606:4700:1::1",
+			want:  "2606:4700:2::1",
+		},
+		{
+			name:  "a newer one without a route",
+			addrs: []netmon.Addr{at(100, stable("2606:4700:1::1", 1700)), unrouted(at(900, stable("2606:4700:2::1", 1800)))},
+			known: "2606:4700:1::1",
+			want:  "2606:4700:1::1",
+		},
+		{
+			name:  "no prefix has a route",
+			addrs: []netmon.Addr{unrouted(at(100, stable("2606:4700:1::1", 1800))), unrouted(at(900, stable("2606:4700:2::1", 1700)))},
+			known: "2606:4700:1::1",
+			want:  "2606:4700:1::1",
 		},
 		{
 			name:  "an address that is published goes when the interface has it no more",

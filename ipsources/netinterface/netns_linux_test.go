@@ -89,6 +89,31 @@ route add default via 2606:4700:ffff::2 dev wan0
 	lab.IP(t, "addr add 2606:4700:3::1/64 dev wan0 nodad\n")
 	check("93.184.217.3 2606:4700:3::1", "")
 
+	// A router renumbers without a word about the old prefix.
+	lab.IP(t, `
+addr flush dev wan0 scope global
+addr add 2606:4700:11::1/64 dev wan0 nodad valid_lft 7200 preferred_lft 3500
+route replace default via 2606:4700:11::2 dev wan0
+`)
+	check("93.184.216.1 2606:4700:11::1", "")
+	// The kernel tells the age of addresses in hundredths of a second.
+	time.Sleep(50 * time.Millisecond)
+	lab.IP(t, "addr add 2606:4700:12::1/64 dev wan0 valid_lft 7200 preferred_lft 3600\n")
+	check("93.184.216.1 2606:4700:11::1", "") // while the new address is tentative
+	await := func(want string) {
+		t.Helper()
+		lab.Eventually(t, 10*time.Second, "the new address", func() bool {
+			ips, err := source.GetIPs(t.Context(), settings)
+			return err == nil && slices.Contains(ips, netip.MustParseAddr(want))
+		})
+		check("93.184.216.1 "+want, "")
+	}
+	await("2606:4700:12::1")
+	lab.IP(t, "addr change 2606:4700:11::1/64 dev wan0 valid_lft 7200 preferred_lft 7000\n")
+	check("93.184.216.1 2606:4700:12::1", "") // the old router speaks up again
+	lab.IP(t, "route del 2606:4700:12::/64 dev wan0\n")
+	check("93.184.216.1 2606:4700:11::1", "")
+
 	lab.IP(t, "link del wan0\n")
 	check("93.184.216.1", "")
 }
