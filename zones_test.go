@@ -2,6 +2,7 @@ package dynamicdns
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -124,16 +125,23 @@ func TestQuiet(t *testing.T) {
 }
 
 func TestInTheWay(t *testing.T) {
+	const mark = "heritage=external-dns,external-dns/owner=prod,external-dns/resource=service/web/shop"
 	for name, test := range map[string]struct {
 		character standin.Character
 		obstacle  libdns.RR
+		// told is a part of what is told.
+		told string
 	}{
-		"cname":               {standin.Character{}, record("shop", "CNAME", "shops.example.net.")},
-		"cname, apart":        {standin.Character{PerRecord: true}, record("shop", "CNAME", "shops.example.net.")},
-		"alias":               {standin.Character{}, record("shop", "ALIAS", "shops.example.net.")},
-		"alias, one by one":   {standin.Character{PerRecord: true}, record("shop", "ALIAS", "shops.example.net.")},
-		"alias, and no set":   {standin.Character{NoSet: true}, record("shop", "ALIAS", "shops.example.net.")},
-		"alias, and no reads": {standin.Character{NoGet: true}, record("shop", "ALIAS", "shops.example.net.")},
+		"cname":               {standin.Character{}, record("shop", "CNAME", "shops.example.net."), "a CNAME record to shops.example.net. is in the way"},
+		"cname, apart":        {standin.Character{PerRecord: true}, record("shop", "CNAME", "shops.example.net."), "a CNAME record"},
+		"alias":               {standin.Character{}, record("shop", "ALIAS", "shops.example.net."), ""},
+		"alias, one by one":   {standin.Character{PerRecord: true}, record("shop", "ALIAS", "shops.example.net."), ""},
+		"alias, and no set":   {standin.Character{NoSet: true}, record("shop", "ALIAS", "shops.example.net."), ""},
+		"alias, and no reads": {standin.Character{NoGet: true}, record("shop", "ALIAS", "shops.example.net."), ""},
+		"alias that is shown": {standin.Character{}, record("shop", "ANAME", "shops.example.net."), "an ANAME record to shops.example.net. is in the way"},
+		"delegation":          {standin.Character{}, record("shop", "NS", "ns.example.net."), "hidden by the delegation of shop.example.com"},
+		"mark":                {standin.Character{}, record("shop", "TXT", mark), `belongs to external-dns with the owner ID \"prod\", by the TXT record at shop.example.com`},
+		"mark of the type":    {standin.Character{}, record("a-shop", "TXT", `"`+mark+`"`), "by the TXT record at a-shop.example.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(l *lab) {
@@ -153,11 +161,15 @@ func TestInTheWay(t *testing.T) {
 						t.Errorf("%s has %v: it must not suffer from its neighbour", n, got)
 					}
 				}
-				if got := z.Values(zoneName, "shop", test.obstacle.Type); len(got) != 1 {
+				if got := z.Values(zoneName, test.obstacle.Name, test.obstacle.Type); len(got) != 1 {
 					t.Errorf("the %s is gone", test.obstacle.Type)
 				}
-				if lines := l.logged("error", `shop`); len(lines) == 0 {
-					t.Error("no error names shop")
+				lines := l.logged("error", `shop`)
+				if len(lines) == 0 || test.told != "" && (len(lines) != 1 || !strings.Contains(l.wholeLog(), test.told)) {
+					t.Errorf("want one error that names shop and says %s: %v", test.told, lines)
+				}
+				if _, body := l.ask(http.MethodGet, "status"); !strings.Contains(body, `"in_sync": false`) {
+					t.Errorf("not out of sync: %s", body)
 				}
 			})
 		})

@@ -240,3 +240,37 @@ func TestConsumersShareAZone(t *testing.T) {
 		}
 	}
 }
+
+// A name below a delegation is answered by a referral, so it is told and not
+// called in sync. The address of the name server there is glue, which is kept.
+func TestDelegationHides(t *testing.T) {
+	dir, zone := t.TempDir(), newZoneName()
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	config := configFor(t, dir, &App{Listen: []string{server}, Zones: map[string]*Zone{zone: {}}})
+	load(t, config)
+	if _, err := providerAt(dir).AppendRecords(t.Context(), zone, []libdns.Record{libdns.NS{Name: "sub", Target: "ns1.sub." + zone + "."}}); err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(dir, "caddy.log")
+	if err := caddy.Load(withDynamicDNS(t, config, dynamicFor(zone, staticSource("192.0.2.1"), "@", "www.sub", "ns1.sub"), log), true); err != nil {
+		t.Fatal(err)
+	}
+	awaitAddress(t, server, zone+".", "192.0.2.1")
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		said, _ := os.ReadFile(log)
+		if strings.Contains(string(said), "hidden by the delegation of sub."+zone) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not told:\n%s", said)
+		}
+	}
+	referral := ask(t, "udp", server, "www.sub."+zone+".", dns.TypeA)
+	if len(referral.Answer) > 0 || len(referral.Extra) == 0 || !strings.Contains(fmt.Sprint(referral.Extra), "192.0.2.1") {
+		t.Errorf("no referral with glue: %v", referral)
+	}
+	recs, err := providerAt(dir).GetRecords(t.Context(), zone)
+	if err != nil || strings.Contains(fmt.Sprint(rrs(recs)), "www.sub") {
+		t.Errorf("written all the same: %v, %v", rrs(recs), err)
+	}
+}

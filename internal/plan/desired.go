@@ -76,6 +76,5 @@ type RRset struct {
 // of.
 type Observed struct {
 	Sets map[Key]RRset
-	// CNAMEs are the targets of aliases by name.
-	CNAMEs map[string]string
+	Obstacles
 }

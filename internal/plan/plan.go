@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"fmt"
 	"iter"
 	"net/netip"
 	"slices"
@@ -75,7 +74,7 @@ func Make(desired iter.Seq2[Key, *Desired], there Observed) Plan {
 	var p Plan
 	for key, d := range desired {
 		set := there.Sets[key]
-		switch decision := Decide(key, d, &set, there.CNAMEs[key.Name]); decision.Verdict {
+		switch decision := Decide(key, d, &set, there.At(key)); decision.Verdict {
 		case Differs:
 			p.Changes = append(p.Changes, decision.Change)
 		case Restrained, Blocked:
@@ -108,25 +107,21 @@ type Decision struct {
 	Change Change
 }
 
-// Decide compares what is desired of an RRset with what is there. A CNAME at
-// its name is in the way of addresses (RFC 1034, section 3.6.2); cname is its
-// target, or empty.
-func Decide(key Key, d *Desired, there *RRset, cname string) Decision {
-	switch d.State {
-	case Unknown:
+// Decide compares what is desired of an RRset with what is there. What others
+// have is not taken away, either.
+func Decide(key Key, d *Desired, there *RRset, inTheWay Obstacle) Decision {
+	switch {
+	case d.State == Unknown, d.State == None && inTheWay.Theirs:
 		return Decision{}
-	case None:
+	case d.State == None:
 		rest := ipaddr.Without(there.Addrs, d.Addrs)
 		if len(rest) == len(there.Addrs) {
 			return Decision{}
 		}
 		return Decision{Verdict: Differs, Change: Change{Key: key, From: there.Addrs, To: rest, TTL: ttlFor(d, there), Source: d.Source}}
 	}
-	if cname != "" {
-		return Decision{
-			Verdict: Blocked,
-			Reason:  fmt.Sprintf("a CNAME record to %s is in the way; delete it, or take the name out of the configuration", cname),
-		}
+	if inTheWay.Reason != "" {
+		return Decision{Verdict: Blocked, Reason: inTheWay.Reason}
 	}
 	if len(there.Addrs) == 0 && d.UpdateOnly {
 		return Decision{Verdict: Restrained, Reason: "no such record exists, and update_only creates none"}

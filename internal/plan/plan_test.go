@@ -50,7 +50,9 @@ func TestMake(t *testing.T) {
 		return www(&Desired{State: Set, Addrs: addrs(a...), TTL: ttl})
 	}
 	updateOnly := www(&Desired{State: Set, Addrs: addrs(addr1), UpdateOnly: true})
-	cname := map[string]string{"www": "x.example.net."}
+	cname := Obstacles{CNAMEs: map[string]string{"www": "x.example.net."}}
+
+	held := Obstacles{Held: map[Key]string{www4: "it belongs to another"}}
 
 	for name, test := range map[string]struct {
 		desired  map[Key]*Desired
@@ -75,24 +77,34 @@ func TestMake(t *testing.T) {
 
 		"unknown, nothing there":   {www(desire(Unknown)), Observed{}, ""},
 		"unknown, something there": {www(desire(Unknown)), there(time.Minute, addr2), ""},
-		"unknown, and a CNAME":     {www(desire(Unknown)), Observed{CNAMEs: cname}, ""},
+		"unknown, and a CNAME":     {www(desire(Unknown)), Observed{Obstacles: cname}, ""},
 
 		"none, nothing there":    {www(desire(None, addr1)), Observed{}, ""},
 		"none, ours there":       {www(desire(None, addr1)), there(time.Minute, addr1), "www A [93.184.216.34] -> [] 1m0s"},
 		"none, another's there":  {www(desire(None, addr1)), there(time.Minute, addr2), ""},
 		"none, both there":       {www(desire(None, addr1)), there(time.Minute, addr1, addr2), "www A [93.184.216.34 93.184.216.35] -> [93.184.216.35] 1m0s"},
 		"none, and nothing ours": {www(desire(None)), there(time.Minute, addr1), ""},
-		"none, and a CNAME":      {www(desire(None, addr1)), Observed{CNAMEs: cname}, ""},
+		"none, and a CNAME":      {www(desire(None, addr1)), Observed{Obstacles: cname}, ""},
+
+		"none, and a delegation": {
+			www(desire(None, addr1)), Observed{Sets: there(time.Minute, addr1).Sets, Obstacles: Obstacles{Cuts: map[string]Cut{"www": {Owner: "www.example.com"}}}},
+			"www A [93.184.216.34] -> [] 1m0s",
+		},
+		"none, and it is another's": {www(desire(None, addr1)), Observed{Sets: there(time.Minute, addr1).Sets, Obstacles: held}, ""},
+		"another's, as desired": {
+			www(desire(Set, addr1)), Observed{Sets: there(time.Minute, addr1).Sets, Obstacles: held},
+			"www A blocked: it belongs to another; delete that, or take the name out of the configuration",
+		},
 
 		"update only, missing": {updateOnly, Observed{}, "www A left: no such record exists, and update_only creates none"},
 		"update only, there":   {updateOnly, there(time.Minute, addr2), "www A [93.184.216.35] -> [93.184.216.34] 1m0s"},
 
 		"a CNAME in the way of one": {
-			map[Key]*Desired{www4: desire(Set, addr1), {"blog", ipaddr.V4}: desire(Set, addr1)}, Observed{CNAMEs: cname},
+			map[Key]*Desired{www4: desire(Set, addr1), {"blog", ipaddr.V4}: desire(Set, addr1)}, Observed{Obstacles: cname},
 			"blog A [] -> [93.184.216.34] 5m0s; www A blocked: a CNAME record to x.example.net. is in the way; delete it, or take the name out of the configuration",
 		},
 		"a CNAME beside the address": {
-			www(desire(Set, addr1)), Observed{Sets: there(time.Minute, addr1).Sets, CNAMEs: cname},
+			www(desire(Set, addr1)), Observed{Sets: there(time.Minute, addr1).Sets, Obstacles: cname},
 			"www A blocked: a CNAME record to x.example.net. is in the way; delete it, or take the name out of the configuration",
 		},
 	} {
@@ -147,7 +159,7 @@ func TestMakeProperties(t *testing.T) {
 		desired, observed := randomInput(r)
 		p := Make(order(desired), observed)
 
-		after := Observed{Sets: maps.Clone(observed.Sets), CNAMEs: observed.CNAMEs}
+		after := Observed{Sets: maps.Clone(observed.Sets), Obstacles: observed.Obstacles}
 		for _, c := range p.Changes {
 			d, set := desired[c.Key], observed.Sets[c.Key]
 			switch {
@@ -161,8 +173,10 @@ func TestMakeProperties(t *testing.T) {
 				t.Fatalf("seed %d: %s: %v -> %v takes away more or less than %v", seed, c.Key, c.From, c.To, d.Addrs)
 			case d.State == Set && len(c.From) == 0 && d.UpdateOnly:
 				t.Fatalf("seed %d: %s is created, but update only", seed, c.Key)
-			case d.State == Set && observed.CNAMEs[c.Key.Name] != "":
-				t.Fatalf("seed %d: %s is written beside a CNAME", seed, c.Key)
+			case d.State == Set && observed.At(c.Key).Reason != "":
+				t.Fatalf("seed %d: %s is written beside what is in the way", seed, c.Key)
+			case observed.At(c.Key).Theirs:
+				t.Fatalf("seed %d: %s is another's, and changed", seed, c.Key)
 			case slices.Equal(c.From, c.To) != c.OnlyTTL, c.TTL <= 0:
 				t.Fatalf("seed %d: %s: %v -> %v, TTL %s, only the TTL: %t", seed, c.Key, c.From, c.To, c.TTL, c.OnlyTTL)
 			}
@@ -206,7 +220,7 @@ func randomInput(r *rand.Rand) (map[Key]*Desired, Observed) {
 		}
 		desired[key] = d
 	}
-	observed := Observed{Sets: make(map[Key]RRset), CNAMEs: make(map[string]string)}
+	observed := Observed{Sets: make(map[Key]RRset), Obstacles: Obstacles{CNAMEs: make(map[string]string), Held: make(map[Key]string)}}
 	for range r.IntN(15) {
 		key := Key{fmt.Sprintf("n%d", r.IntN(15)), ipaddr.Family(r.IntN(int(ipaddr.Families)))}
 		if a := some(); len(a) > 0 {
@@ -214,6 +228,9 @@ func randomInput(r *rand.Rand) (map[Key]*Desired, Observed) {
 		}
 		if r.IntN(6) == 0 {
 			observed.CNAMEs[key.Name] = "elsewhere.example.net."
+		}
+		if r.IntN(6) == 0 {
+			observed.Held[key] = "it belongs to another"
 		}
 	}
 	return desired, observed

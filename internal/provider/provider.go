@@ -7,17 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/libdns/libdns"
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
 
@@ -129,54 +125,6 @@ func (p *Provider) NotifyChanged(zone string, changed func()) (cancel func()) {
 	return func() { quiet(stop) }
 }
 
-// Read returns the address RRsets and CNAMEs of the managed names in the zone.
-// managed gives back the caller's copy of a name, for the provider's may be a
-// piece of a whole answer that it would keep in memory.
-func (p *Provider) Read(ctx context.Context, zone string, managed func(name string) (string, bool)) (plan.Observed, error) {
-	recs, err := p.measure("GetRecords", func() ([]libdns.Record, error) {
-		return p.getter.GetRecords(ctx, zone)
-	})
-	if err != nil {
-		return plan.Observed{}, err
-	}
-	observed := plan.Observed{Sets: make(map[plan.Key]plan.RRset), CNAMEs: make(map[string]string)}
-	for _, rec := range recs {
-		rr, ok := recordRR(rec)
-		if !ok {
-			continue
-		}
-		name, ok := managed(dnsname.Owner(rr.Name, zone))
-		if !ok {
-			continue
-		}
-		switch strings.ToUpper(rr.Type) {
-		case "CNAME":
-			observed.CNAMEs[name] = rr.Data
-		case "A", "AAAA":
-			addr, err := netip.ParseAddr(strings.TrimSpace(rr.Data))
-			if err != nil {
-				return plan.Observed{}, fmt.Errorf("the provider returned %s %s with %q, which is no address", name, rr.Type, rr.Data)
-			}
-			addr = addr.Unmap()
-			key := plan.Key{Name: name, Family: ipaddr.FamilyOf(addr)}
-			set := observed.Sets[key]
-			set.Addrs = append(set.Addrs, addr)
-			if set.TTL == 0 || rr.TTL < set.TTL {
-				set.TTL = rr.TTL
-			}
-			observed.Sets[key] = set
-		}
-	}
-	for key, set := range observed.Sets {
-		if len(set.Addrs) > 1 {
-			sorted := ipaddr.Sort(set.Addrs)
-			set.Addrs, set.Twice = sorted, len(sorted) < len(set.Addrs)
-			observed.Sets[key] = set
-		}
-	}
-	return observed, nil
-}
-
 // Set makes each RRset hold what its write says.
 func (p *Provider) Set(ctx context.Context, zone string, writes []plan.Write) error {
 	_, err := p.measure("SetRecords", func() ([]libdns.Record, error) {
@@ -240,16 +188,4 @@ func records(writes []plan.Write) []libdns.Record {
 		}
 	}
 	return recs
-}
-
-// recordRR returns the record's RR. Some providers return nil pointers, and
-// some pointers to values whose methods then panic.
-func recordRR(rec libdns.Record) (libdns.RR, bool) {
-	if rec == nil {
-		return libdns.RR{}, false
-	}
-	if v := reflect.ValueOf(rec); v.Kind() == reflect.Pointer && v.IsNil() {
-		return libdns.RR{}, false
-	}
-	return rec.RR(), true
 }

@@ -18,7 +18,7 @@ func (m *Machine) decide(key plan.Key, r *rrset) plan.Decision {
 	if desired.State == plan.None && !m.can.Delete {
 		return plan.Decision{Verdict: plan.Blocked, Reason: "the provider cannot delete records, so the addresses stay"}
 	}
-	decision := plan.Decide(key, desired, r.believed, m.cnames[key.Name])
+	decision := plan.Decide(key, desired, r.believed, m.obstacles.At(key))
 	if decision.Verdict == plan.Differs && decision.Change.OnlyTTL {
 		if r.doubt != nil && r.doubt.asked == r.desired.TTL || !m.can.Set {
 			return plan.Decision{}

@@ -17,7 +17,7 @@ func (m *Machine) read(now time.Time, e Read) {
 	}
 	m.reads.at, m.reads.failed, m.reads.since = now, 0, time.Time{}
 	m.reads.spread = 0.9 + 0.2*m.chance
-	m.cnames = e.Observed.CNAMEs
+	m.obstacles = e.Observed.Obstacles
 	m.attempt.fresh = true
 	// First from all together, so that their order does not matter.
 	for key, r := range m.open {

@@ -43,8 +43,9 @@ type Machine struct {
 	can         Abilities
 	verifyEvery time.Duration
 
-	sets   map[plan.Key]*rrset
-	cnames map[string]string
+	sets map[plan.Key]*rrset
+	// obstacles are what the last read showed to be in the way.
+	obstacles plan.Obstacles
 	// open are the RRsets that may need a write or a look.
 	open map[plan.Key]*rrset
 	// desires counts the RRsets of which something is desired.
