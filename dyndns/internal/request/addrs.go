@@ -65,6 +65,7 @@ func (r *Request) parseAddrs(params Params) error {
 	position := 0
 	lists := make(map[string]*list)
 	for _, p := range params {
+		p.value = strings.TrimSpace(p.value)
 		var err error
 		switch {
 		case p.name == "offline":

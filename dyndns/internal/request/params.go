@@ -63,7 +63,7 @@ func split(params Params, query string) Params {
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		if name != "" {
-			params = append(params, param{unescape(name), strings.TrimSpace(unescape(value))})
+			params = append(params, param{unescape(name), unescape(value)})
 		}
 	}
 	return params

@@ -58,13 +58,14 @@ var hostParams = []string{"hostname", "host", "host_id", "domain"}
 func (r *Request) parseHosts(params Params) error {
 	_, hasID := params.first("host_id")
 	for _, p := range params {
-		if !slices.Contains(hostParams, p.name) || p.value == "" {
+		list := strings.TrimSpace(p.value)
+		if !slices.Contains(hostParams, p.name) || list == "" {
 			continue
 		}
-		if p.name == "hostname" && hasID && strings.EqualFold(p.value, "YES") {
+		if p.name == "hostname" && hasID && strings.EqualFold(list, "YES") {
 			continue
 		}
-		if _, err := r.name(p.value); err != nil {
+		if _, err := r.name(list); err != nil {
 			return err
 		}
 	}
