@@ -42,7 +42,7 @@ type failures map[failureKey]time.Time
 
 // wait returns how long it is until another failure is allowed.
 func (f failures) wait(now time.Time, key failureKey) time.Duration {
-	return max(0, f[key].Sub(now)-(allowedFailures-1)*failureInterval)
+	return max(0, f[key].Add(-(allowedFailures-1)*failureInterval).Sub(now))
 }
 
 // add counts a failure.
@@ -68,23 +68,24 @@ func (f failures) forgive(keys ...failureKey) {
 	}
 }
 
-// makeRoom drops what is forgotten by now, or else of a few the one that is
-// forgotten soonest.
+// makeRoom looks at a few and drops those that are forgotten by now, or else
+// the one that is forgotten soonest.
 func (f failures) makeRoom(now time.Time) {
 	var soonest failureKey
-	var until time.Time
-	looked := 0
-	for key, u := range f {
-		if u.Before(now) {
+	looked, dropped := 0, false
+	for key, until := range f {
+		if until.Before(now) {
 			delete(f, key)
-			continue
+			dropped = true
 		}
-		if looked < 16 && (looked == 0 || u.Before(until)) {
-			soonest, until = key, u
+		if looked == 0 || until.Before(f[soonest]) {
+			soonest = key
 		}
-		looked++
+		if looked++; looked == 16 {
+			break
+		}
 	}
-	if len(f) >= maxFailureKeys {
+	if !dropped {
 		delete(f, soonest)
 	}
 }

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// maxLogin limits what of a name or password is looked at, in bytes.
-	maxLogin = 1 << 10
+	// maxPassword limits what of a password is looked at, in bytes.
+	maxPassword = 1 << 10
 	// maxRemembered limits how many successes are remembered.
 	maxRemembered = 1 << 16
 )
@@ -54,28 +54,23 @@ func NewGuard(now func() time.Time) *Guard {
 // all. While it has none left, those who have logged in before are let in, as
 // long as it did not fail for that very user.
 func (g *Guard) Login(ctx context.Context, users *Users, name, password string, client netip.Addr) (*User, error) {
-	name, password = name[:min(len(name), maxLogin)], password[:min(len(password), maxLogin)]
 	user, hash := users.find(name, client.Unmap())
 	if hash == nil {
 		return nil, refused()
+	}
+	if len(password) > maxPassword {
+		user, password = nil, password[:maxPassword]
 	}
 	a := attempt{
 		user: user, hash: hash, password: []byte(password),
 		mac:  g.mac(name, hash, password),
 		keys: failureKeys(client.Unmap(), user),
 	}
-	done, err := g.quick(&a)
-	switch {
-	case err != nil:
-		return nil, err
-	case done:
-		return user, nil
+	done, err := g.quick(&a, false)
+	if !done && err == nil {
+		err = g.slow(ctx, &a)
 	}
-	if err := g.turns.wait(ctx, a.keys[0].network); err != nil {
-		return nil, busy(retryBusy, "too many passwords are being checked: %v", err)
-	}
-	defer g.turns.done()
-	if err := g.slow(&a); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return user, nil
@@ -92,8 +87,9 @@ type attempt struct {
 	keys []failureKey
 }
 
-// quick decides what can be decided without a hash that takes long.
-func (g *Guard) quick(a *attempt) (done bool, err error) {
+// quick decides what can be decided without a hash that takes long. If one is
+// to be compared at once, it counts as a failure until that is done.
+func (g *Guard) quick(a *attempt, atOnce bool) (done bool, err error) {
 	right := a.hash.token && a.hash.compare(a.password)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -111,42 +107,49 @@ func (g *Guard) quick(a *attempt) (done bool, err error) {
 	case right && a.user != nil:
 		return true, nil
 	case inAll > 0:
-		// That the answer is not the one to a right password tells
-		// something, too.
+		// This is not the answer to the right password, so it was a guess.
 		g.failures.add(now, a.keys[1:]...)
 		return false, limited(inAll)
 	case a.hash.token:
 		g.failures.add(now, a.keys...)
 		return false, refused()
+	case atOnce:
+		g.failures.add(now, a.keys...)
 	}
 	return false, nil
 }
 
-// slow compares the hash. Until that is done, it counts as a failure.
-func (g *Guard) slow(a *attempt) error {
-	if done, err := g.quick(a); done || err != nil {
+// slow compares the hash when it is the client's turn.
+func (g *Guard) slow(ctx context.Context, a *attempt) error {
+	if err := g.turns.wait(ctx, a.keys[0].network); err != nil {
+		return busy(retryBusy, "too many passwords are being checked: %v", err)
+	}
+	defer g.turns.done()
+	// Others of the network may have failed in the meantime, or logged in
+	// as the same user.
+	if done, err := g.quick(a, true); done || err != nil {
 		return err
 	}
-	g.mu.Lock()
-	g.failures.add(g.now(), a.keys...)
-	g.mu.Unlock()
-	right := a.hash.compare(a.password)
-	if !right || a.user == nil {
+	if !a.hash.compare(a.password) || a.user == nil {
 		return refused()
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.failures.forgive(a.keys...)
+	g.remember(a.mac)
+	return nil
+}
+
+func (g *Guard) remember(m mac) {
 	if len(g.remembered) >= maxRemembered {
-		// Hashes of earlier configurations fill it, and which one goes is
-		// of little matter: it is checked anew.
-		for m := range g.remembered {
-			delete(g.remembered, m)
+		// It is filled by the hashes of earlier configurations. Whichever
+		// goes is compared once more.
+		for other := range g.remembered {
+			delete(g.remembered, other)
 			break
 		}
 	}
-	g.remembered[a.mac] = struct{}{}
-	return nil
+	g.remembered[m] = struct{}{}
 }
 
 // mac is what a success is remembered under.

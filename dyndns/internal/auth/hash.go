@@ -27,7 +27,21 @@ type Hash struct {
 	token   bool
 }
 
-var errHash = errors.New(`this is no hash of a password; write what "caddy hash-password" prints for it, or have a token made by "caddy dynamic-dns token"`)
+// bcryptLength is that of a hash that is not cut off.
+const bcryptLength = 60
+
+// A hash that takes longer than clients wait lets nobody in, and would keep
+// others waiting.
+const (
+	maxBcryptCost = 16
+	// maxArgon2Work is in passes over a KiB.
+	maxArgon2Work = 4 << 20
+)
+
+var (
+	errHash = errors.New(`this is no hash of a password; write what "caddy hash-password" prints for it, or have a token made by "caddy dynamic-dns token"`)
+	errSlow = errors.New(`comparing a password with this hash takes longer than clients wait; write what "caddy hash-password" prints without further options`)
+)
 
 // ParseHash parses a hash of bcrypt or argon2id as caddy hash-password prints
 // it, or "sha256:" and the SHA-256 of a token in hexadecimal. Errors do not
@@ -46,8 +60,12 @@ func ParseHash(s string) (*Hash, error) {
 			return subtle.ConstantTimeCompare(got[:], sum) == 1
 		}
 	case strings.HasPrefix(s, "$2"):
-		if _, err := bcrypt.Cost([]byte(s)); err != nil {
+		cost, err := bcrypt.Cost([]byte(s))
+		switch {
+		case err != nil || len(s) != bcryptLength:
 			return nil, errHash
+		case cost > maxBcryptCost:
+			return nil, errSlow
 		}
 		h.compare = func(password []byte) bool { return bcrypt.CompareHashAndPassword([]byte(s), password) == nil }
 	case strings.HasPrefix(s, "$argon2id$"):
@@ -83,6 +101,8 @@ func parseArgon2id(s string) (compare func(password []byte) bool, err error) {
 	case version != argon2.Version || time == 0 || threads == 0:
 		// The library panics at these.
 		return nil, errHash
+	case uint64(time)*uint64(memory) > maxArgon2Work:
+		return nil, errSlow
 	}
 	return func(password []byte) bool {
 		got := argon2.IDKey(password, salt, time, memory, threads, uint32(len(key)))
