@@ -32,7 +32,7 @@ const requestTimeout = answerTimeout + 5*time.Second
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "dynamic-dns",
-		Usage: "status|check|plan [--address <listen>] [--config <path> [--adapter <name>]] [--json]",
+		Usage: "status|check|plan [--address <listen>] [--config <path> [--adapter <name>]] [--json], token [<user>]",
 		Short: "Shows whether DNS records are as they should be",
 		Long: `
 Shows what the dynamic_dns app of a running Caddy does: whether the records are
@@ -44,9 +44,9 @@ cannot be told.`,
 			// Without it, a mistyped subcommand shows the help and exits with 0.
 			cmd.RunE = func(_ *cobra.Command, args []string) error {
 				if len(args) == 0 {
-					return errors.New("what to show is missing; write status, check or plan")
+					return errors.New("what to show is missing; write status, check, plan or token")
 				}
-				return fmt.Errorf("there is no %q; write status, check or plan", args[0])
+				return fmt.Errorf("there is no %q; write status, check, plan or token", args[0])
 			}
 			cmd.DisableFlagsInUseLine = true
 			cmd.AddCommand(
@@ -65,6 +65,7 @@ the one that is running, nor need any be.
 
 The exit status is 0 if nothing would change, 2 if something would or is in the
 way, and 1 if that cannot be told.`, runPlan),
+				tokenCommand(),
 			)
 		},
 	})
