@@ -7,17 +7,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 )
 
 func init() {
@@ -55,12 +52,13 @@ func init() {
 // `except`, comes from the first. The last three options belong to the first
 // block alone.
 func parseApp(d *caddyfile.Dispenser, prev any) (any, error) {
-	b := &block{Dispenser: d, seen: make(map[string]string)}
+	b := &block{Dispenser: d, seen: make(map[string]string), written: make(places.Map)}
 	if first, ok := prev.(httpcaddyfile.App); ok {
 		b.further = true
 		if err := json.Unmarshal(first.Value, &b.app); err != nil {
 			return nil, fmt.Errorf("reading the first dynamic_dns block: %w", err)
 		}
+		maps.Copy(b.written, b.app.written)
 	}
 	if err := b.parse(); err != nil {
 		return nil, err
@@ -72,6 +70,7 @@ func parseApp(d *caddyfile.Dispenser, prev any) (any, error) {
 	if err != nil {
 		return nil, b.WrapErr(err)
 	}
+	places.Remember(value, b.written)
 	return httpcaddyfile.App{Name: "dynamic_dns", Value: value}, nil
 }
 
@@ -87,9 +86,20 @@ type block struct {
 	providers []providerOption
 	domains   []zoneOption
 	// empty is an option `domains` without a zone.
-	empty *caddyfile.Token
+	empty   *caddyfile.Token
+	sources []caddyfile.Token
 	// seen tells where each option occurred first.
 	seen map[string]string
+	// written is where all blocks so far have what they say.
+	written places.Map
+}
+
+// entry is what becomes a Group of its own.
+type entry struct {
+	provider *providerOption
+	domains  map[string][]string
+	// written is where the zones and names are, by the rest of their path.
+	written places.Map
 }
 
 // providerOption is an occurrence of the option `provider`.
@@ -169,149 +179,6 @@ func (b *block) settings() string {
 	return string(settings)
 }
 
-func (b *block) parseProvider() error {
-	p := providerOption{token: b.Token()}
-	if !b.NextArg() {
-		return b.Err("provider needs the name of a dns.providers module, such as `provider cloudflare {env.CLOUDFLARE_API_TOKEN}`")
-	}
-	p.name = b.Val()
-	rest, nested := cutDomains(b.NextSegment())
-	for _, tokens := range nested {
-		d := caddyfile.NewDispenser(tokens)
-		d.Next()
-		zones, err := parseZones(d)
-		if err != nil {
-			return err
-		}
-		if zones == nil {
-			return d.Err(errNoZones)
-		}
-		p.domains = append(p.domains, zones...)
-	}
-	d := caddyfile.NewDispenser(rest)
-	d.Next()
-	var err error
-	p.raw, err = parseModule(d, "dns.providers", "name", "DNS provider")
-	b.providers = append(b.providers, p)
-	return err
-}
-
-func (b *block) parseDomains() error {
-	token := b.Token()
-	zones, err := parseZones(b.Dispenser)
-	b.domains = append(b.domains, zones...)
-	if zones == nil {
-		b.empty = &token
-	}
-	return err
-}
-
-func (b *block) parseIPSource() error {
-	if !b.NextArg() {
-		return b.Err("ip_source needs the name of a module, such as `ip_source interface eth0`")
-	}
-	raw, err := parseModule(b.Dispenser, "dynamic_dns.ip_sources", "source", "IP source")
-	b.group.IPSourcesRaw = append(b.group.IPSourcesRaw, raw)
-	return err
-}
-
-func (b *block) parseVersions() error {
-	var v4, v6 bool
-	for b.NextArg() {
-		version := &v4
-		switch b.Val() {
-		case "ipv4":
-		case "ipv6":
-			version = &v6
-		default:
-			return b.Errf("unknown IP version %q; write ipv4, ipv6 or both", b.Val())
-		}
-		*version = true
-	}
-	if !v4 && !v6 {
-		return b.Err("versions needs at least one version; write ipv4, ipv6 or both")
-	}
-	b.group.Versions = &ipsources.IPVersions{IPv4: &v4, IPv6: &v6}
-	return nil
-}
-
-func (b *block) parseRanges(ranges *[]string) error {
-	name := b.Val()
-	given := false
-	for b.NextArg() {
-		given = true
-		for _, r := range conf.ExpandRanges([]string{b.Val()}) {
-			if placeholders.In(r) {
-				*ranges = append(*ranges, r)
-				continue
-			}
-			if _, err := ipaddr.ParseRange(r); err != nil {
-				return b.Errf("%s %q: %w", name, r, err)
-			}
-			*ranges = append(*ranges, r)
-		}
-	}
-	if !given {
-		return b.Errf("%s needs CIDR ranges, such as 10.0.0.0/8, or private_ranges", name)
-	}
-	return nil
-}
-
-func (b *block) parseDuration(duration *caddy.Duration, least time.Duration) error {
-	name := b.Val()
-	if !b.NextArg() {
-		return b.Errf("%s needs a duration, such as 5m", name)
-	}
-	dur, err := caddy.ParseDuration(b.Val())
-	if err != nil {
-		return b.Errf("%s: %w; write a duration such as 5m", name, err)
-	}
-	if dur != 0 && dur < least {
-		return b.Errf("%s %s is too short; write %s or more", name, b.Val(), least)
-	}
-	*duration = caddy.Duration(dur)
-	return nil
-}
-
-func (b *block) parseFlag(flag **bool) error {
-	name := b.Val()
-	on := true
-	if b.NextArg() {
-		if b.Val() != "off" {
-			return b.Errf("unexpected argument %q: write %s alone, or %s off", b.Val(), name, name)
-		}
-		on = false
-	}
-	*flag = &on
-	return nil
-}
-
-func (b *block) parseWatch() error {
-	if !b.NextArg() || b.Val() != "on" && b.Val() != "off" {
-		return b.Err("watch is on or off; write `watch off`, or leave it out")
-	}
-	on := b.Val() == "on"
-	b.app.Watch = &on
-	return nil
-}
-
-func (b *block) parseExcept() error {
-	given := false
-	for b.NextArg() {
-		given = true
-		if !placeholders.In(b.Val()) {
-			if _, err := dnsname.Host(b.Val()); err != nil {
-				return b.WrapErr(fmt.Errorf("except: %w", err))
-			}
-		}
-		b.group.Except = append(b.group.Except, b.Val())
-	}
-	if !given {
-		return b.Err("except needs hosts, such as `except www.example.com`")
-	}
-	return nil
-}
-
 // finish gives the app what the block said, once all of it is known.
 func (b *block) finish() error {
 	dynamic := b.group.DynamicDomains
@@ -328,70 +195,98 @@ func (b *block) finish() error {
 	if b.further {
 		b.noteEarlier(&n)
 	}
-	shared, err := n.domains(b.domains)
+	entries, err := b.entries(n)
 	if err != nil {
 		return err
 	}
-	entries, err := b.entries(n, shared)
-	if err != nil {
-		return err
-	}
-	if entries != nil && !b.further {
-		b.app.Group, b.app.Providers = b.group, entries
+	if len(entries) > 1 && !b.further || len(entries) == 1 && !b.further && entries[0].nested() {
+		b.app.Group = b.group
 		b.app.Except = nil // is not inherited, so the entries have it
+		b.note("", entry{})
+		for _, e := range entries {
+			b.note(fmt.Sprintf("providers[%d]", len(b.app.Providers)), e)
+			b.app.Providers = append(b.app.Providers, &Group{DNSProviderRaw: e.provider.raw, Domains: e.domains, Except: b.group.Except})
+		}
 		return nil
 	}
-	if entries == nil {
-		flat := &Group{Domains: shared}
-		if len(b.providers) > 0 {
-			flat.DNSProviderRaw = b.providers[0].raw
-		}
-		entries = []*Group{flat}
-	}
-	for _, entry := range entries {
+	for _, e := range entries {
 		g := b.group
-		g.DNSProviderRaw, g.Domains = entry.DNSProviderRaw, entry.Domains
+		g.Domains = e.domains
+		if e.provider != nil {
+			g.DNSProviderRaw = e.provider.raw
+		}
 		switch {
 		case !b.further:
 			b.app.Group = g
+			b.note("", e)
 			continue
 		case g.Domains == nil:
 			return errorAt(b.start, "this further dynamic_dns block has no domains, and takes none from the first; write `domains` in it")
 		case g.DNSProviderRaw == nil && b.app.DNSProviderRaw == nil:
 			return errorAt(b.start, "this further dynamic_dns block has no provider, and the first has not exactly one to take; write `provider` in it")
 		}
+		b.note(fmt.Sprintf("providers[%d]", len(b.app.Providers)), e)
 		b.app.Providers = append(b.app.Providers, &g)
 	}
 	return nil
+}
+
+// nested reports whether the entry's domains are written inside its provider.
+func (e entry) nested() bool { return e.provider != nil && e.provider.domains != nil }
+
+// note remembers where the settings of an entry are, which is at the path in
+// the JSON.
+func (b *block) note(path string, e entry) {
+	b.written[path] = position(b.start)
+	below := func(name string) string { return strings.TrimPrefix(path+"."+name, ".") }
+	for option, place := range b.seen {
+		b.written[below(option)] = place
+	}
+	for i, source := range b.sources {
+		b.written[below(fmt.Sprintf("ip_sources[%d]", i))] = position(source)
+	}
+	if e.provider != nil {
+		b.written[below("dns_provider")] = position(e.provider.token)
+	}
+	for rest, place := range e.written {
+		b.written[below("domains"+rest)] = place
+	}
 }
 
 // noteEarlier tells the namer of the names that earlier blocks keep for a
 // family that this block keeps too.
 func (b *block) noteEarlier(n *namer) {
 	versions := cmp.Or(b.group.Versions, b.app.Versions)
-	for _, entry := range append([]*Group{&b.app.Group}, b.app.Providers...) {
-		g := *entry
+	for i, entry := range append([]*Group{&b.app.Group}, b.app.Providers...) {
+		g, path := *entry, "domains"
+		if i > 0 {
+			path = fmt.Sprintf("providers[%d].domains", i-1)
+		}
 		g.inherit(&b.app.Group)
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			if enabledIn(versions, f) && enabledIn(g.Versions, f) {
-				n.earlier(&g)
+				n.earlier(&g, func(rest string) string { return b.app.written.At(path + rest) })
 			}
 		}
 	}
 }
 
-// entries makes an entry of each provider, or none where the only provider
-// takes the domains of the block.
-func (b *block) entries(n namer, shared map[string][]string) ([]*Group, error) {
-	var entries []*Group
+// entries makes an entry of each provider, or a single one where there is
+// none.
+func (b *block) entries(n namer) ([]entry, error) {
+	shared, places, err := n.domains(b.domains)
+	if err != nil {
+		return nil, err
+	}
+	var entries []entry
 	var taker *providerOption
 	for i := range b.providers {
 		p := &b.providers[i]
 		if taker != nil && p.domains == nil && bytes.Equal(p.raw, taker.raw) {
 			continue
 		}
-		domains, err := n.domains(p.domains)
-		if err != nil {
+		e := entry{provider: p}
+		if e.domains, e.written, err = n.domains(p.domains); err != nil {
 			return nil, err
 		}
 		if p.domains == nil {
@@ -399,16 +294,17 @@ func (b *block) entries(n namer, shared map[string][]string) ([]*Group, error) {
 				return nil, errorAt(p.token, "the providers %s (at %s) and %s have no domains of their own; write a `domains` block inside of each",
 					taker.name, position(taker.token), p.name)
 			}
-			taker, domains = p, shared
+			taker = p
+			e.domains, e.written = shared, places
 		}
-		entries = append(entries, &Group{DNSProviderRaw: p.raw, Domains: domains, Except: b.group.Except})
+		entries = append(entries, e)
 	}
 	switch {
-	case len(entries) == 0 || len(entries) == 1 && taker != nil:
-		return nil, nil
+	case len(entries) == 0:
+		return []entry{{domains: shared, written: places}}, nil
 	case taker == nil && shared != nil:
 		return nil, errorAt(b.domains[0].zone, "these domains belong to no provider, for every provider of the block has its own; write them inside of a `provider`")
-	case taker != nil && shared == nil:
+	case taker != nil && len(entries) > 1 && shared == nil:
 		return nil, errorAt(taker.token, "the provider %s has no domains; write a `domains` block inside of it", taker.name)
 	}
 	return entries, nil

@@ -1,10 +1,13 @@
 package dynamicdns
 
 import (
+	"fmt"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 )
 
 // zoneOption is a line of the option `domains`.
@@ -43,48 +46,59 @@ type namer struct {
 	places map[string]string
 }
 
-// earlier notes the names of a group of an earlier block.
-func (n *namer) earlier(g *Group) {
-	const place = "in an earlier dynamic_dns block"
+// earlier notes the names of a group of an earlier block, which are where at
+// says.
+func (n *namer) earlier(g *Group, at func(path string) string) {
+	place := func(path string) string {
+		if place := at(path); place != "" {
+			return "at " + place
+		}
+		return "in an earlier dynamic_dns block"
+	}
 	for zone, names := range g.Domains {
+		path := fmt.Sprintf("[%q]", zone)
 		if canonical, err := canonicalZone(zone); err == nil {
 			zone = canonical
 		}
-		for _, name := range names {
+		for i, name := range names {
 			if canonical, err := canonicalName(name, zone); err == nil {
-				n.places[canonical+" "+zone] = place
+				n.places[canonical+" "+zone] = place(fmt.Sprintf("%s[%d]", path, i))
 			}
 		}
 		if g.DynamicDomains != nil && *g.DynamicDomains {
-			n.places[" "+zone] = place
+			n.places[" "+zone] = place(path)
 		}
 	}
 }
 
-func (n *namer) domains(zones []zoneOption) (map[string][]string, error) {
+// domains returns the JSON form of the zones and names of a group, and where
+// each is written, by the rest of its path.
+func (n *namer) domains(zones []zoneOption) (domains map[string][]string, written places.Map, err error) {
 	if zones == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	domains := make(map[string][]string)
+	domains = make(map[string][]string)
+	written = make(places.Map)
 	spelling := make(map[string]string)
 	here := make(map[string]bool)
 	for _, z := range zones {
 		zone := z.zone.Text
 		canonical, err := canonicalZone(zone)
 		if err != nil {
-			return nil, errorAt(z.zone, "%w", err)
+			return nil, nil, errorAt(z.zone, "%w", err)
 		}
 		if first, ok := spelling[canonical]; ok {
 			zone = first
 		} else {
 			if n.dynamic {
 				if place, ok := n.places[" "+canonical]; ok {
-					return nil, errorAt(z.zone, "the hosts of the zone %q are taken from the sites already, %s; write it in one place", dnsname.Display(canonical), place)
+					return nil, nil, errorAt(z.zone, "the hosts of the zone %q are taken from the sites already, %s; write it in one place", dnsname.Display(canonical), place)
 				}
 				n.places[" "+canonical] = "at " + position(z.zone)
 			}
 			spelling[canonical] = zone
 			domains[zone] = []string{}
+			written[fmt.Sprintf("[%q]", zone)] = position(z.zone)
 		}
 		names := z.names
 		if len(names) == 0 && !n.dynamic {
@@ -98,14 +112,15 @@ func (n *namer) domains(zones []zoneOption) (map[string][]string, error) {
 			}
 			first, err := n.note(name, canonical, here)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if first {
+				written[fmt.Sprintf("[%q][%d]", zone, len(domains[zone]))] = position(name)
 				domains[zone] = append(domains[zone], name.Text)
 			}
 		}
 	}
-	return domains, nil
+	return domains, written, nil
 }
 
 // note refuses a name that is none, or that another group has, and reports

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
@@ -104,12 +105,18 @@ func enabledIn(v *ipsources.IPVersions, f ipaddr.Family) bool {
 type group struct {
 	*Group
 	// where is the place in the configuration, for messages.
-	where       string
+	where string
+	// written is where the parts of the configuration were written, if that
+	// is known.
+	written     places.Map
 	provider    *provider.Provider
 	providerKey string
 	detector    *detect.Detector
 	// zones are the canonical names to manage, by canonical zone.
 	zones map[string][]string
+	// places are where these were written, as far as that is known, by name
+	// and zone; that of the zone itself is under the empty name.
+	places map[string]string
 	// partly are further names, of which only the one family is managed here.
 	partly [ipaddr.Families]map[string][]string
 	// except are the hosts that dynamic_domains leaves out.
@@ -140,7 +147,13 @@ func (g *group) entry(name string) string {
 }
 
 // at adds the place to an error.
-func (g *group) at(field string, err error) error { return fmt.Errorf("%s: %w", g.entry(field), err) }
+func (g *group) at(field string, err error) error {
+	path := g.entry(field)
+	if place := g.written.At(path); place != "" {
+		return fmt.Errorf("%s: %w, at %s", path, err, place)
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
 
 // validate refuses settings that make no sense together.
 func (g *group) validate() error {
@@ -163,7 +176,8 @@ func (g *group) validate() error {
 // stand for several ranges.
 func (g *group) filter() (*ipaddr.Filter, error) {
 	lists := map[string][]string{"include": g.Include, "exclude": g.Exclude}
-	for option, ranges := range lists {
+	for _, option := range []string{"include", "exclude"} {
+		ranges := lists[option]
 		if slices.Contains(ranges, conf.PrivateRanges) {
 			return nil, g.at(option, fmt.Errorf("%q: this word is for the Caddyfile: in JSON, write the ranges %q", conf.PrivateRanges, conf.ExpandRanges([]string{conf.PrivateRanges})))
 		}
@@ -172,10 +186,11 @@ func (g *group) filter() (*ipaddr.Filter, error) {
 			return nil, g.at(option, err)
 		}
 		lists[option] = conf.ExpandRanges(words)
+		for _, word := range lists[option] {
+			if _, err := ipaddr.ParseRange(word); err != nil {
+				return nil, g.at(option, fmt.Errorf("%q: %w", word, err))
+			}
+		}
 	}
-	filter, err := ipaddr.NewFilter(lists["include"], lists["exclude"])
-	if err != nil {
-		return nil, errors.New(g.entry(err.Error()))
-	}
-	return filter, nil
+	return ipaddr.NewFilter(lists["include"], lists["exclude"])
 }

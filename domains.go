@@ -27,30 +27,38 @@ func (g *group) canonicalize() error {
 		g.except[host] = true
 	}
 	g.zones = make(map[string][]string, len(g.Domains))
+	g.places = make(map[string]string)
 	for _, rawZone := range slices.Sorted(maps.Keys(g.Domains)) {
+		path := fmt.Sprintf("domains[%q]", rawZone)
 		resolved, err := placeholders.Resolve(rawZone)
 		if err != nil {
-			return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
+			return g.at(path, err)
 		}
 		zone, err := dnsname.Zone(resolved)
 		if err != nil {
-			return g.at("domains", err)
+			return g.at(path, err)
 		}
-		rawNames, err := placeholders.Words(g.Domains[rawZone])
-		if err != nil {
-			return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
-		}
+		rawNames := g.Domains[rawZone]
 		if len(rawNames) == 0 && !g.dynamicDomains() {
 			rawNames = []string{"@"}
 		}
+		g.places[" "+zone] = g.written.At(g.entry(path))
 		names := g.zones[zone] // of another spelling
-		for _, rawName := range rawNames {
-			name, err := dnsname.Name(rawName, zone)
+		for i, rawName := range rawNames {
+			path := fmt.Sprintf("%s[%d]", path, i)
+			words, err := placeholders.Words([]string{rawName})
 			if err != nil {
-				return g.at("domains", fmt.Errorf("zone %q: %w", rawZone, err))
+				return g.at(path, err)
 			}
-			if !slices.Contains(names, name) {
-				names = append(names, name)
+			for _, word := range words {
+				name, err := dnsname.Name(word, zone)
+				if err != nil {
+					return g.at(path, err)
+				}
+				if !slices.Contains(names, name) {
+					names = append(names, name)
+					g.places[name+" "+zone] = g.written.At(g.entry(path))
+				}
 			}
 		}
 		g.zones[zone] = names
@@ -82,6 +90,9 @@ type place struct {
 }
 
 func (p place) String() string {
+	if place := p.group.places[p.name+" "+p.zone]; place != "" {
+		return fmt.Sprintf("the zone %q at %s", dnsname.Display(p.zone), place)
+	}
 	return fmt.Sprintf("%s under zone %q", p.group.entry("domains"), dnsname.Display(p.zone))
 }
 

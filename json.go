@@ -8,12 +8,15 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 )
 
 // UnmarshalJSON is as strict as Caddy is with the fields of a module, and
 // names the place of what is wrong: a field's name alone does not tell in
 // which of several entries it is.
 func (a *App) UnmarshalJSON(data []byte) error {
+	a.written = places.Recall(data)
 	return decodeStruct(data, "", reflect.ValueOf(a).Elem())
 }
 

@@ -48,6 +48,7 @@ var layers = map[string]layer{
 	// modules themselves know no Caddy.
 	"ipsources":              {},
 	"internal/placeholders":  {others: "caddy"},
+	"internal/places":        {},
 	"internal/netmon":        {ours: "internal/ipaddr", others: "netlink sys zap"},
 	"internal/igd":           {others: "charset"},
 	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "publicsuffix zap"},
@@ -71,7 +72,7 @@ var layers = map[string]layer{
 
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/conf internal/detect internal/dnsname internal/ipaddr internal/netmon internal/observe internal/placeholders internal/plan internal/provider internal/reconcile internal/show internal/zone" +
+		ours: "internal/conf internal/detect internal/dnsname internal/ipaddr internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
 			" ipsources ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},

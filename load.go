@@ -12,6 +12,8 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -23,12 +25,14 @@ type loader struct {
 	logger    *zap.Logger
 	providers *conf.Providers
 	detectors map[string]*detect.Detector
+	written   places.Map
 }
 
-func newLoader(ctx caddy.Context, pooled *conf.Pooled, observer *observe.Observer) *loader {
+func newLoader(ctx caddy.Context, pooled *conf.Pooled, observer *observe.Observer, written places.Map) *loader {
 	return &loader{
 		ctx: ctx, pooled: pooled, observer: observer, logger: ctx.Logger(),
 		providers: conf.NewProviders(ctx, pooled, observer), detectors: make(map[string]*detect.Detector),
+		written: written,
 	}
 }
 
@@ -36,14 +40,14 @@ func newLoader(ctx caddy.Context, pooled *conf.Pooled, observer *observe.Observe
 func (l *loader) load(top *Group, entries []*Group) ([]*group, error) {
 	var groups []*group
 	if len(top.Domains) > 0 || len(entries) == 0 {
-		groups = append(groups, &group{Group: top})
+		groups = append(groups, &group{Group: top, written: l.written})
 	}
 	for i, entry := range entries {
 		if entry == nil {
 			return nil, fmt.Errorf("providers[%d] is null; write an object with dns_provider and domains", i)
 		}
 		entry.inherit(top)
-		groups = append(groups, &group{Group: entry, where: fmt.Sprintf("providers[%d]", i)})
+		groups = append(groups, &group{Group: entry, where: fmt.Sprintf("providers[%d]", i), written: l.written})
 	}
 	if len(top.Except) > 0 && groups[0].Group != top {
 		return nil, errors.New("except: entries of providers do not take these hosts; write except in the entries that have dynamic_domains")
@@ -73,9 +77,16 @@ func (l *loader) loadGroup(g *group) error {
 }
 
 func (l *loader) loadProvider(g *group) error {
+	unset := placeholders.CheckEnv(string(g.DNSProviderRaw))
 	var err error
-	if g.provider, g.providerKey, err = l.providers.Load(g.DNSProviderRaw); err != nil {
+	g.provider, g.providerKey, err = l.providers.Load(g.DNSProviderRaw)
+	switch {
+	case err != nil && unset != nil:
+		return g.at("dns_provider", fmt.Errorf("%w; %w", err, unset))
+	case err != nil:
 		return g.at("dns_provider", err)
+	case unset != nil:
+		l.logger.Warn("the DNS provider is configured with a variable that is empty", zap.Error(g.at("dns_provider", unset)))
 	}
 	g.DNSProviderRaw = nil
 	return nil

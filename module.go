@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
 
@@ -61,6 +62,10 @@ type App struct {
 	// a change is noticed at once and not only after `check_interval`.
 	// Default: true.
 	Watch *bool `json:"watch,omitempty"`
+
+	// written is where the parts of the configuration were written, where a
+	// Caddyfile is known.
+	written places.Map
 
 	ctx    caddy.Context
 	logger *zap.Logger
@@ -117,7 +122,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.sites = shared.(*siteHosts)
-	a.groups, err = newLoader(ctx, &a.pooled, a.observer).load(&a.Group, a.Providers)
+	a.groups, err = newLoader(ctx, &a.pooled, a.observer, a.written).load(&a.Group, a.Providers)
 	return err
 }
 

@@ -24,12 +24,21 @@ func Resolve(raw string) (string, error) {
 	if err == nil {
 		return resolved, nil
 	}
-	for _, match := range variable.FindAllStringSubmatch(raw, -1) {
-		if os.Getenv(match[1]) == "" {
-			return "", Unset(match[1])
-		}
+	if problem := CheckEnv(raw); problem != nil {
+		return "", problem
 	}
 	return "", err
+}
+
+// CheckEnv says of the first environment variable in the text that has no value
+// how it gets one.
+func CheckEnv(raw string) error {
+	for _, match := range variable.FindAllStringSubmatch(raw, -1) {
+		if os.Getenv(match[1]) == "" {
+			return Unset(match[1])
+		}
+	}
+	return nil
 }
 
 // Words replaces the placeholders of a list, in which one placeholder may stand
