@@ -108,7 +108,7 @@ var testOnly = []string{"e2e", "internal/lab", "internal/sourcetest", "internal/
 
 // moduleNames are what the table calls modules and packages of others.
 var moduleNames = map[string]string{
-	"aws":               "github.com/aws/aws-sdk-go-v2/config",
+	"aws":               "github.com/aws/aws-sdk-go-v2",
 	"caddy":             "github.com/caddyserver/caddy/v2",
 	"certmagic":         "github.com/caddyserver/certmagic",
 	"charset":           "golang.org/x/net/html/charset",

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin/route53"
 )
 
 // TestMain makes every HTTP client of the process that uses the default
@@ -78,6 +80,8 @@ type account struct {
 
 	// Set where the API keeps records of its own.
 	place func(record)
+	// Only Route 53 has one.
+	api *route53.Server
 	// Only DuckDNS has one.
 	resolver *resolver
 }

@@ -2,6 +2,7 @@
 package route53
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	api "github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/libdns/libdns"
@@ -21,6 +24,9 @@ import (
 // defaultTTL is for records that come without one, which the library would
 // send as 0.
 const defaultTTL = 5 * time.Minute
+
+// defaultRetries is what the library attempts.
+const defaultRetries = 5
 
 // defaultRegion serves all of Route 53 except China and GovCloud.
 const defaultRegion = "us-east-1"
@@ -78,6 +84,8 @@ type Provider struct {
 	DebugLogging bool `json:"debug_logging,omitempty"`
 
 	client route53.Provider
+	// reader reads what the library does not show.
+	reader *api.Client
 }
 
 // CaddyModule returns the Caddy module information.
@@ -133,13 +141,6 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return options.Parse(d, p.options())
 }
 
-// GetRecords lists the records of the zone, except alias records, which the
-// library does not see.
-func (p *Provider) GetRecords(ctx context.Context, zone string) ([]libdns.Record, error) {
-	recs, err := p.client.GetRecords(ctx, fqdn(zone))
-	return readable(recs), err
-}
-
 // AppendRecords adds records to the zone.
 func (p *Provider) AppendRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
 	recs, err := p.client.AppendRecords(ctx, fqdn(zone), sendable(recs))
@@ -158,9 +159,9 @@ func (p *Provider) DeleteRecords(ctx context.Context, zone string, recs []libdns
 	return readable(recs), err
 }
 
-// load has the library make its AWS client now, after the same AWS
-// configuration has been loaded once before: the library does it at its first
-// use, whenever that is, and ends the process if it fails.
+// load makes the client that reads, and has the library make its own now, which
+// it would do at its first use, whenever that is, and end the process if the AWS
+// configuration cannot be loaded then.
 func (p *Provider) load(ctx context.Context) error {
 	c := &p.client
 	var opts []func(*config.LoadOptions) error
@@ -170,13 +171,20 @@ func (p *Provider) load(ctx context.Context) error {
 	if c.Region != "" {
 		opts = append(opts, config.WithRegion(c.Region))
 	}
-	aws, err := config.LoadDefaultConfig(ctx, opts...)
+	loaded, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
 		return fmt.Errorf("loading the AWS configuration: %w", err)
 	}
-	if aws.Region == "" {
-		c.Region = defaultRegion
+	if loaded.Region == "" {
+		c.Region, loaded.Region = defaultRegion, defaultRegion
 	}
+	p.reader = api.NewFromConfig(loaded, func(o *api.Options) {
+		o.RetryMaxAttempts = cmp.Or(c.MaxRetries, defaultRetries)
+		if c.AccessKeyId != "" {
+			key := aws.Credentials{AccessKeyID: c.AccessKeyId, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}
+			o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return key, nil })
+		}
+	})
 
 	id := c.HostedZoneID
 	defer func() { c.HostedZoneID = id }()

@@ -1,6 +1,7 @@
 package route53
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -41,6 +42,8 @@ type xmlHostedZones struct {
 type xmlRecordSet struct {
 	Name   string
 	Type   string
+	ID     string      `xml:"SetIdentifier,omitempty"`
+	Weight *int64      `xml:",omitempty"`
 	TTL    *int64      `xml:",omitempty"`
 	Values []xmlRecord `xml:"ResourceRecords>ResourceRecord"`
 	Alias  *xmlAlias   `xml:"AliasTarget"`
@@ -61,6 +64,7 @@ type xmlRecordSets struct {
 	MaxItems       int
 	NextRecordName string `xml:",omitempty"`
 	NextRecordType string `xml:",omitempty"`
+	NextRecordID   string `xml:"NextRecordIdentifier,omitempty"`
 }
 
 type xmlChangeRequest struct {
@@ -214,12 +218,12 @@ func listRecordSets(z *zone, w http.ResponseWriter, r *http.Request) {
 	for _, set := range z.sets {
 		if q.Has("name") {
 			order := compareNames(set.Name, canonical(q.Get("name")))
-			if order < 0 || order == 0 && set.Type < q.Get("type") {
+			if order < 0 || order == 0 && cmp.Or(cmp.Compare(set.Type, q.Get("type")), cmp.Compare(set.ID, q.Get("identifier"))) < 0 {
 				continue
 			}
 		}
 		if len(answer.RecordSets) == size {
-			answer.IsTruncated, answer.NextRecordName, answer.NextRecordType = true, escaped(set.Name), set.Type
+			answer.IsTruncated, answer.NextRecordName, answer.NextRecordType, answer.NextRecordID = true, escaped(set.Name), set.Type, set.ID
 			break
 		}
 		answer.RecordSets = append(answer.RecordSets, set.view())
@@ -302,6 +306,9 @@ func (z *zone) change(action string, c xmlRecordSet) string {
 		return fmt.Sprintf("Invalid action '%s'", action)
 	}
 	for _, other := range z.sets {
+		if other.Name == set.Name && other.Type == set.Type && (other.ID == "") != (set.ID == "") {
+			return fmt.Sprintf("RRSet with DNS name %s, type %s, SetIdentifier null cannot be created as other RRSets exist with the same name and type.", escaped(set.Name), set.Type)
+		}
 		if other.Name == set.Name && other.Type != set.Type && (other.Type == "CNAME" || set.Type == "CNAME") {
 			return fmt.Sprintf("RRSet of type %s with DNS name %s is not permitted as it conflicts with other records with the same DNS name in zone %s",
 				set.Type, escaped(set.Name), z.name)
@@ -337,7 +344,10 @@ func (z *zone) check(set RecordSet, hasTTL bool) string {
 }
 
 func (set *RecordSet) view() xmlRecordSet {
-	view := xmlRecordSet{Name: escaped(set.Name), Type: set.Type}
+	view := xmlRecordSet{Name: escaped(set.Name), Type: set.Type, ID: set.ID}
+	if set.ID != "" {
+		view.Weight = new(int64(10))
+	}
 	if set.Alias != "" {
 		view.Alias = &xmlAlias{HostedZoneID: "Z2FDTNDATAQYW2", DNSName: set.Alias}
 		return view

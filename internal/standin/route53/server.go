@@ -52,8 +52,10 @@ type Server struct {
 
 // RecordSet is a resource record set. Its name is full, lower case, has a
 // trailing dot, and a plain "*". It has either values and a TTL, or an alias.
+// Where it has an ID it is one of several with a weighted routing policy.
 type RecordSet struct {
 	Name, Type string
+	ID         string
 	TTL        int64
 	Values     []string
 	Alias      string
@@ -127,7 +129,15 @@ func (s *Server) SetAlias(zone, name, typ, target string) {
 	s.mustZone(zone).put(RecordSet{Name: canonical(name), Type: typ, Alias: canonical(target)})
 }
 
-// Remove removes a record set by hand.
+// SetWeighted makes, by hand, one of several record sets of a name and type
+// with a weighted routing policy.
+func (s *Server) SetWeighted(zone, name, typ, id string, ttl int64, values ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustZone(zone).put(RecordSet{Name: canonical(name), Type: typ, ID: id, TTL: ttl, Values: values})
+}
+
+// Remove removes all record sets of a name and type by hand.
 func (s *Server) Remove(zone, name, typ string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,10 +217,12 @@ func (z *zone) find(name, typ string) *RecordSet {
 
 // put keeps the record sets in the API's order.
 func (z *zone) put(set RecordSet) {
-	z.remove(set.Name, set.Type)
+	z.sets = slices.DeleteFunc(z.sets, func(old *RecordSet) bool {
+		return old.Name == set.Name && old.Type == set.Type && old.ID == set.ID
+	})
 	z.sets = append(z.sets, &set)
 	slices.SortFunc(z.sets, func(a, b *RecordSet) int {
-		return cmp.Or(compareNames(a.Name, b.Name), cmp.Compare(a.Type, b.Type))
+		return cmp.Or(compareNames(a.Name, b.Name), cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID))
 	})
 }
 
