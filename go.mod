@@ -20,6 +20,8 @@ require (
 	golang.org/x/term v0.46.0
 )
 
+require github.com/fsnotify/fsnotify v1.10.1
+
 require (
 	cel.dev/cel-go v0.32.0 // indirect
 	cel.dev/expr v0.25.3 // indirect

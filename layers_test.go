@@ -53,6 +53,7 @@ var layers = map[string]layer{
 	"internal/igd":           {others: "charset"},
 	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "publicsuffix zap"},
 	"internal/detect":        {ours: "internal/ipaddr internal/quorum ipsources", others: "zap"},
+	"ipsources/file":         {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy fsnotify"},
 	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon internal/placeholders ipsources", others: "caddy"},
 	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/placeholders internal/quorum ipsources", others: "caddy zap"},
 	"ipsources/static":       {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy"},
@@ -73,7 +74,7 @@ var layers = map[string]layer{
 	// Caddy's face, which joins the two.
 	".": {
 		ours: "internal/conf internal/detect internal/dnsname internal/ipaddr internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
-			" ipsources ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
+			" ipsources ipsources/file ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},
 
@@ -114,6 +115,7 @@ var moduleNames = map[string]string{
 	"charset":           "golang.org/x/net/html/charset",
 	"cobra":             "github.com/spf13/cobra",
 	"crypto":            "golang.org/x/crypto",
+	"fsnotify":          "github.com/fsnotify/fsnotify",
 	"goupnp":            "github.com/huin/goupnp",
 	"idna":              "golang.org/x/net/idna",
 	"ipv4":              "golang.org/x/net/ipv4",

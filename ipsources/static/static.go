@@ -92,7 +92,7 @@ func (s *Static) add(text string) error {
 		s.prefix, err = checkPrefix(prefix)
 		return err
 	}
-	addr, err := parseStaticAddr(text)
+	addr, err := ipaddr.Parse(text)
 	if err != nil {
 		return err
 	}
@@ -141,19 +141,6 @@ func (*Static) Configured() {}
 func (*Static) Local() {}
 
 var errStaticEmpty = errors.New("static needs at least one address, such as 198.51.100.7 or 2001:db8::7")
-
-func parseStaticAddr(s string) (netip.Addr, error) {
-	addr, err := netip.ParseAddr(s)
-	switch {
-	case err != nil:
-		return netip.Addr{}, fmt.Errorf("%q is not an address: write one such as 198.51.100.7 or 2001:db8::7", s)
-	case addr.Zone() != "":
-		return netip.Addr{}, fmt.Errorf("an address with a zone means nothing elsewhere: write %s", addr.WithZone(""))
-	case addr.Is4In6():
-		return netip.Addr{}, fmt.Errorf("IPv4-mapped addresses cannot be published: write %s", addr.Unmap())
-	}
-	return addr, nil
-}
 
 var (
 	_ caddy.Provisioner     = (*Static)(nil)
