@@ -49,7 +49,7 @@ func (f failures) wait(now time.Time, key failureKey) time.Duration {
 func (f failures) add(now time.Time, keys ...failureKey) {
 	for _, key := range keys {
 		if _, ok := f[key]; !ok && len(f) >= maxFailureKeys {
-			f.makeRoom(now)
+			f.makeRoom()
 		}
 		until := f[key]
 		if until.Before(now) {
@@ -68,16 +68,11 @@ func (f failures) forgive(keys ...failureKey) {
 	}
 }
 
-// makeRoom looks at a few and drops those that are forgotten by now, or else
-// the one that is forgotten soonest.
-func (f failures) makeRoom(now time.Time) {
+// makeRoom drops of a few the one that is forgotten soonest.
+func (f failures) makeRoom() {
 	var soonest failureKey
-	looked, dropped := 0, false
+	looked := 0
 	for key, until := range f {
-		if until.Before(now) {
-			delete(f, key)
-			dropped = true
-		}
 		if looked == 0 || until.Before(f[soonest]) {
 			soonest = key
 		}
@@ -85,7 +80,5 @@ func (f failures) makeRoom(now time.Time) {
 			break
 		}
 	}
-	if !dropped {
-		delete(f, soonest)
-	}
+	delete(f, soonest)
 }

@@ -81,7 +81,32 @@ func TestLogin(t *testing.T) {
 		g.want(ok, "near", "secret", "::ffff:192.0.2.1")
 		g.want(ok, "near", "secret", "2001:db8::1")
 		g.want(badauth, "near", "secret", "198.51.100.1")
-		g.want(badauth, "near", strings.Repeat("secret", maxPassword), "198.51.100.1")
+	}
+}
+
+// TestLongPassword: what is beyond the limit is not cut off.
+func TestLongPassword(t *testing.T) {
+	longest := strings.Repeat("x", maxPassword)
+	g := guard(t, &User{Name: "home", Hash: counted(longest, new(int))})
+	g.want(ok, "home", longest, "192.0.2.1")
+	g.want(badauth, "home", longest+"x", "192.0.2.1")
+}
+
+// TestRememberedUnder: a success counts for nothing else.
+func TestRememberedUnder(t *testing.T) {
+	g := NewGuard(time.Now)
+	under := g.mac("home", &Hash{text: "$2$x"}, "secret")
+	for _, tc := range []struct{ name, hash, password string }{
+		{"hom", "e$2$x", "secret"},
+		{"home", "$2$xs", "ecret"},
+		{"home", "$2$x", "Secret"},
+	} {
+		if g.mac(tc.name, &Hash{text: tc.hash}, tc.password) == under {
+			t.Errorf("%v is the same", tc)
+		}
+	}
+	if NewGuard(time.Now).mac("home", &Hash{text: "$2$x"}, "secret") == under {
+		t.Error("two processes have the same key")
 	}
 }
 
@@ -252,6 +277,14 @@ func TestStrangers(t *testing.T) {
 	if seen != [3]bool{true, true, true} {
 		t.Errorf("strangers are compared with %v", seen)
 	}
+	// Which one it is cannot be told from outside.
+	before := compared("stranger")
+	for i := 0; compared("stranger") == before; i++ {
+		if i == 100 {
+			t.Fatal("it does not depend on the hashes")
+		}
+		users[0].Hash.text += "x"
+	}
 }
 
 // slowHash takes a second, and notes how many are compared at a time.
@@ -394,17 +427,37 @@ func TestBounded(t *testing.T) {
 		}
 	})
 
-	var t1 turns
+	var all, one turns
 	for range maxHashes {
-		if _, err := t1.enter(netip.Prefix{}); err != nil {
+		if _, err := all.enter(netip.Prefix{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := one.enter(netip.Prefix{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for i := range 2 * maxWaiting {
 		addr := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
-		_, err := t1.enter(netip.PrefixFrom(addr, 32))
-		if (err != nil) != (i >= maxWaiting) {
+		if _, err := all.enter(netip.PrefixFrom(addr, 32)); (err != nil) != (i >= maxWaiting) {
 			t.Fatalf("network %d: %v", i, err)
+		}
+		if _, err := one.enter(netip.Prefix{}); (err != nil) != (i >= maxWaitingOfNetwork) {
+			t.Fatalf("waiter %d of a network: %v", i, err)
+		}
+	}
+}
+
+// TestTurnAtTheEnd: a turn that comes as the request ends is given back.
+func TestTurnAtTheEnd(t *testing.T) {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	var turns turns
+	for range 100 {
+		if err := turns.wait(ended, netip.Prefix{}); err == nil {
+			turns.done()
+		}
+		if turns.taken != 0 {
+			t.Fatal("it is taken for ever")
 		}
 	}
 }

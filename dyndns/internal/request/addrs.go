@@ -69,7 +69,7 @@ func (r *Request) parseAddrs(params Params) error {
 		var err error
 		switch {
 		case p.name == "offline":
-			r.Offline = r.Offline || strings.EqualFold(p.value, "YES")
+			r.Offline = strings.EqualFold(p.value, "YES")
 		case slices.Contains(prefixParams, p.name):
 			err = r.parsePrefixes(p, &position)
 		case slices.Contains(addrParams[ipaddr.V4], p.name), slices.Contains(addrParams[ipaddr.V6], p.name):

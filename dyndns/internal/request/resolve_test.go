@@ -101,6 +101,7 @@ func TestPrefixes(t *testing.T) {
 			query: "hostname=box.example.com&ip6lanprefix=fd00::/64",
 			want:  "400 dnserr"},
 
+		{name: "a zone", query: "hostname=nas.example.com&myip=2001:db8::1%25eth0", want: "400 dnserr"},
 		{name: "no prefix", query: "hostname=nas.example.com&ip6lanprefix=2001:db8:1:2::", want: "400 dnserr"},
 		{name: "one of IPv4", query: "hostname=nas.example.com&ip6lanprefix=192.0.2.0/24", want: "400 dnserr"},
 		{name: "one that is an address", query: "hostname=nas.example.com&ip6lanprefix=2001:db8::1/128", want: "400 dnserr"},
