@@ -3,6 +3,7 @@ package dynamicdns
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -150,4 +151,101 @@ func wantSilence(t *testing.T, lines []map[string]any, f ipaddr.Family) {
 			t.Errorf("spoke of %s: %v", f, line)
 		}
 	}
+}
+
+// TestLostFamily: a family that is gone is told of in every way, also across a
+// reload, and DNS stays as it is.
+func TestLostFamily(t *testing.T) {
+	bubble(t, func(l *lab) {
+		takeEvents()
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1, addr6)
+		config := appConfig(z.Register(), `{"example.com": ["www"]}`)
+		l.loadRecording(config)
+		l.wait(time.Hour)
+		takeEvents()
+		found := func(when string, v4, v6 float64) {
+			t.Helper()
+			l.wantSamples(when, map[string]float64{
+				"address_found{family=ipv4,group=default}": v4, "address_found{family=ipv6,group=default}": v6,
+			})
+		}
+		health := func(when string, want int, because string) {
+			t.Helper()
+			if code, body := l.ask(http.MethodGet, "health"); code != want || !strings.Contains(body, because) {
+				t.Errorf("%s: health is %d %s", when, code, body)
+			}
+		}
+
+		l.address(addr1)
+		l.ask(http.MethodPost, "check")
+		gone := time.Now()
+		found("the first miss", 1, 0)
+		l.wantSamples("the first miss", map[string]float64{
+			"address_found_since_timestamp_seconds{family=ipv6,group=default}":          float64(gone.Unix()),
+			"address_info{address=" + addr6 + ",family=ipv6,group=default,source=fake}": 1,
+		})
+		wantEvents(t, "the first miss")
+		l.wait(14 * time.Minute)
+		wantEvents(t, "three misses", `address_lost {"addresses":["`+addr6+`"],"error":"fake: knows no address that may be published","family":"ipv6"}`)
+		if lines := l.logged("warn", ""); len(lines) != 1 || lines[0]["family"] != "ipv6" {
+			t.Errorf("want one warning that names the family, got %v", lines)
+		}
+		health("14 minutes", http.StatusOK, "")
+		l.loadRecording(config)
+		l.wait(time.Minute)
+		health("15 minutes", http.StatusServiceUnavailable, "no IPv6 address has been found for 15m: fake: knows no address")
+		l.wait(24 * time.Hour)
+		wantEvents(t, "a day later")
+		wantHolds(t, z, zoneName, "www.example.com "+addr1, "www.example.com "+addr6)
+
+		l.address(addr1, addr6)
+		l.ask(http.MethodPost, "check")
+		l.wait(0)
+		wantEvents(t, "it is back", fmt.Sprintf(`address_found {"addresses":["%s"],"after":%d,"family":"ipv6","source":"fake"}`, addr6, int(time.Since(gone).Seconds())))
+		found("it is back", 1, 1)
+		health("it is back", http.StatusOK, "")
+		if n := len(l.logged("info", "address known again")); n != 1 {
+			t.Errorf("said %d times that it is back", n)
+		}
+	})
+}
+
+// TestNeverAnyAddress: five minutes after the start it is unhealthy to know
+// nothing, also across reloads; a machine that has one family is well.
+func TestNeverAnyAddress(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		z.Put(zoneName, record("www", "AAAA", addr6))
+		l.fail(errNetwork)
+		config := appConfig(z.Register(), `{"example.com": ["www"]}`)
+		l.load(config)
+		missing := func() bool {
+			_, body := l.ask(http.MethodGet, "health")
+			return strings.Contains(body, "no address has been found since the start: fake: network is unreachable")
+		}
+		l.wait(4 * time.Minute)
+		l.load(config)
+		if missing() {
+			t.Error("missed within 5 minutes")
+		}
+		l.wait(time.Minute)
+		if !missing() {
+			t.Error("not missed after 5 minutes")
+		}
+		l.address(addr1)
+		l.wait(2 * time.Minute)
+		if code, body := l.ask(http.MethodGet, "health"); code != http.StatusOK {
+			t.Errorf("health of a machine without IPv6 is %d %s", code, body)
+		}
+		if _, body := l.ask(http.MethodGet, "status"); !strings.Contains(body, "this machine has had none since the start") {
+			t.Errorf("the status does not speak of the stranger's address: %s", body)
+		}
+		// It goes on to be well when the provider fails for a while.
+		z.Fail(func(standin.Call) standin.Fault { return standin.Fault{Err: errNetwork} })
+		l.ask(http.MethodPost, "check")
+		if code, body := l.ask(http.MethodGet, "health"); code != http.StatusOK {
+			t.Errorf("health is %d %s", code, body)
+		}
+	})
 }

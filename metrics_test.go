@@ -173,8 +173,8 @@ func TestMetricsAreConventional(t *testing.T) {
 		l.load(appConfig(z.Register(), `{"example.com": ["@", "www"]}`))
 		l.wait(time.Minute)
 		text := l.scrape()
-		if n := len(l.parse(text)); n != 8 {
-			t.Errorf("%d metrics, want 8:\n%s", n, text)
+		if n := len(l.parse(text)); n != 10 {
+			t.Errorf("%d metrics, want 10:\n%s", n, text)
 		}
 		problems, err := promlint.New(strings.NewReader(text)).Lint()
 		if err != nil {

@@ -26,10 +26,8 @@ func (a *App) status(now time.Time) *status.Status {
 	}
 	for _, g := range a.groups {
 		gs := g.status()
-		for _, f := range gs.Families {
-			if f.Failing && len(f.Addresses) > 0 {
-				s.InSync = nil
-			}
+		for _, f := range gs.Missing() {
+			s.InSync, s.Reason = nil, f.Doubt(s.Time)
 		}
 		s.Groups = append(s.Groups, gs)
 	}
@@ -37,6 +35,9 @@ func (a *App) status(now time.Time) *status.Status {
 		z := managed.status(now)
 		s.InSync = status.BothInSync(s.InSync, z.InSync)
 		s.Zones = append(s.Zones, z)
+	}
+	if s.InSync != nil {
+		s.Reason = ""
 	}
 	return s
 }
@@ -61,6 +62,12 @@ func (g *group) status() status.GroupStatus {
 			ConfirmedBy: k.ConfirmedBy,
 			Since:       show.Stamp(k.Since),
 			Failing:     k.Failing,
+			Lost:        k.Lost,
+		}
+		if k.Failing || k.Checked.IsZero() {
+			fs.MissingSince = show.Stamp(k.Turned)
+		} else {
+			fs.FoundSince = show.Stamp(k.Turned)
 		}
 		if !k.FailedAt.IsZero() {
 			fs.LastFailure = &status.Failure{Time: show.Stamp(k.FailedAt), Error: k.Failure}
@@ -132,9 +139,10 @@ func (z *managedZone) records(known reconcile.Snapshot) []status.RecordStatus {
 			InSync:      r.InSync,
 		}
 		if r.Desired.State == plan.Unknown {
-			s.State, s.Reason, s.InSync = status.StateLeftAlone, unknownAddress(key.Family), nil
-			if !set.anyAddress() {
-				s.State = status.StatePending
+			// A machine that has never had the family is well, whatever stands there.
+			s.State, s.Reason, s.InSync = status.StateLeftAlone, unknownAddress(key.Family)+"; this machine has had none since the start", new(true)
+			if !set.anyAddress() || set.group.detector.Known.Family(key.Family).Checked.IsZero() {
+				s.State, s.Reason, s.InSync = status.StatePending, unknownAddress(key.Family), nil
 			}
 		}
 		records = append(records, s)

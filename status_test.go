@@ -123,14 +123,34 @@ var situations = []situation{
 			l.fail(errNetwork)
 			l.ask(http.MethodPost, "check")
 		},
-		state: status.StateLeftAlone, code: exitUnknown,
+		state: status.StateLeftAlone, code: exitUnknown, healthy: true,
 	},
 	{
+		name:  "family_lost",
+		addrs: []string{addr1, addr6},
+		do: func(l *lab, _ *standin.Zones) {
+			l.wait(10 * time.Minute)
+			l.address(addr1)
+			l.ask(http.MethodPost, "check")
+			l.wait(30 * time.Minute)
+		},
+		state: status.StateInSync, code: exitUnknown,
+	},
+	{
+		name: "never_an_address",
+		do: func(l *lab, _ *standin.Zones) {
+			l.fail(errNetwork)
+			l.wait(10 * time.Minute)
+		},
+		state: status.StatePending, code: exitUnknown,
+	},
+	{
+		// A machine without IPv6 is well, whatever stands there.
 		name:  "family_unknown",
 		there: []libdns.RR{record("www", "AAAA", addr6)},
 		addrs: []string{addr1},
 		do:    func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
-		state: status.StateLeftAlone, code: exitUnknown,
+		state: status.StateLeftAlone, code: exitInSync, healthy: true,
 	},
 	{
 		name:      "long_names",

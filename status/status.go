@@ -14,8 +14,11 @@ type Status struct {
 	Time time.Time `json:"time"`
 	// Whether all records are as desired. Null means that this cannot be told,
 	// as while the last check did not find an address that is published, or
-	// while no address is known of a family that has records.
+	// while no address at all is known.
 	InSync *bool `json:"in_sync"`
+	// Why that cannot be told, if it is because of an address that the last
+	// check did not find.
+	Reason string `json:"reason,omitempty"`
 	// Whether the check was done in time; only in the answer to a check.
 	CheckDone *bool `json:"check_done,omitempty"`
 	// When the IP sources are asked again.
@@ -56,6 +59,14 @@ type FamilyStatus struct {
 	Since time.Time `json:"since,omitzero"`
 	// Whether the last check found none.
 	Failing bool `json:"failing"`
+	// Whether the family was known, and three checks in a row or more have not
+	// found it.
+	Lost bool `json:"lost,omitempty"`
+	// Since when checks have found it.
+	FoundSince time.Time `json:"found_since,omitzero"`
+	// Since when checks have not found it; if none ever has, since the first
+	// one.
+	MissingSince time.Time `json:"missing_since,omitzero"`
 	// The last check that found none.
 	LastFailure *Failure `json:"last_failure,omitempty"`
 }
@@ -63,3 +74,36 @@ type FamilyStatus struct {
 // Unchecked reports whether a check was asked for and not done in time. The
 // status may then be as old as the check before.
 func (s *Status) Unchecked() bool { return s.CheckDone != nil && !*s.CheckDone }
+
+// Missing returns the families that the last check did not find and that were
+// known; or the first family, if none is known and it was looked for.
+func (g *GroupStatus) Missing() (missing []*FamilyStatus) {
+	known := false
+	for i := range g.Families {
+		f := &g.Families[i]
+		known = known || f.known()
+		if f.Failing && f.known() {
+			missing = append(missing, f)
+		}
+	}
+	if !known && len(g.Families) > 0 && !g.Families[0].MissingSince.IsZero() {
+		missing = append(missing, &g.Families[0])
+	}
+	return missing
+}
+
+// known reports whether there is anything to publish.
+func (f *FamilyStatus) known() bool { return len(f.Addresses) > 0 }
+
+// Doubt says why nobody can tell whether what is published is right.
+func (f *FamilyStatus) Doubt(now time.Time) string {
+	switch {
+	case !f.known():
+		return "no address has been found since the start"
+	case f.Lost:
+		return "no " + familyNames[f.Family] + " address has been found for " + short(now.Sub(f.MissingSince))
+	}
+	return "the last check found no " + familyNames[f.Family] + " address"
+}
+
+var familyNames = map[string]string{"ipv4": "IPv4", "ipv6": "IPv6"}

@@ -26,6 +26,9 @@ func (p *Plan) Text(color bool) string {
 
 func (p *printer) status(s *Status) {
 	summary, color := "Cannot tell whether all is in sync.", yellow
+	if s.Reason != "" {
+		summary = "Cannot tell whether all is in sync: " + s.Reason + "."
+	}
 	switch {
 	case s.InSync != nil && !*s.InSync:
 		summary, color = "Not in sync.", red
@@ -62,7 +65,7 @@ func (p *printer) group(now time.Time, g GroupStatus) {
 }
 
 func (p *printer) family(now time.Time, f FamilyStatus) {
-	label := map[string]painted{"ipv4": "IPv4", "ipv6": "IPv6"}[f.Family]
+	label := painted(familyNames[f.Family])
 	if len(f.Addresses) == 0 {
 		p.row(2, 6, label, "%s", p.paint(yellow, "unknown"))
 	} else {
@@ -73,7 +76,10 @@ func (p *printer) family(now time.Time, f FamilyStatus) {
 		}
 		p.line(8, "%s", from)
 	}
-	if f.Failing {
+	switch {
+	case f.Lost:
+		p.line(8, "%s, not found for %s: %s", p.paint(red, "lost"), short(now.Sub(f.MissingSince)), f.LastFailure.Error)
+	case f.Failing:
 		p.line(8, "last check failed %s: %s", ago(now.Sub(f.LastFailure.Time)), f.LastFailure.Error)
 	}
 }

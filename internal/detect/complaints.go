@@ -12,8 +12,7 @@ import (
 const (
 	// complainAgain is how often a failure that lasts is worth a warning.
 	complainAgain = 24 * time.Hour
-	// patience is how long a family may be missed, while the other one is
-	// found, before that is worth a warning.
+	// patience is how long what a source wants to settle soon is no news.
 	patience = 10 * time.Minute
 	// maxCauses bounds how many different causes one episode is said to have.
 	maxCauses = 16
@@ -31,12 +30,15 @@ type episode struct {
 	warned bool
 	// pending is set while a source wants to be asked again soon.
 	pending bool
+	// lost is set if the family was lost, lasted is for how long it was not
+	// found. Both are of an episode that has ended.
+	lost   bool
+	lasted time.Duration
 }
 
 // said is what the log says of a family.
 type said struct {
 	episode
-	lost    time.Time // when a warning last said that the family is lost
 	doubted time.Time // when a warning last said that its addresses are doubtful
 }
 
@@ -52,7 +54,9 @@ type trouble struct {
 
 // complaint is what to log about a failure.
 type complaint struct {
-	warn       bool
+	warn bool
+	// lost is set if the family is lost by this failure.
+	lost       bool
 	lasting    time.Duration
 	neverKnown bool
 }
@@ -61,16 +65,15 @@ type complaint struct {
 // family is found either.
 //
 // A warning is due at once, and for each cause once, if there is no address at
-// all or reason to doubt one. It is due after a while if a family is lost of
-// which an address was known; that is said once a day, however often it comes
-// and goes. And it is due again after a day for all that lasts, except where
-// the machine just lacks the family.
-func (s *said) complain(t trouble, alone, neverKnown bool, now time.Time) complaint {
+// all or reason to doubt one. It is due for a family that is lost. And it is due
+// again after a day for all that lasts, except where the machine just lacks the
+// family.
+func (s *said) complain(t trouble, alone, neverKnown, lost bool, now time.Time) complaint {
 	if s.since.IsZero() {
 		s.since, s.causes = now, make(map[string]time.Time)
 	}
-	c := complaint{lasting: now.Sub(s.since), neverKnown: neverKnown}
-	s.pending = t.soon && c.lasting < patience
+	c := complaint{lost: lost, lasting: now.Sub(s.since), neverKnown: neverKnown}
+	s.pending = t.soon && c.lasting < patience && !lost
 	if s.pending {
 		return c
 	}
@@ -79,13 +82,7 @@ func (s *said) complain(t trouble, alone, neverKnown bool, now time.Time) compla
 	if news {
 		s.causes[t.cause] = now
 	}
-	lost := !c.neverKnown && !s.warned && c.lasting >= patience && (s.lost.IsZero() || now.Sub(s.lost) >= complainAgain)
-	switch {
-	case news && (alone || t.doubt), news && known && !t.noFault:
-		c.warn = true
-	case lost:
-		c.warn, s.lost = true, now
-	}
+	c.warn = news && (alone || t.doubt) || news && known && !t.noFault || lost && !s.warned
 	s.warned = s.warned || c.warn
 	return c
 }

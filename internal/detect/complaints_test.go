@@ -187,11 +187,19 @@ func TestComplaints(t *testing.T) {
 			m.say(ipaddr.V6, nil, good6)
 			m.expect(5 * time.Minute)
 			m.say(ipaddr.V6, absent)
-			m.expect(time.Hour, "warn address unknown|ipv6|for:10m")
+			m.expect(2*day, "warn address lost|ipv6|2606:2800:220:1::1|no route|for:10m")
 			m.say(ipaddr.V6, nil, good6)
-			m.expect(time.Hour, "info address known again|ipv6|after:1h")
+			m.expect(time.Hour, "info address known again|ipv6|after:48h")
 			m.say(ipaddr.V6, absent)
-			m.expect(time.Hour)
+			m.expect(time.Hour, "warn address lost|ipv6|for:10m")
+		},
+		"all is lost": func(m *machine) {
+			m.say(ipaddr.V4, nil, good4)
+			m.say(ipaddr.V6, nil, good6)
+			m.expect(time.Hour, "info address changed|ipv4", "info address changed|ipv6")
+			m.say(ipaddr.V4, down)
+			m.say(ipaddr.V6, down)
+			m.expect(time.Hour, "warn address unknown|ipv6", "warn address lost|ipv4|for:10m")
 		},
 		"a changed address says that it is known again": func(m *machine) {
 			m.say(ipaddr.V4, nil, good4)

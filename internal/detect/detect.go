@@ -35,6 +35,11 @@ type Observer interface {
 	// AddressChanged is called when a family's addresses differ from those
 	// that were known before.
 	AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string)
+	// AddressLost is called when a family that was known has not been found in
+	// several checks in a row. The addresses are those known before.
+	AddressLost(f ipaddr.Family, addrs []netip.Addr, err string)
+	// AddressFound is called when it is found again.
+	AddressFound(f ipaddr.Family, addrs []netip.Addr, source string, after time.Duration)
 }
 
 // Detector learns the addresses for all who share its sources, families and
@@ -52,6 +57,9 @@ type Detector struct {
 	Known    *Known
 	Observer Observer
 	Logger   *zap.Logger
+
+	// interval is how often the sources are asked.
+	interval time.Duration
 }
 
 // Enabled reports whether there is something to find of the family.
@@ -209,6 +217,14 @@ func (d *Detector) found(src *Source, f ipaddr.Family, addrs []netip.Addr, by []
 			zap.Stringers("addresses", addrs), zap.String("source", src.Name),
 			zap.Duration("after", now.Sub(episode.since).Round(time.Second)))
 	}
+	d.foundAgain(f, episode, addrs, src.Name)
+}
+
+// foundAgain tells the observer if the episode that ended was one of loss.
+func (d *Detector) foundAgain(f ipaddr.Family, ended episode, addrs []netip.Addr, source string) {
+	if ended.lost && d.Observer != nil {
+		d.Observer.AddressFound(f, addrs, source, ended.lasted)
+	}
 }
 
 // unknown notes that no source knows the family, and complains if that is worth
@@ -223,9 +239,17 @@ func (d *Detector) unknown(f ipaddr.Family, problems []error) {
 	if c.neverKnown && c.lasting >= complainAgain {
 		fields = append(fields, zap.String("hint", "if this machine has none of that family, leave it out with `versions`"))
 	}
-	log := d.Logger.Debug
+	log, message := d.Logger.Debug, "address unknown; leaving DNS as it is"
+	if c.lost {
+		known := d.Known.Family(f).Addrs
+		message = "address lost; leaving DNS as it is"
+		fields = append(fields, zap.Stringers("addresses", known))
+		if d.Observer != nil {
+			d.Observer.AddressLost(f, known, oneLine(err))
+		}
+	}
 	if c.warn {
 		log = d.Logger.Warn
 	}
-	log("address unknown; leaving DNS as it is", fields...)
+	log(message, fields...)
 }

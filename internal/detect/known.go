@@ -46,14 +46,13 @@ type Found struct {
 	// for them.
 	Source      string
 	ConfirmedBy []string
-	// Since is when they became these, Checked when the sources were last
-	// asked.
-	Since, Checked time.Time
+	// Since is when they became these.
+	Since time.Time
 	// Network is what is known of the prefix, of IPv6 alone.
 	Network Network
-	// Failing is set if the last check found none. Failure is why the last
-	// such check did not, FailedAt when that was.
-	Failing  bool
+	presence
+	// Failure is why the last check that did not find the family did not,
+	// FailedAt when that was.
 	Failure  string
 	FailedAt time.Time
 }
@@ -108,9 +107,8 @@ func (k *Known) set(f ipaddr.Family, addrs []netip.Addr, source string, confirme
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := &k.families[f]
-	before, ended = n.Addrs, n.episode
-	n.Source, n.ConfirmedBy, n.Checked, n.Failing = source, confirmedBy, now, false
-	n.episode, n.repeat = episode{}, quorum.Repeat{}
+	before, ended = n.Addrs, n.end(now)
+	n.Source, n.ConfirmedBy, n.repeat = source, confirmedBy, quorum.Repeat{}
 	// While nothing changes, all who hold the addresses share one slice.
 	if !slices.Equal(before, addrs) {
 		n.Addrs, n.Since = addrs, now
@@ -118,12 +116,20 @@ func (k *Known) set(f ipaddr.Family, addrs []netip.Addr, source string, confirme
 	return before, ended
 }
 
+// end ends the episode of failures with a check that found the family.
+func (n *known) end(now time.Time) (ended episode) {
+	ended = n.episode
+	ended.lost, ended.lasted = n.hit(now)
+	n.episode = episode{}
+	return ended
+}
+
 // fail notes that a check did not find the family.
 func (k *Known) fail(d *Detector, f ipaddr.Family, problems []error, now time.Time) complaint {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := &k.families[f]
-	n.Checked, n.Failing = now, true
+	lost := n.miss(n.any(), d.interval, now)
 	n.Failure, n.FailedAt = oneLine(errors.Join(problems...)), now
 	alone := true
 	for other := range k.families {
@@ -133,7 +139,7 @@ func (k *Known) fail(d *Detector, f ipaddr.Family, problems []error, now time.Ti
 		}
 	}
 	neverKnown := n.Addrs == nil && (d.Families[f] || !n.Network.Known())
-	return n.complain(newTrouble(problems), alone, neverKnown, now)
+	return n.complain(newTrouble(problems), alone, neverKnown, lost, now)
 }
 
 // doubted notes doubts about the addresses, and reports whether these are worth

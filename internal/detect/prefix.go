@@ -119,7 +119,11 @@ func (p *prefixSearch) derive(src *Source, addrs []netip.Addr) {
 func (p *prefixSearch) note(n Network) {
 	p.found = true
 	now := time.Now()
-	before, ended := p.Known.setNetwork(n, !p.Families[p.family], now)
+	alone := !p.Families[p.family]
+	before, ended := p.Known.setNetwork(n, alone, now)
+	if alone {
+		p.foundAgain(p.family, ended, nil, n.Source)
+	}
 	switch {
 	case n.Prefixes[0].IsSingleIP():
 		// The log has a line of the address.
@@ -151,8 +155,7 @@ func (k *Known) setNetwork(n Network, alone bool, now time.Time) (before Network
 	before, ended = v6.Network, k.prefix.episode
 	k.prefix.episode = episode{}
 	if alone {
-		ended, v6.episode = v6.episode, episode{}
-		v6.Checked, v6.Failing = now, false
+		ended = v6.end(now)
 	}
 	// While nothing changes, all who hold the prefixes share one slice.
 	if !n.equal(before) {
@@ -164,5 +167,5 @@ func (k *Known) setNetwork(n Network, alone bool, now time.Time) (before Network
 func (k *Known) failNetwork(err error, now time.Time) complaint {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.prefix.complain(newTrouble([]error{err}), true, !k.families[ipaddr.V6].Network.Known(), now)
+	return k.prefix.complain(newTrouble([]error{err}), true, !k.families[ipaddr.V6].Network.Known(), false, now)
 }

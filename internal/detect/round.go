@@ -48,6 +48,7 @@ type round struct {
 // and asked for again when that is due.
 func (r *round) run(ctx context.Context) {
 	known := r.detector.Known
+	known.begin(r.family, time.Now())
 	r.publish()
 	var delay time.Duration
 	if due := known.due(r.family); !due.IsZero() && !r.detector.neglectsPrefix(r.family) {

@@ -31,6 +31,7 @@ type Schedule struct {
 func NewSchedule(detectors []*Detector, interval time.Duration, sink Sink, logger *zap.Logger) *Schedule {
 	s := &Schedule{detectors: detectors, logger: logger}
 	for _, d := range detectors {
+		d.interval = interval
 		for _, src := range d.Sources {
 			src.limit.every = min(src.limit.every, interval)
 		}

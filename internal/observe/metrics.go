@@ -64,6 +64,10 @@ var (
 		"Failures in a row to read or write the zone.", []string{"zone", "provider"}, nil)
 	descAddress = prometheus.NewDesc(Prefix+"address_info",
 		"The current addresses, by group of domains.", []string{"group", "family", "address", "source"}, nil)
+	descFound = prometheus.NewDesc(Prefix+"address_found",
+		"Whether the last check found an address of the family. If not, the one before stays.", []string{"group", "family"}, nil)
+	descTurned = prometheus.NewDesc(Prefix+"address_found_since_timestamp_seconds",
+		"Since when checks find the family, or do not.", []string{"group", "family"}, nil)
 )
 
 // Measurer is an app, as far as the metrics are concerned.
@@ -81,7 +85,7 @@ func (metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range newCounts().collectors() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{descInSync, descVerified, descFailures, descAddress} {
+	for _, d := range []*prometheus.Desc{descInSync, descVerified, descFailures, descAddress, descFound, descTurned} {
 		ch <- d
 	}
 }
@@ -101,6 +105,15 @@ func (metrics) Collect(ch chan<- prometheus.Metric) {
 			for _, addr := range f.Addresses {
 				gauge(ch, descAddress, 1, g.Name, f.Family, addr.String(), f.Source)
 			}
+			if f.LastCheck.IsZero() {
+				continue
+			}
+			found, since := 1.0, f.FoundSince
+			if f.Failing {
+				found, since = 0, f.MissingSince
+			}
+			gauge(ch, descFound, found, g.Name, f.Family)
+			gauge(ch, descTurned, float64(since.Unix()), g.Name, f.Family)
 		}
 	}
 	for key, z := range mergeZones(shown.Zones) {

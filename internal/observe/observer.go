@@ -75,6 +75,29 @@ func (o *Observer) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source
 	}
 }
 
+// AddressLost implements detect.Observer.
+func (o *Observer) AddressLost(f ipaddr.Family, addrs []netip.Addr, err string) {
+	if o != nil {
+		o.Events.Add("address_lost", map[string]any{
+			"family":    f.String(),
+			"addresses": status.Addresses(addrs),
+			"error":     err,
+		})
+	}
+}
+
+// AddressFound implements detect.Observer.
+func (o *Observer) AddressFound(f ipaddr.Family, addrs []netip.Addr, source string, after time.Duration) {
+	if o != nil {
+		o.Events.Add("address_found", map[string]any{
+			"family":    f.String(),
+			"addresses": status.Addresses(addrs),
+			"source":    source,
+			"after":     int(after.Seconds()),
+		})
+	}
+}
+
 // RecordsChanged implements zone.Observer.
 func (o *Observer) RecordsChanged(zone, provider string, changes []plan.Change) {
 	if o == nil || len(changes) == 0 {

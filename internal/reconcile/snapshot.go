@@ -208,16 +208,18 @@ func (m *Machine) anyFailure() bool {
 	return false
 }
 
-// inSync reports whether all RRsets are as desired. Nobody knows whether one
-// is that exists and of which nothing is known to be desired.
+// inSync reports whether all RRsets are as desired of which it is known what
+// is, and there are any.
 func (m *Machine) inSync() bool {
+	any := false
 	for key, r := range m.sets {
-		if r.desired.State == plan.Unknown && len(r.believed.Addrs) == 0 {
+		if r.desired.State == plan.Unknown {
 			continue
 		}
+		any = true
 		if j := m.judge(key, r); j.inSync == nil || !*j.inSync {
 			return false
 		}
 	}
-	return true
+	return any
 }
