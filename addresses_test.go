@@ -123,13 +123,33 @@ func (*panicSource) GetIPs(context.Context, ipsources.IPSettings) ([]netip.Addr,
 
 func init() { caddy.RegisterModule(new(panicSource)) }
 
-// watched makes the app see the events that the test sends.
+// watched makes the app see the events that the test sends, and no others.
 func watched(t *testing.T) chan<- struct{} {
 	events := make(chan struct{})
+	heard(t)
 	real := watchAddresses
 	watchAddresses = func(context.Context, *zap.Logger) <-chan struct{} { return events }
 	t.Cleanup(func() { watchAddresses = real })
 	return events
+}
+
+// heard makes the app hear an announcement of the gateway for each value that
+// the test sends.
+func heard(t *testing.T) chan<- struct{} {
+	announcements := make(chan struct{})
+	real := hearGateway
+	hearGateway = func(ctx context.Context, changed func(), _ *zap.Logger) {
+		for {
+			select {
+			case <-announcements:
+				changed()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+	t.Cleanup(func() { hearGateway = real })
+	return announcements
 }
 
 func TestAddressEvent(t *testing.T) {
@@ -156,6 +176,25 @@ func TestAddressEvent(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestGatewayAnnounces: whatever the sources, they are asked when the gateway
+// announces a change.
+func TestGatewayAnnounces(t *testing.T) {
+	bubble(t, func(l *lab) {
+		watched(t)
+		announcements := heard(t)
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": true`, 1))
+		l.wait(time.Minute)
+		l.address(addr2)
+		announcements <- struct{}{}
+		l.wait(0)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr2}) {
+			t.Errorf("got %v", got)
+		}
+	})
 }
 
 // TestNetworkComes: at boot an event ends the wait for the next try.

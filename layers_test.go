@@ -54,6 +54,8 @@ var layers = map[string]layer{
 	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "publicsuffix zap"},
 	"internal/detect":        {ours: "internal/ipaddr internal/quorum ipsources", others: "zap"},
 	"ipsources/file":         {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy fsnotify"},
+	"internal/natpmp":        {ours: "internal/ipaddr internal/netmon", others: "ipv4 zap"},
+	"ipsources/natpmp":       {ours: "internal/ipaddr internal/natpmp internal/netmon internal/placeholders internal/quorum ipsources", others: "caddy zap"},
 	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon internal/placeholders ipsources", others: "caddy"},
 	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/placeholders internal/quorum ipsources", others: "caddy zap"},
 	"ipsources/static":       {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy"},
@@ -73,8 +75,8 @@ var layers = map[string]layer{
 
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/conf internal/detect internal/dnsname internal/ipaddr internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
-			" ipsources ipsources/file ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
+		ours: "internal/conf internal/detect internal/dnsname internal/ipaddr internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
+			" ipsources ipsources/file ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},
 

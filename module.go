@@ -18,14 +18,18 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/natpmp"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
 
-// watchAddresses is a variable for tests.
-var watchAddresses = netmon.Watch
+// watchAddresses and hearGateway are variables for tests.
+var (
+	watchAddresses = netmon.Watch
+	hearGateway    = natpmp.ListenToGateway
+)
 
 // stopTimeout bounds how long Stop waits for goroutines, all of which should
 // return at once.
@@ -58,8 +62,9 @@ type App struct {
 	// Default: 1h. Minimum: 1m.
 	VerifyInterval caddy.Duration `json:"verify_interval,omitempty"`
 
-	// Whether the system's address and route changes are watched, so that
-	// a change is noticed at once and not only after `check_interval`.
+	// Whether the system's address and route changes are watched, and what
+	// the default gateway announces by NAT-PMP or PCP, so that a change is
+	// noticed at once and not only after `check_interval`.
 	// Default: true.
 	Watch *bool `json:"watch,omitempty"`
 
@@ -139,6 +144,7 @@ func (a *App) Start() error {
 	if a.Watch == nil || *a.Watch {
 		a.schedule.Events = watchAddresses(ctx, a.logger)
 		a.schedule.Notices = true
+		a.running.Go(func() { hearGateway(ctx, a.schedule.Kick, a.logger) })
 	}
 	a.managed.log(a.logger)
 	a.running.Go(func() {

@@ -37,6 +37,7 @@ func TestWhatRunsIsWhatWasWritten(t *testing.T) {
 	t.Setenv("RANGES", "93.184.0.0/16 2606::/16")
 	t.Setenv("RANGE", "93.184.216.0/24")
 	t.Setenv("ADDRESSES", "93.184.216.34 2606:4700::1")
+	t.Setenv("ROUTER", "192.168.1.1")
 	t.Setenv("URLS", "https://a.example https://b.example")
 	t.Setenv("CLOUDFLARE_API_TOKEN", "s3cret")
 	golden, err := os.ReadFile("testdata/running.txt")

@@ -49,9 +49,9 @@ type Explainer interface {
 	ExplainRefusal(addr netip.Addr) string
 }
 
-// Local is implemented by sources that ask nobody outside this machine, such as
-// one that reads its interfaces. These are asked whenever something happens
-// here. Others are asked at most 12 times a minute for each family, or once per
+// Local is implemented by sources that ask nobody outside this network, such as
+// one that reads this machine's interfaces or asks its router. These are asked
+// whenever something happens here. Others are asked at most 12 times a minute for each family, or once per
 // `check_interval` where that is shorter.
 type Local interface {
 	Local()
