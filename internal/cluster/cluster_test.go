@@ -1,0 +1,340 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
+)
+
+var (
+	firstSeed = flag.Uint64("histories.first", 1, "the first seed of TestHistories")
+	runs      = flag.Uint64("histories.runs", 500, "how many seeds TestHistories runs")
+)
+
+func addrs(list ...string) (all []netip.Addr) {
+	for _, s := range list {
+		all = append(all, netip.MustParseAddr(s))
+	}
+	return all
+}
+
+// expect waits and then compares what is published.
+func (w *world) expect(after time.Duration, want ...string) {
+	w.t.Helper()
+	time.Sleep(after)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !slices.Equal(w.dns, addrs(want...)) {
+		w.t.Helper()
+		w.fail("published: %v; want %v", w.dns, want)
+	}
+}
+
+func (w *world) end() {
+	for _, i := range w.instances {
+		if i.alive() {
+			i.kill()
+		}
+	}
+}
+
+func scenario(t *testing.T, share lease.Share, run func(w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.share = share
+		run(w)
+		w.end()
+	})
+}
+
+func TestAllAreThere(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		w.start("a", "192.0.2.1")
+		b := w.start("b", "192.0.2.2")
+		c := w.start("c", "192.0.2.3")
+		w.expect(testLease+5*time.Second, "192.0.2.1", "192.0.2.2", "192.0.2.3")
+		if w.writes > 2 {
+			w.fail("%d writes to begin with", w.writes)
+		}
+		writes := w.writes
+		b.change("moves", func() { b.addr = netip.MustParseAddr("192.0.2.22") })
+		w.expect(5*time.Second, "192.0.2.1", "192.0.2.3", "192.0.2.22")
+		if w.writes != writes+1 {
+			w.fail("%d writes for one change", w.writes-writes)
+		}
+		c.stop()
+		w.expect(5*time.Second, "192.0.2.1", "192.0.2.22")
+		b.kill()
+		w.expect(30*time.Second, "192.0.2.1")
+		w.instances[0].stop()
+		w.expect(time.Minute, "192.0.2.1")
+	})
+}
+
+func TestSteady(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		for n := range 3 {
+			w.start(string(rune('a'+n)), fmt.Sprintf("192.0.2.%d", n+1))
+		}
+		time.Sleep(time.Minute)
+		writes := w.writes
+		before := 0
+		for _, i := range w.instances {
+			before += i.member.operations
+		}
+		time.Sleep(10 * time.Minute)
+		after := 0
+		for _, i := range w.instances {
+			after += i.member.operations
+		}
+		if w.writes != writes {
+			w.fail("%d writes though nothing changed", w.writes-writes)
+		}
+		// A store, a list and two loads each quarter of a lease.
+		if each := float64(after-before) / 30; each > 70 {
+			t.Errorf("%.0f storage operations a minute and instance", each)
+		}
+	})
+}
+
+func TestFirst(t *testing.T) {
+	scenario(t, lease.First, func(w *world) {
+		b := w.start("b", "192.0.2.2")
+		w.expect(testLease+5*time.Second, "192.0.2.2")
+		// Who comes is no reason for a change.
+		a := w.start("a", "192.0.2.1")
+		w.expect(2*testLease, "192.0.2.2")
+		b.kill()
+		w.expect(30*time.Second, "192.0.2.1")
+		b = w.start("b", "192.0.2.2")
+		w.start("c", "192.0.2.3")
+		w.expect(2*testLease, "192.0.2.1")
+		a.kill()
+		w.expect(30*time.Second, "192.0.2.2")
+		if w.writes != 3 {
+			w.fail("%d writes", w.writes)
+		}
+	})
+}
+
+func TestCutOff(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		a := w.start("a", "192.0.2.1")
+		w.start("b", "192.0.2.2")
+		w.expect(testLease+5*time.Second, "192.0.2.1", "192.0.2.2")
+		a.change("the storage fails", func() { a.failing = true })
+		time.Sleep(testLease + 5*time.Second)
+		a.change("moves", func() { a.addr = netip.MustParseAddr("192.0.2.11") })
+		w.expect(15*time.Second, "192.0.2.2")
+		if a.member.Writes(testZone) || a.member.Status().CutOff == nil {
+			t.Error("it does not know that it is cut off")
+		}
+		writes := w.writes
+		a.change("the storage is back", func() { a.failing = false })
+		w.expect(10*time.Second, "192.0.2.2", "192.0.2.11")
+		if w.writes != writes+1 {
+			w.fail("%d writes for one return", w.writes-writes)
+		}
+	})
+}
+
+// TestStorageGoneForAll: when nobody can reach the storage, DNS stays.
+func TestStorageGoneForAll(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		a, b := w.start("a", "192.0.2.1"), w.start("b", "192.0.2.2")
+		w.expect(testLease+5*time.Second, "192.0.2.1", "192.0.2.2")
+		for _, i := range []*instance{a, b} {
+			i.change("the storage hangs", func() { i.hanging = true })
+		}
+		w.expect(5*time.Minute, "192.0.2.1", "192.0.2.2")
+		for _, i := range []*instance{a, b} {
+			i.change("the storage is back", func() { i.hanging = false })
+		}
+		writes := w.writes
+		w.expect(time.Minute, "192.0.2.1", "192.0.2.2")
+		if w.writes != writes || len(w.writers()) != 1 {
+			w.fail("%d writes, writers %q", w.writes-writes, w.writers())
+		}
+	})
+}
+
+// TestAnotherStorage: each sees an empty folder, as when what was mounted there
+// is gone. None takes the others for gone.
+func TestAnotherStorage(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		a, b := w.start("a", "192.0.2.1"), w.start("b", "192.0.2.2")
+		w.expect(testLease+5*time.Second, "192.0.2.1", "192.0.2.2")
+		for _, i := range []*instance{a, b} {
+			i.change("sees an empty folder", func() { i.elsewhen = map[string][]byte{} })
+		}
+		w.expect(10*time.Minute, "192.0.2.1", "192.0.2.2")
+		for _, i := range []*instance{a, b} {
+			i.change("sees the folder again", func() { i.elsewhen = nil })
+		}
+		b.change("moves", func() { b.addr = netip.MustParseAddr("192.0.2.22") })
+		w.expect(time.Minute, "192.0.2.1", "192.0.2.22")
+	})
+}
+
+func TestLockOutlivesItsHolder(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		w.locks[lockName] = true
+		w.start("a", "192.0.2.1")
+		w.start("b", "192.0.2.2")
+		w.expect(3*testLease, "192.0.2.1", "192.0.2.2")
+		time.Sleep(testLease)
+		if writers := w.writers(); len(writers) != 1 {
+			t.Errorf("writers: %q", writers)
+		}
+	})
+}
+
+func TestNamesakes(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		a, other := w.start("a", "192.0.2.1"), w.start("a", "192.0.2.2")
+		time.Sleep(2 * testLease)
+		for _, i := range []*instance{a, other} {
+			if i.member.said == "" {
+				t.Error("one of two with the same name does not report it")
+			}
+		}
+		if writers := w.writers(); len(writers) != 1 {
+			t.Errorf("writers: %q", writers)
+		}
+	})
+}
+
+// TestRefused: a writer that the provider refuses hands over.
+func TestRefused(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		a := w.start("a", "192.0.2.1")
+		w.expect(testLease+5*time.Second, "192.0.2.1")
+		w.start("b", "192.0.2.2")
+		w.expect(testLease, "192.0.2.1", "192.0.2.2")
+		a.change("the provider refuses it", func() { a.refused = time.Now() })
+		a.change("moves", func() { a.addr = netip.MustParseAddr("192.0.2.11") })
+		w.expect(2*testLease, "192.0.2.2", "192.0.2.11")
+		if writers := w.writers(); !slices.Equal(writers, []string{"b"}) {
+			t.Errorf("writers: %q", writers)
+		}
+	})
+}
+
+func TestLost(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		a, b := w.start("a", "192.0.2.1"), w.start("b", "192.0.2.2")
+		w.expect(testLease+5*time.Second, "192.0.2.1", "192.0.2.2")
+		a.change("finds no address", func() { a.lost = true })
+		w.expect(testLease+10*time.Second, "192.0.2.2")
+		b.change("finds no address", func() { b.lost = true })
+		w.expect(testLease+10*time.Second, "192.0.2.1", "192.0.2.2")
+	})
+}
+
+// TestHistories lets things happen at random, in fake time. A seed is one
+// history, whatever the machine.
+func TestHistories(t *testing.T) {
+	for seed := *firstSeed; seed < *firstSeed+*runs; seed++ {
+		scenario(t, lease.Share(seed%2), func(w *world) { w.history(rand.New(rand.NewPCG(seed, 0)), seed) })
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func (w *world) history(random *rand.Rand, seed uint64) {
+	w.notef("seed %d", seed)
+	number := 10
+	fresh := func() string { number++; return fmt.Sprintf("192.0.2.%d", number) }
+	names := []string{"a", "b", "c", "d", "e"}[:2+random.IntN(4)]
+	running := make(map[string]*instance)
+	for _, name := range names {
+		if random.IntN(4) > 0 {
+			running[name] = w.start(name, fresh())
+		}
+	}
+	for range 5 + random.IntN(25) {
+		time.Sleep(time.Duration(random.IntN(int(20 * time.Second))))
+		name := names[random.IntN(len(names))]
+		i := running[name]
+		if i == nil {
+			running[name] = w.start(name, fresh())
+			continue
+		}
+		switch random.IntN(12) {
+		case 0:
+			i.kill()
+			delete(running, name)
+		case 1:
+			i.stop()
+			delete(running, name)
+		case 2, 3, 4:
+			addr := netip.MustParseAddr(fresh())
+			i.change("moves to "+addr.String(), func() { i.addr = addr })
+		case 5:
+			i.change("storage fails or not", func() { i.failing = !i.failing })
+		case 6:
+			i.change("storage hangs or not", func() { i.hanging = !i.hanging })
+		case 7:
+			i.change("address lost or not", func() { i.lost = !i.lost })
+		case 8:
+			i.change("another storage or not", func() {
+				if i.elsewhen != nil {
+					i.elsewhen, i.deceived = nil, false
+					return
+				}
+				i.deceived = i.well() && slices.ContainsFunc(w.instances, func(o *instance) bool { return o != i && o.well() })
+				i.elsewhen = map[string][]byte{}
+			})
+		case 9:
+			delay := time.Duration(random.IntN(int(4 * time.Second)))
+			i.change("storage is slow", func() { i.delay = delay })
+		case 10:
+			w.mu.Lock()
+			w.lossy = !w.lossy
+			w.notef("locks exclude: %v", !w.lossy)
+			w.mu.Unlock()
+		case 11:
+			i.change("refused or not", func() {
+				if i.refused.IsZero() {
+					i.refused = time.Now()
+				} else {
+					i.refused = time.Time{}
+				}
+			})
+		}
+	}
+	var want []string
+	for _, name := range names {
+		if i := running[name]; i != nil {
+			i.change("is well", func() {
+				i.failing, i.hanging, i.lost, i.elsewhen, i.deceived, i.delay, i.refused = false, false, false, nil, false, 0, time.Time{}
+			})
+			want = append(want, i.addr.String())
+		}
+	}
+	w.mu.Lock()
+	w.lossy, w.locks[lockName] = false, false
+	w.mu.Unlock()
+	time.Sleep(6 * testLease)
+	if len(want) == 0 {
+		return
+	}
+	w.describe()
+	if writers := w.writers(); len(writers) != 1 {
+		w.fail("writers in the end: %q", writers)
+	}
+	if w.share == lease.All {
+		slices.SortFunc(want, func(a, b string) int { return netip.MustParseAddr(a).Compare(netip.MustParseAddr(b)) })
+		w.expect(0, want...)
+	} else if len(w.dns) != 1 || !slices.Contains(want, w.dns[0].String()) {
+		w.fail("published: %v; want one of %v", w.dns, want)
+	}
+}

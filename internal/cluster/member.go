@@ -1,0 +1,167 @@
+// Package cluster is this instance's part among several Caddys that share
+// names: it keeps an entry in the storage that they share, reads those of the
+// others, and says what the zones should hold and who writes them.
+package cluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+)
+
+const (
+	// look is how often the others' entries are read at least, so that one
+	// that was stopped is missed soon, however long its lease.
+	look = 4 * time.Second
+	// together is how long others are waited for after one has joined.
+	together = 2 * time.Second
+	// pause is between two entries of which the first was not due.
+	pause = 250 * time.Millisecond
+)
+
+// Observer is told of others. Its methods return at once.
+type Observer interface {
+	InstanceJoined(name, host string)
+	InstanceGone(name string)
+	// ZoneTakenOver is told when another instance than before writes a zone.
+	ZoneTakenOver(zone, provider, by string)
+}
+
+// Settings are what a configuration wants.
+type Settings struct {
+	Storage certmagic.Storage
+	Share   lease.Share
+	Lease   time.Duration
+	// Sets returns what this instance would publish. Found.Lost is set where
+	// the last check found nothing.
+	Sets func() []lease.Set
+	// Report returns how a zone is doing that this instance writes, and for
+	// how long the provider has refused.
+	Report func(lease.ZoneID) (inSync *bool, refusedFor time.Duration)
+	// Changed is called after zones should hold something else, or have
+	// another writer. It must not block.
+	Changed  func()
+	Observer Observer
+	Logger   *zap.Logger
+}
+
+// Member is this instance. It outlives configurations.
+type Member struct {
+	// Name is the instance's.
+	Name string
+
+	process string
+	// running is held by the configuration that has the member.
+	running sync.Mutex
+	poked   chan struct{}
+	storage calls
+
+	mu       sync.Mutex
+	roster   *lease.Roster
+	settings Settings
+	// lost is since when addresses have not been found.
+	lost map[lostKey]time.Time
+	// mine are the zones that this instance wrote when zones were last told.
+	mine map[lease.ZoneID]bool
+	// writers are those that people were last told of.
+	writers map[lease.ZoneID]string
+	alive   map[string]string
+	trouble error
+	said    string
+	// due is when the entry is to be stored, dirty is set if it is at once.
+	due   time.Time
+	dirty bool
+	// hold is until when changes by others wait for more of them.
+	hold    time.Time
+	pending bool
+	// counts of storage operations, for people who pay for them.
+	operations int
+}
+
+// New makes the member of a process. The word of the process must be another
+// one after each start.
+func New(name, process, host string) *Member {
+	return &Member{
+		Name: name, process: process, poked: make(chan struct{}, 1), roster: lease.New(name, process, host),
+		lost: make(map[lostKey]time.Time), writers: make(map[lease.ZoneID]string), alive: make(map[string]string),
+	}
+}
+
+// Destruct implements caddy.Destructor.
+func (*Member) Destruct() error { return nil }
+
+// Configure takes over settings before Run, so that nothing is written in the
+// name of the ones before.
+func (m *Member) Configure(s Settings) {
+	sets := s.Sets()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.settings = s
+	m.roster.Configure(s.Share, s.Lease)
+	m.roster.Publish(m.markLost(sets, time.Now()))
+	m.dirty = true
+}
+
+// Run takes part until ctx ends. The lease lasts beyond that, for a
+// configuration that follows.
+func (m *Member) Run(ctx context.Context) {
+	m.running.Lock()
+	defer m.running.Unlock()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-m.poked:
+		}
+		m.round(ctx)
+		timer.Reset(m.wait())
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Poke says that this instance's addresses may have changed.
+func (m *Member) Poke() {
+	select {
+	case m.poked <- struct{}{}:
+	default:
+	}
+}
+
+// Writes reports whether this instance is to write the zone, and may now. It
+// is asked before each write: the lease may have ended while this process was
+// not running.
+func (m *Member) Writes(id lease.ZoneID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.roster.Writes(id, time.Now())
+}
+
+// Desired returns what the names of a zone should hold.
+func (m *Member) Desired(id lease.ZoneID) map[plan.Key]*plan.Desired {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.roster.Desired(id, time.Now())
+}
+
+func (m *Member) wait() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wait := min(m.settings.Lease/4, look)
+	if m.pending {
+		wait = min(wait, max(0, time.Until(m.hold)))
+	}
+	return max(wait-pause, 0)
+}

@@ -1,0 +1,234 @@
+package cluster
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
+)
+
+// round looks at the others, renews this instance's lease, and takes zones
+// over that nobody writes.
+func (m *Member) round(ctx context.Context) {
+	m.prepare()
+	m.look(ctx)
+	m.renew(ctx)
+	m.takeOver(ctx)
+	m.settle()
+	m.sweep(ctx)
+}
+
+// prepare brings this instance's own entry up to date. What it has found is
+// published at once, before others know.
+func (m *Member) prepare() {
+	m.mu.Lock()
+	s, ids := m.settings, m.roster.Writing()
+	m.mu.Unlock()
+	// Both may wait for zones, which ask whether they may write.
+	sets, reports := s.Sets(), make([]report, len(ids))
+	for i, w := range ids {
+		reports[i].inSync, reports[i].refusedFor = s.Report(w.ZoneID)
+	}
+	m.mu.Lock()
+	now := time.Now()
+	changed := m.roster.Publish(m.markLost(sets, now))
+	for i, w := range ids {
+		m.roster.Report(w.ZoneID, reports[i].inSync, reports[i].refusedFor, now)
+	}
+	m.dirty = m.dirty || changed
+	m.mu.Unlock()
+	m.settle()
+	if changed {
+		s.Changed()
+	}
+}
+
+type report struct {
+	inSync     *bool
+	refusedFor time.Duration
+}
+
+type lostKey struct {
+	id     lease.ZoneID
+	name   string
+	family ipaddr.Family
+}
+
+// markLost marks as lost only what has not been found for a lease.
+func (m *Member) markLost(sets []lease.Set, now time.Time) []lease.Set {
+	lost := make(map[lostKey]time.Time)
+	for i := range sets {
+		for f, found := range sets[i].Found {
+			if found == nil || !found.Lost || len(sets[i].Names) == 0 {
+				continue
+			}
+			key := lostKey{sets[i].ZoneID, sets[i].Names[0], ipaddr.Family(f)}
+			since, ok := m.lost[key]
+			if !ok {
+				since = now
+			}
+			lost[key] = since
+			found.Lost = now.Sub(since) >= m.settings.Lease
+		}
+	}
+	m.lost = lost
+	return sets
+}
+
+// renew stores the entry if that is due.
+func (m *Member) renew(ctx context.Context) {
+	m.mu.Lock()
+	began := time.Now()
+	if !m.dirty && began.Before(m.due) {
+		m.mu.Unlock()
+		return
+	}
+	m.roster.Rejoin()
+	entry, s := m.roster.Next(), m.settings
+	m.mu.Unlock()
+	err := m.store(ctx, s, &entry)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trouble = err
+	if err == nil {
+		m.stored(began)
+	}
+}
+
+func (m *Member) stored(began time.Time) {
+	m.roster.Stored(began)
+	m.dirty, m.due = false, began.Add(m.settings.Lease/4-pause)
+}
+
+// look reads the others' entries.
+func (m *Member) look(ctx context.Context) {
+	m.mu.Lock()
+	s := m.settings
+	m.mu.Unlock()
+	began := time.Now()
+	entries, err := m.read(ctx, s)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil {
+		m.trouble = err
+		return
+	}
+	joined, changed := m.roster.Observe(began, entries)
+	if changed {
+		m.pending = true
+	}
+	if len(joined) > 0 && m.hold.Before(began) {
+		m.hold = began.Add(together)
+	}
+}
+
+// takeOver claims zones that nobody writes. The lock keeps two from doing so
+// at a time. A lock may outlive its holder, so it is not waited for longer
+// than a lease; two who then both claim a zone see it, and one stops.
+func (m *Member) takeOver(ctx context.Context) {
+	ids, longest := m.vacant()
+	if len(ids) == 0 {
+		return
+	}
+	m.mu.Lock()
+	s := m.settings
+	m.mu.Unlock()
+	unlock, err := m.lock(ctx, s)
+	switch {
+	case err == nil:
+		defer unlock()
+		m.look(ctx)
+		if ids, _ = m.vacant(); len(ids) == 0 {
+			return
+		}
+	case longest < s.Lease || ctx.Err() != nil:
+		return
+	}
+	m.mu.Lock()
+	began := time.Now()
+	entry := m.roster.Claiming(ids)
+	m.mu.Unlock()
+	if m.store(ctx, s, &entry) != nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stored(began)
+	m.roster.Claimed(ids)
+}
+
+func (m *Member) vacant() ([]lease.ZoneID, time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.roster.Vacant(time.Now())
+}
+
+// settle says what has changed: to the zones, unless more is expected, and to
+// people.
+func (m *Member) settle() {
+	m.mu.Lock()
+	now := time.Now()
+	wrote := len(m.roster.Writing())
+	m.roster.Settle(now)
+	if len(m.roster.Writing()) != wrote {
+		m.dirty = true
+	}
+	m.tellPeople(now)
+	mine := make(map[lease.ZoneID]bool)
+	for _, id := range m.roster.Zones() {
+		if m.roster.Writes(id, now) {
+			mine[id] = true
+		}
+	}
+	if !maps.Equal(mine, m.mine) {
+		m.mine, m.pending = mine, true
+	}
+	tell := m.pending && !now.Before(m.hold)
+	if tell {
+		m.pending = false
+	}
+	changed := m.settings.Changed
+	m.mu.Unlock()
+	if tell {
+		changed()
+	}
+}
+
+// writersNow returns who writes the zones that this instance has names in.
+func (m *Member) writersNow(now time.Time) map[lease.ZoneID]string {
+	writers := make(map[lease.ZoneID]string)
+	for _, id := range m.roster.Zones() {
+		if by := m.roster.Writer(id, now); by != nil {
+			writers[id] = by.Name
+		}
+	}
+	return writers
+}
+
+// Leave gives the lease up, so that the others need not wait for its end.
+func (m *Member) Leave(ctx context.Context) {
+	m.running.Lock()
+	defer m.running.Unlock()
+	m.mu.Lock()
+	s := m.settings
+	entry := m.roster.Leave()
+	clear(m.writers)
+	clear(m.mine)
+	m.mu.Unlock()
+	if err := m.store(ctx, s, &entry); err != nil {
+		m.sayLeaving(s, err)
+	}
+}
+
+func (m *Member) aliveNow(now time.Time) map[string]string {
+	alive := maps.Collect(func(yield func(string, string) bool) {
+		for _, e := range m.roster.Alive(now) {
+			if e.Name != m.Name && !yield(e.Name, e.Host) {
+				return
+			}
+		}
+	})
+	return alive
+}
