@@ -45,11 +45,12 @@ func init() {
 //		check_interval  <duration>
 //		verify_interval <duration>
 //		watch           on|off
+//		cluster         [all|first] { name <id>; lease <duration> }
 //	}
 //
 // A provider without `domains` of its own takes those of the block. The option
 // may occur again: what a further block leaves out, other than `domains` and
-// `except`, comes from the first. The last three options belong to the first
+// `except`, comes from the first. The last four options belong to the first
 // block alone.
 func parseApp(d *caddyfile.Dispenser, prev any) (any, error) {
 	b := &block{Dispenser: d, seen: make(map[string]string), written: make(places.Map)}
@@ -132,6 +133,7 @@ var blockOptions = map[string]blockOption{
 	"check_interval":  {parse: func(b *block) error { return b.parseDuration(&b.app.CheckInterval, minCheckInterval) }, appWide: true},
 	"verify_interval": {parse: func(b *block) error { return b.parseDuration(&b.app.VerifyInterval, minVerifyInterval) }, appWide: true},
 	"watch":           {parse: (*block).parseWatch, appWide: true},
+	"cluster":         {parse: (*block).parseCluster, appWide: true},
 }
 
 func (b *block) parse() error {

@@ -261,8 +261,14 @@ func (a *App) planOnce() (*status.Plan, error) {
 	for _, z := range a.managed.zones {
 		z.backend.ReadOnly = true
 	}
+	if a.Cluster != nil {
+		a.join()
+	}
 	a.managed.attach()
 	defer a.managed.detach()
 	a.schedule.CheckOnce(ctx)
+	if a.Cluster != nil {
+		a.Cluster.member.Look(ctx)
+	}
 	return a.dryRun(ctx), nil
 }

@@ -39,6 +39,7 @@ var layers = map[string]layer{
 	"internal/ipaddr":    {std: "errors fmt math/bits net net/netip slices"},
 	"internal/dnsname":   {others: "idna", std: "errors fmt net net/netip strings unicode"},
 	"internal/plan":      {ours: "internal/ipaddr", std: "cmp fmt iter net/netip slices strings time"},
+	"internal/lease":     {ours: "internal/ipaddr internal/plan", std: "cmp encoding/json fmt maps net/netip reflect slices strings time"},
 	"internal/reconcile": {ours: "internal/ipaddr internal/plan", std: "cmp errors fmt iter maps math net/netip slices strings time"},
 
 	// What clients of the admin API import, and so without anything of ours.
@@ -68,6 +69,7 @@ var layers = map[string]layer{
 
 	// What Caddy's modules that keep zones have in common: how they load
 	// providers, and who is told what happens.
+	"internal/cluster": {ours: "internal/dnsname internal/ipaddr internal/lease internal/plan", others: "certmagic zap"},
 	"internal/conf":    {ours: "internal/provider", others: "caddy certmagic"},
 	"internal/events":  {others: "caddy zap"},
 	"internal/show":    {ours: "internal/plan internal/reconcile status"},
@@ -75,7 +77,7 @@ var layers = map[string]layer{
 
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/conf internal/detect internal/dnsname internal/ipaddr internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
+		ours: "internal/cluster internal/conf internal/detect internal/dnsname internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
 			" ipsources ipsources/file ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},

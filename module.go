@@ -68,6 +68,10 @@ type App struct {
 	// Default: true.
 	Watch *bool `json:"watch,omitempty"`
 
+	// How this Caddy shares names with others that use the same storage.
+	// Default: it does not.
+	Cluster *Cluster `json:"cluster,omitempty"`
+
 	// written is where the parts of the configuration were written, where a
 	// Caddyfile is known.
 	written places.Map
@@ -119,7 +123,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	var err error
-	if a.observer, err = observe.New(ctx, &a.pooled, a.managed.attach); err != nil {
+	if a.observer, err = observe.New(ctx, &a.pooled, a.takeOver); err != nil {
 		return err
 	}
 	shared, err := a.pooled.Hold(conf.Key{Kind: "hosts"}, func() caddy.Destructor { return new(siteHosts) })
@@ -127,6 +131,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.sites = shared.(*siteHosts)
+	if a.Cluster != nil {
+		if err := a.Cluster.provision(&a.pooled); err != nil {
+			return err
+		}
+	}
 	a.groups, err = newLoader(ctx, &a.pooled, a.observer, a.written).load(&a.Group, a.Providers)
 	return err
 }
@@ -147,6 +156,10 @@ func (a *App) Start() error {
 		a.running.Go(func() { hearGateway(ctx, a.schedule.Kick, a.logger) })
 	}
 	a.managed.log(a.logger)
+	if a.Cluster != nil {
+		a.Cluster.log(a.logger)
+		a.running.Go(func() { a.onceStarted(ctx, func() { a.Cluster.member.Run(ctx) }) })
+	}
 	a.running.Go(func() {
 		a.onceStarted(ctx, func() {
 			a.sites.logGone(taken, a.logger)
@@ -162,12 +175,23 @@ func (a *App) wire() {
 	for _, g := range a.groups {
 		expect(a.observer.Counts, g)
 	}
+	if a.Cluster != nil {
+		a.managed.member, a.managed.rejoin = a.Cluster.member, a.join
+	}
 	a.schedule = a.managed.wire(a.groups, zone.Backend{
 		Memory:      zone.Memory{Storage: a.ctx.Storage()},
 		VerifyEvery: time.Duration(a.VerifyInterval),
 		Observer:    a.observer,
 		Logger:      a.logger,
 	}, time.Duration(a.CheckInterval))
+}
+
+// takeOver takes the zones over from the configuration before.
+func (a *App) takeOver() {
+	if a.Cluster != nil {
+		a.join()
+	}
+	a.managed.attach()
 }
 
 // onceStarted calls run once all apps have started. Until then another app may
@@ -195,6 +219,9 @@ func (a *App) Stop() error {
 	case <-done:
 	case <-time.After(stopTimeout):
 		a.logger.Error("still busy after being stopped", zap.Duration("waited", stopTimeout))
+	}
+	if a.Cluster != nil {
+		a.Cluster.part(&a.pooled)
 	}
 	return nil
 }

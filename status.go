@@ -31,6 +31,9 @@ func (a *App) status(now time.Time) *status.Status {
 		}
 		s.Groups = append(s.Groups, gs)
 	}
+	if a.Cluster != nil {
+		s.Cluster = a.Cluster.status()
+	}
 	for _, managed := range a.managed.zones {
 		z := managed.status(now)
 		s.InSync = status.BothInSync(s.InSync, z.InSync)
@@ -78,7 +81,15 @@ func (g *group) status() status.GroupStatus {
 }
 
 func (z *managedZone) status(now time.Time) status.ZoneStatus {
-	known := z.zone.Snapshot()
+	s := z.ownStatus(z.zone.Snapshot(), now)
+	if z.member != nil {
+		z.shareStatus(&s, now)
+	}
+	return s
+}
+
+// ownStatus is how the zone is doing as far as this instance keeps it.
+func (z *managedZone) ownStatus(known reconcile.Snapshot, now time.Time) status.ZoneStatus {
 	s := status.ZoneStatus{
 		Zone:         dnsname.Display(z.zone.Name),
 		Provider:     z.backend.Provider.Name,

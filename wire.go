@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
@@ -30,6 +31,10 @@ type managed struct {
 	left bool
 	// released is set once they may end.
 	released bool
+	// member is this instance's part in a cluster, or nil. rejoin makes it one
+	// by this configuration again.
+	member *cluster.Member
+	rejoin func()
 }
 
 // managedZone is what a configuration has of one zone at one provider.
@@ -38,6 +43,9 @@ type managedZone struct {
 	backend *zone.Backend
 	sets    []*nameSet
 	holder  *zone.Holder
+	// member is that of managed, writes whether it has the zone.
+	member *cluster.Member
+	writes bool
 	// unsubscribe ends the notice of changes by others.
 	unsubscribe func()
 }
@@ -58,7 +66,10 @@ func (m *managed) wire(groups []*group, common zone.Backend, checkInterval time.
 			if z == nil {
 				backend := common
 				backend.Provider, backend.Memory.Config = g.provider, g.providerKey[:8]
-				z = &managedZone{zone: zone.Shared.Acquire(key), backend: &backend}
+				z = &managedZone{zone: zone.Shared.Acquire(key), backend: &backend, member: m.member}
+				if z.member != nil {
+					backend.May = func() bool { return z.member.Writes(z.zoneID()) }
+				}
 				byKey[key] = z
 				m.zones = append(m.zones, z)
 			}
@@ -85,7 +96,12 @@ func (m *managed) attach() {
 		return
 	}
 	for _, z := range m.zones {
-		z.holder = z.zone.Attach(z.backend, z.desired(), func(h *zone.Holder) { h.Claim(z.desired()) })
+		z.holder = z.zone.Attach(z.backend, z.desired(), func(h *zone.Holder) {
+			if m.rejoin != nil {
+				m.rejoin()
+			}
+			h.Claim(z.desired())
+		})
 		z.unsubscribe = z.backend.Provider.NotifyChanged(z.zone.Name, func() { z.zone.Verify() })
 	}
 }
@@ -135,6 +151,10 @@ func (z *managedZone) set(set *nameSet, f ipaddr.Family, found detect.Found) {
 	if !set.families[f] || len(found.Addrs) == 0 {
 		return
 	}
+	if z.member != nil {
+		z.member.Poke()
+		return
+	}
 	keys := make([]plan.Key, len(set.names))
 	for i, name := range set.names {
 		keys[i] = plan.Key{Name: name, Family: f}
@@ -144,6 +164,9 @@ func (z *managedZone) set(set *nameSet, f ipaddr.Family, found detect.Found) {
 
 // desired is all that the zone should hold, as far as is known now.
 func (z *managedZone) desired() map[plan.Key]*plan.Desired {
+	if z.member != nil {
+		return z.member.Desired(z.zoneID())
+	}
 	all := make(map[plan.Key]*plan.Desired)
 	for _, set := range z.sets {
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {

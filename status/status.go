@@ -29,6 +29,8 @@ type Status struct {
 	VerifyInterval float64 `json:"verify_interval"`
 	// The groups of domains, in the order of the configuration.
 	Groups []GroupStatus `json:"groups"`
+	// The instances that share names, if this one does.
+	Cluster *ClusterStatus `json:"cluster,omitempty"`
 	// The zones, in the same order.
 	Zones []ZoneStatus `json:"zones"`
 }

@@ -47,6 +47,10 @@ func (p *printer) status(s *Status) {
 		p.line(0, "")
 		p.group(s.Time, g)
 	}
+	if s.Cluster != nil {
+		p.line(0, "")
+		p.cluster(s.Time, s.Cluster)
+	}
 	for _, z := range s.Zones {
 		p.line(0, "")
 		p.zone(s, z)

@@ -11,6 +11,8 @@ type ZoneStatus struct {
 	Zone string `json:"zone"`
 	// The name of the DNS provider module.
 	Provider string `json:"provider"`
+	// The instance that writes it, where several share it.
+	Writer string `json:"writer,omitempty"`
 	// The state of the worst of its records.
 	State State `json:"state"`
 	// Whether all its records are as desired. Null means that this cannot be

@@ -98,9 +98,14 @@ func (m *Member) Status() Status {
 	}
 }
 
-// InSync returns how a zone is doing, as its writer says.
-func (m *Member) InSync(id lease.ZoneID) *bool {
+// Zone returns who writes a zone and how it is doing, as its writer says, or
+// why this instance may not.
+func (m *Member) Zone(id lease.ZoneID) (writer string, inSync *bool, cut error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.roster.InSync(id, time.Now())
+	now := time.Now()
+	if e := m.roster.Writer(id, now); e != nil {
+		writer = e.Name
+	}
+	return writer, m.roster.InSync(id, now), m.roster.CutOff(now)
 }

@@ -124,6 +124,16 @@ func (m *Member) look(ctx context.Context) {
 	}
 }
 
+// Look looks at the others without taking part.
+func (m *Member) Look(ctx context.Context) {
+	m.prepare()
+	m.look(ctx)
+	m.mu.Lock()
+	changed := m.settings.Changed
+	m.mu.Unlock()
+	changed()
+}
+
 // takeOver claims zones that nobody writes. The lock keeps two from doing so
 // at a time. A lock may outlive its holder, so it is not waited for longer
 // than a lease; two who then both claim a zone see it, and one stops.

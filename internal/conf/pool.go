@@ -4,6 +4,8 @@
 package conf
 
 import (
+	"slices"
+
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
@@ -38,6 +40,12 @@ func (p *Pooled) Hold(key Key, make func() caddy.Destructor) (any, error) {
 		p.keys = append(p.keys, key)
 	}
 	return value, err
+}
+
+// Last reports whether nothing else holds an entry that is held.
+func (p *Pooled) Last(key Key) bool {
+	n, ok := Pool.References(key)
+	return ok && n == 1 && slices.Contains(p.keys, key)
 }
 
 // Release gives the entries back. It may be called again.

@@ -41,6 +41,8 @@ const (
 	First
 )
 
+func (s Share) String() string { return [...]string{All: "all", First: "first"}[s] }
+
 type id struct{ name, process string }
 
 // member is another instance.
@@ -98,12 +100,8 @@ func (r *Roster) Stored(began time.Time) { r.stored = began }
 func (r *Roster) Observe(began time.Time, entries []Entry) (joined []string, changed bool) {
 	before, alive := r.namesAlive(), r.idsAlive()
 	first := r.read.IsZero()
-	if !first && began.Sub(r.read) > r.self.lease() {
-		// As for one who is new: others may have been as unable to renew
-		// their leases as we were to look at them.
-		for _, m := range r.others {
-			m.changed = began
-		}
+	if !first {
+		r.excuse(began, began.Sub(r.read))
 	}
 	r.read = began
 	switch {
@@ -138,6 +136,21 @@ func (r *Roster) Observe(began time.Time, entries []Entry) (joined []string, cha
 	}
 	slices.Sort(joined)
 	return joined, changed || !maps.Equal(alive, r.idsAlive())
+}
+
+// excuse does not hold against others what happened while we did not look.
+// After a lease, it is as for one who is new: others may have been as unable
+// to renew their leases as we were to look at them.
+func (r *Roster) excuse(now time.Time, gap time.Duration) {
+	lease := r.self.lease()
+	for _, m := range r.others {
+		switch {
+		case gap > lease:
+			m.changed = now
+		case gap > lease/2:
+			m.changed = m.changed.Add(gap - lease/2)
+		}
+	}
 }
 
 // vanish looks for those whose entries are gone. Nobody removes the entry of

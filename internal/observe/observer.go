@@ -149,6 +149,21 @@ func (l changeList) String() string {
 	return strings.Join(texts, "; ")
 }
 
+// InstanceJoined implements cluster.Observer.
+func (o *Observer) InstanceJoined(name, host string) {
+	o.Events.Add("instance_joined", map[string]any{"instance": name, "host": host})
+}
+
+// InstanceGone implements cluster.Observer.
+func (o *Observer) InstanceGone(name string) {
+	o.Events.Add("instance_gone", map[string]any{"instance": name})
+}
+
+// ZoneTakenOver implements cluster.Observer.
+func (o *Observer) ZoneTakenOver(zone, provider, by string) {
+	o.Events.Add("zone_taken_over", map[string]any{"zone": zone, "provider": provider, "instance": by})
+}
+
 var (
 	_ detect.Observer   = (*Observer)(nil)
 	_ provider.Observer = (*Observer)(nil)

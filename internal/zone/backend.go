@@ -31,7 +31,13 @@ type Backend struct {
 	// ReadOnly keeps the zone from being written, for a configuration that is
 	// not running.
 	ReadOnly bool
+	// May reports whether the zone may be kept now. It is asked again before
+	// each write. It may be nil, and then the zone always may.
+	May func() bool
 }
+
+// idle reports whether the zone is to be left alone for now.
+func (b *Backend) idle() bool { return b.ReadOnly || b.May != nil && !b.May() }
 
 func (b *Backend) abilities() reconcile.Abilities {
 	p := b.Provider

@@ -11,6 +11,8 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 )
 
+var errIdle = errors.New("this instance may not write the zone any more")
+
 // do begins a call. What it returns comes by the mailbox.
 func (z *Zone) do(b *Backend, action reconcile.Action) {
 	z.called = true
@@ -75,7 +77,13 @@ func (z *Zone) call(ctx context.Context, b *Backend, action reconcile.Action, ma
 	case reconcile.DoDelete:
 		write, doing = p.Delete, "deleting"
 	}
-	done, err = p.Call(ctx, true, func(ctx context.Context) error { return write(ctx, z.Name, action.Writes) })
+	done, err = p.Call(ctx, true, func(ctx context.Context) error {
+		// The call may have waited, or the machine slept.
+		if b.idle() {
+			return errIdle
+		}
+		return write(ctx, z.Name, action.Writes)
+	})
 	if err != nil {
 		err = fmt.Errorf("%s records: %w", doing, err)
 	}

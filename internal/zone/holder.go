@@ -110,10 +110,15 @@ func (z *Zone) forgetting(do func()) {
 }
 
 // Verify has the zone read now, also where it would wait after a failure. The
-// channel is closed at the end of an attempt that began after this call.
+// channel is closed at the end of an attempt that began after this call, or at
+// once while the zone is not to be kept.
 func (z *Zone) Verify() <-chan struct{} {
 	done := make(chan struct{})
 	if !z.post(func() {
+		if b := z.backend(); b != nil && b.idle() {
+			close(done)
+			return
+		}
 		z.verifiers = append(z.verifiers, done)
 		z.step(reconcile.Verify{})
 	}) {

@@ -64,7 +64,10 @@ func (z *Zone) work() time.Time {
 	now := time.Now()
 	next := z.machine.Next(now)
 	due := next.Do != reconcile.DoNothing || !next.Until.IsZero() && !next.Until.After(now)
-	due = due && backend != nil && !backend.ReadOnly
+	if backend != nil && backend.idle() {
+		// Whoever lets it go on tells it so.
+		due, next.Until = false, time.Time{}
+	}
 	switch {
 	case backend == nil:
 		z.leaveTurn()

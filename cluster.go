@@ -1,0 +1,249 @@
+package dynamicdns
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
+)
+
+const (
+	defaultLease = 15 * time.Second
+	// leaving bounds how long Stop waits for the storage to take the lease
+	// back.
+	leaving = 2 * time.Second
+)
+
+// Cluster says how this Caddy shares names with others that use the same
+// storage. Those share an RRset that manage the same zone at the same provider
+// module, the same name and type. One of them writes a zone for all.
+type Cluster struct {
+	// Which addresses a name holds: `all`, those of all instances that are
+	// alive, or `first`, those of one of them, and of another one when that
+	// one is gone. Default: all.
+	Share string `json:"share,omitempty"`
+
+	// What this instance is called. No two may have the same name.
+	// Placeholders are resolved. Default: Caddy's instance ID.
+	Name string `json:"name,omitempty"`
+
+	// After how long without a sign of life an instance counts as gone, from
+	// 5s to 10m. Each instance stores an entry four times in that time, and
+	// reads those of all others at least every 4 seconds. Default: 15s.
+	Lease caddy.Duration `json:"lease,omitempty"`
+
+	share  lease.Share
+	member *cluster.Member
+}
+
+// process is a word of this run of the process, as another one may have the
+// same name by mistake.
+var process = rand.Text()[:12]
+
+// provision checks the settings, and finds the member that outlives them.
+func (c *Cluster) provision(pooled *conf.Pooled) error {
+	switch c.Share {
+	case "", "all":
+	case "first":
+		c.share = lease.First
+	default:
+		return fmt.Errorf("cluster: unknown way to share %q; write `all` or `first`", c.Share)
+	}
+	if c.Lease == 0 {
+		c.Lease = caddy.Duration(defaultLease)
+	}
+	if d := time.Duration(c.Lease); d < lease.MinLease || d > lease.MaxLease {
+		return fmt.Errorf("cluster: a lease of %s is not possible; write one from %s to %s, such as `lease 15s`", d, lease.MinLease, lease.MaxLease)
+	}
+	name, err := caddy.NewReplacer().ReplaceOrErr(c.Name, true, true)
+	if err != nil {
+		return fmt.Errorf("cluster: name %q: %w", c.Name, err)
+	}
+	if name == "" {
+		id, err := caddy.InstanceID()
+		if err != nil {
+			return fmt.Errorf("cluster: finding Caddy's instance ID: %w; give the instance a name with `cluster { name <id> }`", err)
+		}
+		name = id.String()
+	}
+	host, _ := os.Hostname()
+	shared, err := pooled.Hold(conf.Key{Kind: "cluster", Config: name}, func() caddy.Destructor {
+		return cluster.New(name, process, host)
+	})
+	if err == nil {
+		c.member = shared.(*cluster.Member)
+	}
+	return err
+}
+
+// join makes the instance a member by the configuration's settings. It is done
+// once Caddy has started, and again where a later configuration gives up.
+func (a *App) join() {
+	a.Cluster.member.Configure(cluster.Settings{
+		Storage:  a.ctx.Storage(),
+		Share:    a.Cluster.share,
+		Lease:    time.Duration(a.Cluster.Lease),
+		Sets:     a.managed.shared,
+		Report:   a.managed.report,
+		Changed:  a.managed.republish,
+		Observer: a.observer,
+		Logger:   a.logger,
+	})
+}
+
+// part gives the lease up, unless another configuration goes on with it.
+func (c *Cluster) part(pooled *conf.Pooled) {
+	if !pooled.Last(conf.Key{Kind: "cluster", Config: c.member.Name}) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaving)
+	defer cancel()
+	c.member.Leave(ctx)
+}
+
+// zoneID is what instances that share a zone call it.
+func (z *managedZone) zoneID() lease.ZoneID {
+	return lease.ZoneID{Zone: z.zone.Name, Provider: z.backend.Provider.Name}
+}
+
+// shared is what this instance would publish, for the others to know.
+func (m *managed) shared() []lease.Set {
+	var sets []lease.Set
+	for _, z := range m.zones {
+		for _, set := range z.sets {
+			s := lease.Set{ZoneID: z.zoneID(), Names: set.names, TTL: time.Duration(set.group.TTL).Seconds(), UpdateOnly: set.group.updateOnly()}
+			for f := ipaddr.V4; f < ipaddr.Families; f++ {
+				if set.families[f] {
+					known := set.group.detector.Known.Family(f)
+					s.Found[f] = &lease.Found{Addrs: known.Addrs, Source: known.Source, Lost: known.Failing}
+				}
+			}
+			sets = append(sets, s)
+		}
+	}
+	return sets
+}
+
+// report says how a zone is doing that this instance writes, and for how long
+// its provider has refused it.
+func (m *managed) report(id lease.ZoneID) (inSync *bool, refusedFor time.Duration) {
+	now := time.Now()
+	for _, z := range m.zones {
+		if z.zoneID() != id {
+			continue
+		}
+		known := z.zone.Snapshot()
+		s := z.ownStatus(known, now)
+		if known.Err != nil && !known.Since.IsZero() {
+			refusedFor = now.Sub(known.Since)
+		}
+		return s.InSync, refusedFor
+	}
+	return nil, 0
+}
+
+// republish has the zones hold what all instances have for them. One that this
+// instance begins to write is read first, for another one has written it.
+func (m *managed) republish() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, z := range m.zones {
+		if z.holder == nil || m.left {
+			continue
+		}
+		z.holder.Claim(z.desired())
+		if writes := z.member.Writes(z.zoneID()); writes != z.writes {
+			z.writes = writes
+			if writes {
+				z.zone.Verify()
+			}
+		}
+	}
+}
+
+// status is what is known of the instances.
+func (c *Cluster) status() *status.ClusterStatus {
+	known := c.member.Status()
+	s := &status.ClusterStatus{
+		Instance: c.member.Name, Share: c.share.String(), Lease: time.Duration(c.Lease).Seconds(),
+		Instances: []status.InstanceStatus{newInstance(&known.Self)},
+	}
+	if known.CutOff != nil {
+		s.CutOff = known.CutOff.Error()
+		if known.Trouble != nil {
+			s.CutOff += ": " + known.Trouble.Error()
+		}
+	}
+	s.Instances[0].Alive = known.CutOff == nil
+	for _, m := range known.Members {
+		i := newInstance(m.Entry)
+		i.Alive, i.LastSeen = m.Alive, show.Stamp(m.Seen)
+		s.Instances = append(s.Instances, i)
+	}
+	return s
+}
+
+func newInstance(e *lease.Entry) status.InstanceStatus {
+	i := status.InstanceStatus{Name: e.Name, Host: e.Host, Addresses: status.Addresses{}, Writes: []string{}}
+	var addrs []netip.Addr
+	for _, set := range e.Sets {
+		for _, found := range set.Found {
+			if found != nil && !found.Lost {
+				addrs = append(addrs, found.Addrs...)
+			}
+		}
+	}
+	i.Addresses = ipaddr.Sort(addrs)
+	for _, w := range e.Writes {
+		i.Writes = append(i.Writes, dnsname.Display(w.Zone))
+	}
+	slices.Sort(i.Writes)
+	i.Writes = slices.Compact(i.Writes)
+	return i
+}
+
+// shareStatus adds who writes the zone. What this instance knows of a zone
+// that another one writes may be old.
+func (z *managedZone) shareStatus(s *status.ZoneStatus, now time.Time) {
+	writer, inSync, cut := z.member.Zone(z.zoneID())
+	s.Writer = writer
+	if cut == nil && writer == z.member.Name {
+		return
+	}
+	s.InSync, s.State, s.NextAttempt, s.LastFailure, s.Failures, s.FailingSince = inSync, status.StatePending, time.Time{}, nil, 0, time.Time{}
+	reason := "no instance writes the zone at the moment"
+	switch {
+	case cut != nil:
+		s.InSync, reason = nil, "this instance writes nothing: "+cut.Error()
+	case writer != "":
+		reason = fmt.Sprintf("the instance %q writes the zone", writer)
+	}
+	if isTrue(s.InSync) {
+		s.State, s.LastInSync = status.StateInSync, show.Stamp(now)
+	}
+	for i := range s.Records {
+		r := &s.Records[i]
+		r.State, r.Reason, r.InSync, r.Observed, r.Accepted, r.TTL = s.State, reason, s.InSync, nil, nil, 0
+	}
+}
+
+// log says once per start that names are shared.
+func (c *Cluster) log(logger *zap.Logger) {
+	logger.Info("sharing names with other instances",
+		zap.String("instance", c.member.Name), zap.String("share", c.share.String()),
+		zap.Duration("lease", time.Duration(c.Lease)))
+}
