@@ -51,4 +51,3 @@ func (b *block) parseCluster() error {
 	b.app.Cluster = c
 	return nil
 }
-
