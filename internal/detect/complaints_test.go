@@ -81,6 +81,16 @@ func newMachine(t *testing.T, modules ...ipsources.IPSource) *machine {
 	return m
 }
 
+// anew is the detector of a further configuration.
+func (m *machine) anew() *Detector {
+	d := *m.d
+	d.Sources = nil
+	for _, s := range m.d.Sources {
+		d.Sources = append(d.Sources, NewSource(s.Name, s.IPSource))
+	}
+	return &d
+}
+
 // expect checks for the duration, and wants lines that hold the texts.
 func (m *machine) expect(during time.Duration, want ...string) {
 	m.t.Helper()

@@ -103,7 +103,7 @@ func TestStorm(t *testing.T) {
 				if test.local {
 					m.d.Sources = []*Source{NewSource("crier", c)}
 				}
-				s := NewSchedule([]*Detector{m.d}, test.interval, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
+				s := NewSchedule([]*Detector{m.anew()}, test.interval, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
 				s.Notices = true
 				ctx, cancel := context.WithCancel(t.Context())
 				send := test.events(s, &c.crier)
@@ -149,7 +149,7 @@ func TestStormAcrossReloads(t *testing.T) {
 		m.say(ipaddr.V4, nil, good4)
 		run := func() (*Schedule, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(t.Context())
-			s := NewSchedule([]*Detector{m.d}, 5*time.Minute, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
+			s := NewSchedule([]*Detector{m.anew()}, 5*time.Minute, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
 			go s.Run(ctx)
 			synctest.Wait()
 			return s, cancel
@@ -201,7 +201,7 @@ func TestDeafSource(t *testing.T) {
 		c := &crier{notices: make(chan struct{}), ended: make(chan struct{})}
 		m := newMachine(t)
 		m.d.Sources = []*Source{NewSource("crier", c)}
-		s := NewSchedule([]*Detector{m.d}, 5*time.Minute, func(*Detector, ipaddr.Family, Found) {}, m.d.Logger)
+		s := NewSchedule([]*Detector{m.anew()}, 5*time.Minute, func(*Detector, ipaddr.Family, Found) {}, m.d.Logger)
 		s.Notices = true
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

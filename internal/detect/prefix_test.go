@@ -198,7 +198,7 @@ func TestPrefixIsPublished(t *testing.T) {
 		)
 		run := func() context.CancelFunc {
 			ctx, cancel := context.WithCancel(t.Context())
-			s := NewSchedule([]*Detector{m.d}, time.Hour, func(_ *Detector, f ipaddr.Family, found Found) {
+			s := NewSchedule([]*Detector{m.anew()}, time.Hour, func(_ *Detector, f ipaddr.Family, found Found) {
 				mu.Lock()
 				defer mu.Unlock()
 				if f == ipaddr.V6 {

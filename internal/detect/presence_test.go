@@ -101,8 +101,9 @@ func TestLoss(t *testing.T) {
 			expect("another address", "found ipv6 [2606:2800:220:1::2] from script after")
 		},
 		"never known": func(m *machine, kick, reload func(), expect func(string, ...string)) {
-			*m.d.Known = Known{}
+			m.d.Known = new(Known)
 			m.say(ipaddr.V6, down)
+			reload()
 			time.Sleep(day)
 			m.say(ipaddr.V6, nil, good6)
 			time.Sleep(interval)
@@ -122,7 +123,7 @@ func TestLoss(t *testing.T) {
 					stop()
 					var ctx context.Context
 					ctx, stop = context.WithCancel(t.Context())
-					s = NewSchedule([]*Detector{m.d}, interval, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
+					s = NewSchedule([]*Detector{m.anew()}, interval, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
 					go s.Run(ctx)
 					synctest.Wait()
 				}

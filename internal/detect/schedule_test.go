@@ -36,7 +36,7 @@ func TestTellsChangesOnly(t *testing.T) {
 		}
 		run := func() context.CancelFunc {
 			ctx, cancel := context.WithCancel(t.Context())
-			go NewSchedule([]*Detector{m.d}, 5*time.Minute, sink, zap.NewNop()).Run(ctx)
+			go NewSchedule([]*Detector{m.anew()}, 5*time.Minute, sink, zap.NewNop()).Run(ctx)
 			return cancel
 		}
 		m.say(ipaddr.V4, nil, good4)
@@ -60,7 +60,7 @@ func TestCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t)
 		m.say(ipaddr.V4, nil, good4)
-		s := NewSchedule([]*Detector{m.d}, time.Hour, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
+		s := NewSchedule([]*Detector{m.anew()}, time.Hour, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if s.Check(ctx) == nil {
@@ -87,7 +87,7 @@ func TestRepeatable(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMachine(t)
 			m.say(ipaddr.V4, nil, good4)
-			s := NewSchedule([]*Detector{m.d}, time.Hour, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
+			s := NewSchedule([]*Detector{m.anew()}, time.Hour, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
 			s.Randomize(func(round int) func() float64 { return rand.New(rand.NewPCG(1, uint64(round))).Float64 })
 			ctx, cancel := context.WithTimeout(t.Context(), day)
 			defer cancel()
