@@ -2,6 +2,7 @@ package netmon
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -9,13 +10,19 @@ import (
 )
 
 const (
+	// goneTime is how long something that went away has nothing in its place
+	// before that counts: an address is replaced by removing the old one first,
+	// and nobody should see the moment in between.
+	goneTime = 20 * time.Millisecond
+
 	// quietTime is how long nothing may change before the addresses count as
-	// settled. It is also the least time between two signals.
+	// settled.
 	quietTime = 250 * time.Millisecond
 
-	// settleTime precedes the first signal: an address is replaced by removing
-	// the old one first, and nobody should see the moment in between.
-	settleTime = 5 * time.Millisecond
+	// Of changes without end, the first patience ones are looked at one by
+	// one, and the others once in restTime.
+	patience = 16
+	restTime = 20 * time.Millisecond
 
 	clockInterval = 10 * time.Second
 	clockJump     = 30 * time.Second
@@ -25,9 +32,9 @@ const (
 )
 
 // Watch signals that the addresses or default routes of this machine have
-// changed, or that it has slept: at once on the first change, and again when all
-// has been quiet for a while, but never more often than that. The channel is
-// closed after ctx is done, once the watch has ended.
+// changed, or that it has slept: at once when something appears, after a moment
+// when something is gone, and again when all has been quiet for a while. The
+// channel is closed after ctx is done, once the watch has ended.
 func Watch(ctx context.Context, logger *zap.Logger) <-chan struct{} {
 	w := &addressWatch{
 		logger:    logger,
@@ -35,10 +42,10 @@ func Watch(ctx context.Context, logger *zap.Logger) <-chan struct{} {
 		snapshot:  snapshotAddresses,
 		wallClock: func() time.Time { return time.Now().Round(0) },
 	}
-	return debounce(settleTime, quietTime, w.start(ctx))
+	return w.start(ctx)
 }
 
-// addressWatch turns what the system reports into events that matter.
+// addressWatch turns what the system reports into signals.
 type addressWatch struct {
 	logger *zap.Logger
 
@@ -46,7 +53,7 @@ type addressWatch struct {
 	// an address may have changed, until the context is done or it fails.
 	subscribe func(ctx context.Context, changed func()) error
 
-	// snapshot returns what is watched, in a form that can be compared.
+	// snapshot returns what is watched, each thing in a line of its own.
 	snapshot func() (string, error)
 
 	wallClock func() time.Time
@@ -59,29 +66,47 @@ func (w *addressWatch) start(ctx context.Context) <-chan struct{} {
 	if err != nil {
 		w.logger.Warn("cannot read this machine's addresses", zap.Error(err))
 	}
-	events := make(chan struct{})
+	signals := make(chan struct{}, 1)
 	go func() {
-		defer close(events)
-		w.watch(ctx, last, events)
+		defer close(signals)
+		w.watch(ctx, last, signals)
 	}()
-	return events
+	return signals
 }
 
-func (w *addressWatch) watch(ctx context.Context, last string, events chan<- struct{}) {
+func (w *addressWatch) watch(ctx context.Context, last string, signals chan<- struct{}) {
 	stirred := make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { w.keepSubscribed(ctx, func() { signal(stirred) }) })
 
+	gone, settled := stoppedTimer(), stoppedTimer()
+	defer gone.Stop()
+	defer settled.Stop()
 	ticker := time.NewTicker(clockInterval)
 	defer ticker.Stop()
 	monotonic, wall := time.Now(), w.wallClock()
+	var looked time.Time
+	looks := 0
 	for {
 		select {
 		case <-ctx.Done():
 			return
 
+		case <-gone.C:
+			signal(signals)
+
+		case <-settled.C:
+			signal(signals)
+
 		case <-stirred:
+			if time.Since(looked) > quietTime {
+				looks = 0
+			}
+			if looks++; looks > patience {
+				rest(ctx, restTime)
+			}
+			looked = time.Now()
 			// The kernel also reports refreshed lifetimes and the like.
 			now, err := w.snapshot()
 			if err == nil && now == last {
@@ -90,7 +115,14 @@ func (w *addressWatch) watch(ctx context.Context, last string, events chan<- str
 			if err != nil {
 				w.logger.Debug("cannot read this machine's addresses", zap.Error(err))
 			}
+			if err != nil || appears(last, now) {
+				gone.Stop()
+				signal(signals)
+			} else {
+				gone.Reset(goneTime)
+			}
 			last = now
+			settled.Reset(quietTime)
 
 		case <-ticker.C:
 			elapsed, wallElapsed := time.Since(monotonic), w.wallClock().Sub(wall)
@@ -100,13 +132,37 @@ func (w *addressWatch) watch(ctx context.Context, last string, events chan<- str
 			}
 			w.logger.Debug("the clock has jumped; the machine may have slept",
 				zap.Duration("by", wallElapsed-elapsed))
-		}
-		select {
-		case events <- struct{}{}:
-		case <-ctx.Done():
-			return
+			signal(signals)
+			settled.Reset(quietTime)
 		}
 	}
+}
+
+// appears reports whether there is a line now that was not there before.
+func appears(before, now string) bool {
+	was := make(map[string]bool)
+	for line := range strings.Lines(before) {
+		was[strings.TrimSuffix(line, "\n")] = true
+	}
+	for line := range strings.Lines(now) {
+		if !was[strings.TrimSuffix(line, "\n")] {
+			return true
+		}
+	}
+	return false
+}
+
+func rest(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+func stoppedTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 // keepSubscribed renews a subscription that breaks.
@@ -133,38 +189,6 @@ func (w *addressWatch) keepSubscribed(ctx context.Context, changed func()) {
 			return
 		}
 	}
-}
-
-// debounce passes an event on after the settle time, and once more after the
-// quiet time without any. In between it passes on at most one event per quiet
-// time. The result is closed after events is.
-func debounce(settle, quiet time.Duration, events <-chan struct{}) <-chan struct{} {
-	out := make(chan struct{}, 1)
-	go func() {
-		defer close(out)
-		settled := time.NewTimer(quiet)
-		settled.Stop()
-		defer settled.Stop()
-		var passed time.Time
-		for {
-			select {
-			case _, ok := <-events:
-				if !ok {
-					return
-				}
-				settled.Reset(quiet)
-				if time.Since(passed) >= quiet {
-					time.Sleep(settle)
-					passed = time.Now()
-					signal(out)
-				}
-			case <-settled.C:
-				passed = time.Now()
-				signal(out)
-			}
-		}
-	}()
-	return out
 }
 
 // signal leaves a signal for a reader that may be busy.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,41 +14,68 @@ import (
 	"go.uber.org/zap"
 )
 
-func TestDebounce(t *testing.T) {
-	every := func(step time.Duration, n int) (at []time.Duration) {
-		for i := range n {
-			at = append(at, time.Duration(i)*step)
-		}
-		return at
-	}
+// TestSignals: what appears is told at once, what is gone after a moment unless
+// something else comes in its place, and either again once all is quiet.
+func TestSignals(t *testing.T) {
 	const ms = time.Millisecond
+	type change struct {
+		at    time.Duration
+		state string
+	}
+	flap := func(every time.Duration, n int) (changes []change) {
+		for i := range n {
+			changes = append(changes, change{time.Duration(i) * every, fmt.Sprint("A B C D E F"[:1+2*(i%6)], i)})
+		}
+		return changes
+	}
 	for _, tc := range []struct {
-		name         string
-		events, want []time.Duration
+		name    string
+		changes []change
+		want    []time.Duration // nil only counts
+		most    int
 	}{
-		{"one", []time.Duration{0}, []time.Duration{5 * ms, 250 * ms}},
-		{"a burst", []time.Duration{0, 1 * ms, 2 * ms, 100 * ms}, []time.Duration{5 * ms, 350 * ms}},
-		{"two apart", []time.Duration{0, 10 * time.Second}, []time.Duration{5 * ms, 250 * ms, 10*time.Second + 5*ms, 10*time.Second + 250*ms}},
-		{"without end", every(10*ms, 101), []time.Duration{5 * ms, 265 * ms, 525 * ms, 785 * ms, 1250 * ms}},
-		{"just after it was quiet", []time.Duration{0, 251 * ms}, []time.Duration{5 * ms, 250 * ms, 501 * ms}},
+		{name: "an address appears", changes: []change{{0, "A B"}}, want: []time.Duration{0, 250 * ms}},
+		{name: "an address is gone", changes: []change{{0, ""}}, want: []time.Duration{20 * ms, 250 * ms}},
+		{name: "another one at once", changes: []change{{0, "B"}}, want: []time.Duration{0, 250 * ms}},
+		{name: "another one in its place", changes: []change{{0, ""}, {5 * ms, "B"}}, want: []time.Duration{5 * ms, 255 * ms}},
+		{name: "another one late", changes: []change{{0, ""}, {30 * ms, "B"}}, want: []time.Duration{20 * ms, 30 * ms, 280 * ms}},
+		{name: "one after the other is gone", changes: []change{{0, "A B"}, {100 * ms, "A"}, {110 * ms, ""}}, want: []time.Duration{0, 130 * ms, 360 * ms}},
+		{name: "the second of two in a row", changes: []change{{0, "A B"}, {1 * ms, "A B C"}}, want: []time.Duration{0, 1 * ms, 251 * ms}},
+		{name: "nothing that matters", changes: []change{{0, "A"}, {10 * ms, "A"}}},
+		{name: "without end", changes: flap(ms, 2000), most: 16 + 2000/20 + 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				events := make(chan struct{})
+				var system fakeSystem
+				w := system.watch()
+				lines := func(state string) string { return strings.Join(strings.Fields(state), "\n") }
+				system.state.Store(lines("A"))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				signals := w.start(ctx)
+				synctest.Wait()
 				began := time.Now()
 				go func() {
-					for _, at := range tc.events {
-						time.Sleep(time.Until(began.Add(at)))
-						events <- struct{}{}
+					for _, c := range tc.changes {
+						time.Sleep(time.Until(began.Add(c.at)))
+						system.state.Store(lines(c.state))
+						system.stirs <- nil
 					}
-					time.Sleep(time.Minute)
-					close(events)
+					time.Sleep(time.Second)
+					cancel()
 				}()
 				var got []time.Duration
-				for range debounce(5*ms, 250*ms, events) {
+				for range signals {
 					got = append(got, time.Since(began))
 				}
-				if !slices.Equal(got, tc.want) {
+				if tc.most > 0 {
+					if len(got) > tc.most || len(got) < 50 {
+						t.Errorf("%d signals, want at most %d", len(got), tc.most)
+					}
+					if last := tc.changes[len(tc.changes)-1].at; got[len(got)-1] < last {
+						t.Errorf("the last signal came at %s, before the last change", got[len(got)-1])
+					}
+				} else if !slices.Equal(got, tc.want) {
 					t.Errorf("got signals at %v, want %v", got, tc.want)
 				}
 			})
@@ -119,6 +147,8 @@ func TestAddressWatch(t *testing.T) {
 		system.state.Store("203.0.113.7")
 		system.stirs <- nil
 		expect("a new address", true)
+		time.Sleep(quietTime)
+		expect("a new address, once settled", true)
 
 		system.stirs <- nil
 		expect("a refreshed lifetime", false)
@@ -126,12 +156,16 @@ func TestAddressWatch(t *testing.T) {
 		system.state.Store("broken")
 		system.stirs <- nil
 		expect("addresses that cannot be read", true)
+		time.Sleep(quietTime)
+		expect("addresses that cannot be read, once settled", true)
 
 		system.state.Store("203.0.113.8")
 		system.stirs <- errors.New("lost")
 		expect("a broken subscription", false)
 		time.Sleep(minResubscribe)
 		expect("a change while there was no subscription", true)
+		time.Sleep(quietTime)
+		expect("a change while there was no subscription, once settled", true)
 
 		time.Sleep(time.Hour)
 		expect("an hour without anything", false)
