@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	github.com/aws/aws-sdk-go-v2/config v1.33.4
 	github.com/caddyserver/caddy/v2 v2.11.9
-	github.com/huin/goupnp v1.3.1
 	github.com/libdns/cloudflare v0.2.2
 	github.com/libdns/libdns v1.1.1
 	github.com/libdns/rfc2136 v1.0.1

@@ -60,7 +60,7 @@ var layers = map[string]layer{
 	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon internal/placeholders ipsources", others: "caddy"},
 	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/placeholders internal/quorum ipsources", others: "caddy zap"},
 	"ipsources/static":       {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy"},
-	"ipsources/upnp":         {ours: "internal/placeholders ipsources", others: "caddy goupnp ipv4 zap"},
+	"ipsources/upnp":         {ours: "internal/igd internal/ipaddr internal/netmon internal/placeholders internal/quorum ipsources", others: "caddy ipv4 zap"},
 
 	// Where addresses go. These know no IP source, no detector and no Caddy;
 	// of CertMagic, internal/zone uses the interface of Caddy's storage.
@@ -120,7 +120,6 @@ var moduleNames = map[string]string{
 	"cobra":             "github.com/spf13/cobra",
 	"crypto":            "golang.org/x/crypto",
 	"fsnotify":          "github.com/fsnotify/fsnotify",
-	"goupnp":            "github.com/huin/goupnp",
 	"idna":              "golang.org/x/net/idna",
 	"ipv4":              "golang.org/x/net/ipv4",
 	"ipv6":              "golang.org/x/net/ipv6",

@@ -10,10 +10,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"sync"
 	"time"
 
 	"golang.org/x/net/ipv4"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
 )
 
 // ssdpInterval is how long answers are waited for after each of ssdpSends
@@ -31,22 +32,11 @@ type ssdpAnswer struct {
 	from     netip.Addr
 }
 
-// open asks the device that answered, provided that it answered for itself.
-func (a ssdpAnswer) open(ctx context.Context) (*igd, netip.Addr, error) {
-	location, err := a.checkedLocation()
+// checked returns the location, provided that who answered did so for itself.
+func (a ssdpAnswer) checked() (*url.URL, error) {
+	location, err := parseDeviceURL(a.location)
 	if err != nil {
-		return nil, netip.Addr{}, err
-	}
-	return openGateway(ctx, location, func(ip netip.Addr) bool { return ip == a.from })
-}
-
-func (a ssdpAnswer) checkedLocation() (*url.URL, error) {
-	if !isLAN(a.from) {
-		return nil, fmt.Errorf("%s, which has answered, is not in a local network", a.from)
-	}
-	location, err := parseDeviceURL(a.location, isLAN)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s has answered: %.256s", a.from, err)
 	}
 	if host, err := netip.ParseAddr(location.Hostname()); err != nil || host != a.from {
 		return nil, fmt.Errorf("%s has answered with the location of another host, %.128q", a.from, a.location)
@@ -54,37 +44,52 @@ func (a ssdpAnswer) checkedLocation() (*url.URL, error) {
 	return location, nil
 }
 
-// searchGateways looks for Internet Gateway Devices in all local networks by
-// SSDP. A device answers several times. The channel is closed when nothing more
-// can come; cancel ctx to stop reading earlier. goupnp's search would not do: it
-// does not tell who answered, and always takes two seconds.
-func searchGateways(ctx context.Context) <-chan ssdpAnswer {
+// stranger says that somebody else than the default gateway has answered.
+func (a ssdpAnswer) stranger() string {
+	return fmt.Sprintf("%s has answered instead, which is not believed; if it is your router, write its device URL: upnp %.128q", a.from, a.location)
+}
+
+// search looks for an Internet Gateway Device by SSDP, through the interface
+// that the gateway is at. A device answers several times, and others may answer,
+// too. The channel is closed when nothing more can come; cancel ctx to stop
+// reading earlier.
+func search(ctx context.Context, gateway netip.Addr) <-chan ssdpAnswer {
 	answers := make(chan ssdpAnswer)
 	go func() {
 		defer close(answers)
-		ifaces, err := net.Interfaces()
+		local, err := netmon.LocalTo(gateway)
 		if err != nil {
 			return
 		}
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		for _, iface := range ifaces {
-			const up = net.FlagUp | net.FlagMulticast
-			if iface.Flags&up != up || iface.Flags&net.FlagLoopback != 0 {
-				continue
-			}
-			wg.Go(func() { _ = searchLink(ctx, &iface, answers) })
+		if iface := interfaceOf(local); iface != nil {
+			_ = searchLink(ctx, iface, local, gateway, answers)
 		}
 	}()
 	return answers
 }
 
-// searchLink sends questions through an interface and passes answers on.
-func searchLink(ctx context.Context, iface *net.Interface, answers chan<- ssdpAnswer) error {
-	local, err := lanIPv4(iface)
+// interfaceOf returns the interface that has the address, or nil.
+func interfaceOf(local netip.Addr) *net.Interface {
+	ifaces, err := net.Interfaces()
 	if err != nil {
-		return err
+		return nil
 	}
+	for _, iface := range ifaces {
+		addrs, err := iface.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addrs {
+			if ipNet, ok := a.(*net.IPNet); ok && ipNet.IP.Equal(local.AsSlice()) {
+				return &iface
+			}
+		}
+	}
+	return nil
+}
+
+// searchLink sends questions through an interface and passes answers on.
+func searchLink(ctx context.Context, iface *net.Interface, local, gateway netip.Addr, answers chan<- ssdpAnswer) error {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
 	if err != nil {
 		return err
@@ -100,8 +105,12 @@ func searchLink(ctx context.Context, iface *net.Interface, answers chan<- ssdpAn
 		for _, version := range []int{1, 2} {
 			question := fmt.Appendf(nil, "M-SEARCH * HTTP/1.1\r\nHOST: %s\r\nMAN: \"ssdp:discover\"\r\nMX: 1\r\n"+
 				"ST: urn:schemas-upnp-org:device:InternetGatewayDevice:%d\r\n\r\n", ssdpGroup, version)
-			if _, err := conn.WriteToUDPAddrPort(question, ssdpGroup); err != nil {
-				return err
+			// Asked directly, a device answers at once, and where multicast
+			// does not reach it.
+			for _, to := range []netip.AddrPort{netip.AddrPortFrom(gateway, ssdpGroup.Port()), ssdpGroup} {
+				if _, err := conn.WriteToUDPAddrPort(question, to); err != nil {
+					return err
+				}
 			}
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(ssdpInterval)); err != nil {
@@ -138,22 +147,6 @@ func parseSSDP(packet []byte, from netip.Addr) (ssdpAnswer, bool) {
 	defer resp.Body.Close()
 	answer := ssdpAnswer{resp.Header.Get("Location"), from}
 	return answer, resp.StatusCode == http.StatusOK && answer.location != ""
-}
-
-// lanIPv4 returns an address of the interface at which a router may answer.
-func lanIPv4(iface *net.Interface) (netip.Addr, error) {
-	addrs, err := iface.Addrs()
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	for _, a := range addrs {
-		if ipNet, ok := a.(*net.IPNet); ok {
-			if ip, ok := netip.AddrFromSlice(ipNet.IP); ok && isLAN(ip.Unmap()) && ip.Unmap().Is4() {
-				return ip.Unmap(), nil
-			}
-		}
-	}
-	return netip.Addr{}, errors.New("the interface has no private IPv4 address")
 }
 
 func isTimeout(err error) bool {
