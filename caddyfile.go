@@ -29,10 +29,17 @@ func init() {
 //			domains {
 //				<zone> [<names...>]
 //			}
+//			devices {
+//				<zone> <name> <host IDs...>
+//			}
 //		}
 //		domains {
 //			<zone> [<names...>]
 //		}
+//		devices {
+//			<zone> <name> <host IDs...>
+//		}
+//		prefix_length <bits>
 //		ip_source <module> [<args...>]
 //		versions  ipv4|ipv6...
 //		include   private_ranges|<CIDRs...>
@@ -48,10 +55,10 @@ func init() {
 //		cluster         [all|first] { name <id>; lease <duration> }
 //	}
 //
-// A provider without `domains` of its own takes those of the block. The option
-// may occur again: what a further block leaves out, other than `domains` and
-// `except`, comes from the first. The last four options belong to the first
-// block alone.
+// A provider without `domains` and `devices` of its own takes those of the block.
+// The option may occur again: what a further block leaves out, other than
+// `domains`, `devices` and `except`, comes from the first. The last four
+// options belong to the first block alone.
 func parseApp(d *caddyfile.Dispenser, prev any) (any, error) {
 	b := &block{Dispenser: d, seen: make(map[string]string), written: make(places.Map)}
 	if first, ok := prev.(httpcaddyfile.App); ok {
@@ -86,6 +93,7 @@ type block struct {
 	group     Group
 	providers []providerOption
 	domains   []zoneOption
+	devices   []deviceOption
 	// empty is an option `domains` without a zone.
 	empty   *caddyfile.Token
 	sources []caddyfile.Token
@@ -99,8 +107,10 @@ type block struct {
 type entry struct {
 	provider *providerOption
 	domains  map[string][]string
-	// written is where the zones and names are, by the rest of their path.
-	written places.Map
+	devices  map[string]map[string][]string
+	// written is where the zones and names of the domains are, by the rest of
+	// their path, and writtenDevices that of the devices.
+	written, writtenDevices places.Map
 }
 
 // providerOption is an occurrence of the option `provider`.
@@ -109,7 +119,11 @@ type providerOption struct {
 	name    string
 	raw     json.RawMessage
 	domains []zoneOption
+	devices []deviceOption
 }
+
+// takes reports whether the provider takes the names of the block.
+func (p *providerOption) takes() bool { return p.domains == nil && p.devices == nil }
 
 type blockOption struct {
 	parse func(*block) error
@@ -122,6 +136,8 @@ type blockOption struct {
 var blockOptions = map[string]blockOption{
 	"provider":        {parse: (*block).parseProvider, repeats: true},
 	"domains":         {parse: (*block).parseDomains, repeats: true},
+	"devices":         {parse: (*block).parseDevices, repeats: true},
+	"prefix_length":   {parse: (*block).parsePrefixLength},
 	"ip_source":       {parse: (*block).parseIPSource, repeats: true},
 	"versions":        {parse: (*block).parseVersions},
 	"include":         {parse: func(b *block) error { return b.parseRanges(&b.group.Include) }, repeats: true},
@@ -201,19 +217,29 @@ func (b *block) finish() error {
 	if err != nil {
 		return err
 	}
+	devices := slices.Clone(b.devices)
+	for _, p := range b.providers {
+		devices = append(devices, p.devices...)
+	}
+	if len(devices) > 0 && !enabledIn(cmp.Or(b.group.Versions, b.app.Versions), ipaddr.V6) {
+		return errorAt(devices[0].zone, "%w", errDevicesOfIPv4)
+	}
+	if err := checkDevices(devices, cmp.Or(b.group.PrefixLength, b.app.PrefixLength, ipaddr.DefaultPrefixLength)); err != nil {
+		return err
+	}
 	if len(entries) > 1 && !b.further || len(entries) == 1 && !b.further && entries[0].nested() {
 		b.app.Group = b.group
 		b.app.Except = nil // is not inherited, so the entries have it
 		b.note("", entry{})
 		for _, e := range entries {
 			b.note(fmt.Sprintf("providers[%d]", len(b.app.Providers)), e)
-			b.app.Providers = append(b.app.Providers, &Group{DNSProviderRaw: e.provider.raw, Domains: e.domains, Except: b.group.Except})
+			b.app.Providers = append(b.app.Providers, &Group{DNSProviderRaw: e.provider.raw, Domains: e.domains, Devices: e.devices, Except: b.group.Except})
 		}
 		return nil
 	}
 	for _, e := range entries {
 		g := b.group
-		g.Domains = e.domains
+		g.Domains, g.Devices = e.domains, e.devices
 		if e.provider != nil {
 			g.DNSProviderRaw = e.provider.raw
 		}
@@ -222,7 +248,7 @@ func (b *block) finish() error {
 			b.app.Group = g
 			b.note("", e)
 			continue
-		case g.Domains == nil:
+		case g.Domains == nil && g.Devices == nil:
 			return errorAt(b.start, "this further dynamic_dns block has no domains, and takes none from the first; write `domains` in it")
 		case g.DNSProviderRaw == nil && b.app.DNSProviderRaw == nil:
 			return errorAt(b.start, "this further dynamic_dns block has no provider, and the first has not exactly one to take; write `provider` in it")
@@ -233,8 +259,8 @@ func (b *block) finish() error {
 	return nil
 }
 
-// nested reports whether the entry's domains are written inside its provider.
-func (e entry) nested() bool { return e.provider != nil && e.provider.domains != nil }
+// nested reports whether the entry's names are written inside its provider.
+func (e entry) nested() bool { return e.provider != nil && !e.provider.takes() }
 
 // note remembers where the settings of an entry are, which is at the path in
 // the JSON.
@@ -252,6 +278,9 @@ func (b *block) note(path string, e entry) {
 	}
 	for rest, place := range e.written {
 		b.written[below("domains"+rest)] = place
+	}
+	for rest, place := range e.writtenDevices {
+		b.written[below("devices"+rest)] = place
 	}
 }
 
@@ -276,37 +305,46 @@ func (b *block) noteEarlier(n *namer) {
 // entries makes an entry of each provider, or a single one where there is
 // none.
 func (b *block) entries(n namer) ([]entry, error) {
-	shared, places, err := n.domains(b.domains)
-	if err != nil {
+	var own entry
+	var err error
+	if own.domains, own.written, err = n.domains(b.domains); err != nil {
+		return nil, err
+	}
+	if own.devices, own.writtenDevices, err = devicesByZone(b.devices); err != nil {
 		return nil, err
 	}
 	var entries []entry
 	var taker *providerOption
 	for i := range b.providers {
 		p := &b.providers[i]
-		if taker != nil && p.domains == nil && bytes.Equal(p.raw, taker.raw) {
+		if taker != nil && p.takes() && bytes.Equal(p.raw, taker.raw) {
 			continue
 		}
 		e := entry{provider: p}
 		if e.domains, e.written, err = n.domains(p.domains); err != nil {
 			return nil, err
 		}
-		if p.domains == nil {
+		if e.devices, e.writtenDevices, err = devicesByZone(p.devices); err != nil {
+			return nil, err
+		}
+		if p.takes() {
 			if taker != nil {
 				return nil, errorAt(p.token, "the providers %s (at %s) and %s have no domains of their own; write a `domains` block inside of each",
 					taker.name, position(taker.token), p.name)
 			}
-			taker = p
-			e.domains, e.written = shared, places
+			taker, e = p, own
+			e.provider = p
 		}
 		entries = append(entries, e)
 	}
 	switch {
 	case len(entries) == 0:
-		return []entry{{domains: shared, written: places}}, nil
-	case taker == nil && shared != nil:
+		return []entry{own}, nil
+	case taker == nil && own.domains != nil:
 		return nil, errorAt(b.domains[0].zone, "these domains belong to no provider, for every provider of the block has its own; write them inside of a `provider`")
-	case taker != nil && len(entries) > 1 && shared == nil:
+	case taker == nil && own.devices != nil:
+		return nil, errorAt(b.devices[0].zone, "these devices belong to no provider, for every provider of the block has names of its own; write them inside of a `provider`")
+	case taker != nil && len(entries) > 1 && own.domains == nil && own.devices == nil:
 		return nil, errorAt(taker.token, "the provider %s has no domains; write a `domains` block inside of it", taker.name)
 	}
 	return entries, nil

@@ -157,9 +157,10 @@ func canonicalName(name, zone string) (string, error) {
 	return dnsname.Name(name, zone)
 }
 
-// cutDomains takes the blocks of the option `domains` out of the segment of a
-// provider. A provider may have an option of that name which opens no block.
-func cutDomains(segment []caddyfile.Token) (rest []caddyfile.Token, blocks [][]caddyfile.Token) {
+// cutNames takes the blocks of the options `domains` and `devices` out of the
+// segment of a provider. A provider may have an option of such a name which
+// opens no block.
+func cutNames(segment []caddyfile.Token) (rest []caddyfile.Token, blocks [][]caddyfile.Token) {
 	depth, start := 0, -1
 	for i, token := range segment {
 		switch {
@@ -167,7 +168,7 @@ func cutDomains(segment []caddyfile.Token) (rest []caddyfile.Token, blocks [][]c
 			depth++
 		case isBrace(token, "}"):
 			depth--
-		case depth == 1 && start < 0 && token.Text == "domains" && startsLine(segment, i) && i+1 < len(segment) && isBrace(segment[i+1], "{"):
+		case depth == 1 && start < 0 && (token.Text == "domains" || token.Text == "devices") && startsLine(segment, i) && i+1 < len(segment) && isBrace(segment[i+1], "{"):
 			start = i
 		}
 		if start < 0 {
@@ -178,7 +179,7 @@ func cutDomains(segment []caddyfile.Token) (rest []caddyfile.Token, blocks [][]c
 		}
 	}
 	if n := len(rest); blocks != nil && n > 1 && isBrace(rest[n-2], "{") {
-		rest = rest[:n-2] // nothing but domains was in the provider's block
+		rest = rest[:n-2] // nothing but names was in the provider's block
 	}
 	return rest, blocks
 }

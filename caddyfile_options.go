@@ -20,10 +20,18 @@ func (b *block) parseProvider() error {
 		return b.Err("provider needs the name of a dns.providers module, such as `provider cloudflare {env.CLOUDFLARE_API_TOKEN}`")
 	}
 	p.name = b.Val()
-	rest, nested := cutDomains(b.NextSegment())
+	rest, nested := cutNames(b.NextSegment())
 	for _, tokens := range nested {
 		d := caddyfile.NewDispenser(tokens)
 		d.Next()
+		if d.Val() == "devices" {
+			devices, err := parseDevices(d)
+			if err != nil {
+				return err
+			}
+			p.devices = append(p.devices, devices...)
+			continue
+		}
 		zones, err := parseZones(d)
 		if err != nil {
 			return err
@@ -48,6 +56,17 @@ func (b *block) parseDomains() error {
 	if zones == nil {
 		b.empty = &token
 	}
+	return err
+}
+
+func (b *block) parseDevices() error {
+	devices, err := parseDevices(b.Dispenser)
+	b.devices = append(b.devices, devices...)
+	return err
+}
+
+func (b *block) parsePrefixLength() (err error) {
+	b.group.PrefixLength, err = parsePrefixLength(b.Dispenser)
 	return err
 }
 

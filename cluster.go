@@ -126,6 +126,16 @@ func (m *managed) shared() []lease.Set {
 	for _, z := range m.zones {
 		for _, set := range z.sets {
 			s := lease.Set{ZoneID: z.zoneID(), Names: set.names, TTL: time.Duration(set.group.TTL).Seconds(), UpdateOnly: set.group.updateOnly()}
+			if set.ids != nil {
+				prefix := set.group.detector.Known.Prefix()
+				for _, name := range set.names {
+					addrs, _ := set.group.deviceAddrs(set.ids[name], prefix.Network)
+					s.Names = []string{name}
+					s.Found[ipaddr.V6] = &lease.Found{Addrs: addrs, Source: prefix.Source, Lost: prefix.Failing}
+					sets = append(sets, s)
+				}
+				continue
+			}
 			for f := ipaddr.V4; f < ipaddr.Families; f++ {
 				if set.families[f] {
 					known := set.group.detector.Known.Family(f)

@@ -56,6 +56,20 @@ type Group struct {
 	// Hosts that `dynamic_domains` leaves out.
 	Except []string `json:"except,omitempty"`
 
+	// Other machines in this machine's IPv6 prefix: their host IDs, by zone and
+	// name. A name gets an AAAA record for each ID, whose address is the
+	// prefix and the ID. An ID is an IPv6 suffix, such as
+	// `::21b:21ff:fe3c:4d5e`, or a MAC address, of which the modified EUI-64 is
+	// made (RFC 4291, appendix A). Names and zones are written as in
+	// `domains`. Placeholders are resolved.
+	Devices map[string]map[string][]string `json:"devices,omitempty"`
+
+	// How many bits of the IPv6 address that is found, or of the prefix that
+	// an IP source knows, are followed by the IDs of `devices`; of a known
+	// prefix that is shorter, the bits up to there are zero. Default: 64.
+	// Range: 1 to 127.
+	PrefixLength int `json:"prefix_length,omitempty"`
+
 	// The address families to publish. Default: both.
 	Versions *ipsources.IPVersions `json:"versions,omitempty"`
 
@@ -76,7 +90,7 @@ type Group struct {
 }
 
 // inherit fills in what the entry leaves out from the settings of the first
-// block. Domains are never inherited: each name has one place.
+// block. Domains and devices are never inherited: each name has one place.
 func (g *Group) inherit(from *Group) {
 	if len(g.IPSourcesRaw) == 0 {
 		g.IPSourcesRaw = slices.Clone(from.IPSourcesRaw)
@@ -94,6 +108,7 @@ func (g *Group) inherit(from *Group) {
 		g.Exclude = from.Exclude
 	}
 	g.TTL = cmp.Or(g.TTL, from.TTL)
+	g.PrefixLength = cmp.Or(g.PrefixLength, from.PrefixLength)
 }
 
 // enabledIn reports whether the versions include the family.
@@ -119,6 +134,10 @@ type group struct {
 	places map[string]string
 	// partly are further names, of which only the one family is managed here.
 	partly [ipaddr.Families]map[string][]string
+	// devices are the host IDs of other machines, by canonical zone and name,
+	// and devicePlaces where these were written, as places.
+	devices      map[string]map[string][]ipaddr.HostID
+	devicePlaces map[string]string
 	// except are the hosts that dynamic_domains leaves out.
 	except map[string]bool
 }
@@ -128,7 +147,15 @@ func (g *group) updateOnly() bool { return g.UpdateOnly != nil && *g.UpdateOnly 
 func (g *group) dynamicDomains() bool { return g.DynamicDomains != nil && *g.DynamicDomains }
 
 // enabled reports whether the group publishes addresses of the family.
-func (g *group) enabled(f ipaddr.Family) bool { return g.detector.Enabled(f) }
+func (g *group) enabled(f ipaddr.Family) bool { return enabledIn(g.Versions, f) }
+
+// needs reports whether the group's own names need addresses of the family.
+func (g *group) needs(f ipaddr.Family) bool { return g.enabled(f) && len(g.zones) > 0 }
+
+// finds reports whether anything of the family is to be found for the group.
+func (g *group) finds(f ipaddr.Family) bool {
+	return g.needs(f) || f == ipaddr.V6 && len(g.devices) > 0
+}
 
 // name is what status and metrics call the group.
 func (g *group) name() string {
@@ -162,7 +189,7 @@ func (g *group) validate() error {
 		return g.at("dns_provider", errors.New("no DNS provider is configured; write `provider <name> ...` (JSON: dns_provider) with a dns.providers module"))
 	case len(g.Domains) == 0 && g.dynamicDomains():
 		return g.at("domains", errors.New("dynamic_domains has no zones to take hosts for; write them in `domains`, such as `domains { example.com }`"))
-	case len(g.Domains) == 0:
+	case len(g.Domains) == 0 && len(g.Devices) == 0:
 		return g.at("domains", errors.New("no domains are configured; write `domains { example.com @ www }`, or use dynamic_domains to take hosts from the sites"))
 	case len(g.Except) > 0 && !g.dynamicDomains():
 		return g.at("except", errors.New("these hosts are left out of dynamic_domains, which is not on; write dynamic_domains too, or leave except out"))

@@ -91,7 +91,7 @@ func (z *managedZone) compare(p *status.ZonePlan, observed plan.Observed, known 
 func (z *managedZone) leaveUnknown(p *status.ZonePlan, key plan.Key, there []netip.Addr) {
 	z.each(func(set *nameSet, own plan.Key) {
 		if own == key && set.concerns(there) {
-			leave(p, key, unknownAddress(key.Family), false)
+			leave(p, key, set.whyUnknown(key, false), false)
 		}
 	})
 }

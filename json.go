@@ -100,7 +100,7 @@ func decodeValue(data json.RawMessage, path string, v reflect.Value) error {
 	}
 	err := json.Unmarshal(data, v.Addr().Interface())
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		expected := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "a string"}[v.Kind()]
+		expected := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "a string", reflect.Int: "a whole number"}[v.Kind()]
 		if expected == "" {
 			expected = `a duration such as "5m"`
 		}

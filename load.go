@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -39,18 +40,27 @@ func newLoader(ctx caddy.Context, pooled *conf.Pooled, observer *observe.Observe
 // load makes groups of the settings at the top and the entries of providers.
 func (l *loader) load(top *Group, entries []*Group) ([]*group, error) {
 	var groups []*group
-	if len(top.Domains) > 0 || len(entries) == 0 {
+	if len(top.Domains) > 0 || len(top.Devices) > 0 || len(entries) == 0 {
 		groups = append(groups, &group{Group: top, written: l.written})
 	}
 	for i, entry := range entries {
 		if entry == nil {
 			return nil, fmt.Errorf("providers[%d] is null; write an object with dns_provider and domains", i)
 		}
+		g := &group{Group: entry, where: fmt.Sprintf("providers[%d]", i), written: l.written}
+		if err := g.checkPrefixLength(); err != nil {
+			return nil, err
+		}
 		entry.inherit(top)
-		groups = append(groups, &group{Group: entry, where: fmt.Sprintf("providers[%d]", i), written: l.written})
+		groups = append(groups, g)
 	}
 	if len(top.Except) > 0 && groups[0].Group != top {
 		return nil, errors.New("except: entries of providers do not take these hosts; write except in the entries that have dynamic_domains")
+	}
+	if !slices.ContainsFunc(groups, func(g *group) bool { return len(g.Devices) > 0 }) {
+		if err := (&group{Group: top, written: l.written}).checkPrefixLength(); err != nil {
+			return nil, err
+		}
 	}
 	for _, g := range groups {
 		if err := l.loadGroup(g); err != nil {
@@ -67,13 +77,23 @@ func (l *loader) loadGroup(g *group) error {
 	if err := g.canonicalize(); err != nil {
 		return err
 	}
+	if err := g.canonicalizeDevices(); err != nil {
+		return err
+	}
 	if err := l.loadProvider(g); err != nil {
 		return err
 	}
 	if g.updateOnly() && !g.provider.CanRead() {
 		return g.at("update_only", fmt.Errorf("this needs to know which records exist, and the DNS provider %q cannot read records (it does not implement libdns.RecordGetter); leave update_only out", g.provider.Name))
 	}
-	return l.loadDetector(g)
+	if err := l.loadDetector(g); err != nil {
+		return err
+	}
+	for f := range g.detector.Families {
+		g.detector.Families[f] = g.detector.Families[f] || g.needs(ipaddr.Family(f))
+	}
+	g.detector.Prefix = g.detector.Prefix || len(g.devices) > 0
+	return nil
 }
 
 func (l *loader) loadProvider(g *group) error {
@@ -113,8 +133,7 @@ func (l *loader) loadDetector(g *group) error {
 		return err
 	}
 	d := &detect.Detector{
-		Families: [ipaddr.Families]bool{ipaddr.V4: g.Versions.V4Enabled(), ipaddr.V6: g.Versions.V6Enabled()},
-		Filter:   filter, Observer: l.observer, Logger: l.logger,
+		Filter: filter, Observer: l.observer, Logger: l.logger,
 	}
 	for i, raw := range g.IPSourcesRaw {
 		place := fmt.Sprintf("ip_sources[%d]", i)

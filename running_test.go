@@ -33,6 +33,7 @@ func TestWhatRunsIsWhatWasWritten(t *testing.T) {
 	t.Setenv("ZONE", "zone.example.com")
 	t.Setenv("NAME", "name")
 	t.Setenv("HOST", "host.example.com")
+	t.Setenv("ID", "::17")
 	t.Setenv("NAMES", "blog www")
 	t.Setenv("RANGES", "93.184.0.0/16 2606::/16")
 	t.Setenv("RANGE", "93.184.216.0/24")
@@ -118,9 +119,12 @@ func running(t *testing.T, config json.RawMessage) string {
 			fmt.Fprintf(&b, " %s%s", s.Name, strings.TrimSuffix(string(options), "{}"))
 		}
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
-			if d.Enabled(f) {
+			if d.Families[f] {
 				fmt.Fprintf(&b, " %s", f)
 			}
+		}
+		if d.Prefix {
+			b.WriteString(" prefix")
 		}
 		if d.Filter.Include != nil || d.Filter.Exclude != nil {
 			fmt.Fprintf(&b, " include %v exclude %v", d.Filter.Include, d.Filter.Exclude)
@@ -134,10 +138,14 @@ func running(t *testing.T, config json.RawMessage) string {
 					fmt.Fprintf(&b, ", %s", f.RRType())
 				}
 			}
-			if d := set.desired(detect.Found{}); d.TTL > 0 {
+			if set.ids != nil {
+				fmt.Fprintf(&b, ", ids %v below /%d", set.ids, set.group.prefixLength())
+			}
+			d := set.hold(nil, "")
+			if d.TTL > 0 {
 				fmt.Fprintf(&b, ", ttl %s", d.TTL)
 			}
-			if set.desired(detect.Found{}).UpdateOnly {
+			if d.UpdateOnly {
 				b.WriteString(", update only")
 			}
 		}
@@ -146,8 +154,12 @@ func running(t *testing.T, config json.RawMessage) string {
 		if g.dynamicDomains() {
 			fmt.Fprintf(&b, "\nhosts in %s at %s from sources %d, but %v", strings.Join(slices.Sorted(maps.Keys(g.zones)), " "),
 				describeAccount(t, g), slices.Index(detectors, g.detector), slices.Sorted(maps.Keys(g.except)))
-		} else {
+		} else if len(g.zones) > 0 {
 			fmt.Fprintf(&b, "\n%s at %s from sources %d", strings.Join(slices.Sorted(maps.Keys(g.zones)), " "),
+				describeAccount(t, g), slices.Index(detectors, g.detector))
+		}
+		if len(g.devices) > 0 {
+			fmt.Fprintf(&b, "\ndevices in %s at %s from sources %d", strings.Join(slices.Sorted(maps.Keys(g.devices)), " "),
 				describeAccount(t, g), slices.Index(detectors, g.detector))
 		}
 	}

@@ -60,6 +60,10 @@ func takeSites(ctx caddy.Context, groups []*group) (takenSites, error) {
 				}
 			}
 		}
+		for key, here := range g.deviceRRsets() {
+			zones = append(zones, here.zone)
+			kept[key.fqdn], explicit[key] = true, true
+		}
 	}
 	taken := make(map[string]bool)
 	var outside []string

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
@@ -53,7 +54,7 @@ func (a *App) Measure() (*observe.Counts, *status.Status) {
 func (g *group) status() status.GroupStatus {
 	s := status.GroupStatus{Name: g.name(), Provider: g.provider.Name}
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if !g.enabled(f) {
+		if !g.needs(f) {
 			continue
 		}
 		k := g.detector.Known.Family(f)
@@ -61,23 +62,35 @@ func (g *group) status() status.GroupStatus {
 			Family:      f.String(),
 			Addresses:   k.Addrs,
 			Source:      k.Source,
-			LastCheck:   show.Stamp(k.Checked),
 			ConfirmedBy: k.ConfirmedBy,
 			Since:       show.Stamp(k.Since),
-			Failing:     k.Failing,
-			Lost:        k.Lost,
 		}
-		if k.Failing || k.Checked.IsZero() {
-			fs.MissingSince = show.Stamp(k.Turned)
-		} else {
-			fs.FoundSince = show.Stamp(k.Turned)
+		setPresence(&fs, k.Presence, k.Failure, k.FailedAt)
+		s.Families = append(s.Families, fs)
+	}
+	if len(g.devices) > 0 {
+		k := g.detector.Known.Prefix()
+		fs := status.FamilyStatus{Family: status.FamilyPrefix, Source: k.Source, Since: show.Stamp(k.Since)}
+		for _, prefix := range g.prefixes(k.Network) {
+			fs.Prefixes = append(fs.Prefixes, prefix.String())
 		}
-		if !k.FailedAt.IsZero() {
-			fs.LastFailure = &status.Failure{Time: show.Stamp(k.FailedAt), Error: k.Failure}
-		}
+		setPresence(&fs, k.Presence, k.Failure, k.FailedAt)
 		s.Families = append(s.Families, fs)
 	}
 	return s
+}
+
+// setPresence sets how a family fares in the checks.
+func setPresence(fs *status.FamilyStatus, p detect.Presence, failure string, failedAt time.Time) {
+	fs.LastCheck, fs.Failing, fs.Lost = show.Stamp(p.Checked), p.Failing, p.Lost
+	if p.Failing || p.Checked.IsZero() {
+		fs.MissingSince = show.Stamp(p.Turned)
+	} else {
+		fs.FoundSince = show.Stamp(p.Turned)
+	}
+	if !failedAt.IsZero() {
+		fs.LastFailure = &status.Failure{Time: show.Stamp(failedAt), Error: failure}
+	}
 }
 
 func (z *managedZone) status(now time.Time) status.ZoneStatus {
@@ -129,10 +142,14 @@ func (z *managedZone) records(known reconcile.Snapshot) []status.RecordStatus {
 		byKey[known.Records[i].Key] = &known.Records[i]
 	}
 	records := []status.RecordStatus{}
+	var desired map[plan.Key]*plan.Desired
 	z.each(func(set *nameSet, key plan.Key) {
 		r := byKey[key]
 		if r == nil {
-			r = &reconcile.Record{Desired: set.desired(set.group.detector.Known.Family(key.Family)), State: reconcile.Pending, Reason: "not read yet"}
+			if desired == nil {
+				desired = z.desired()
+			}
+			r = &reconcile.Record{Desired: desired[key], State: reconcile.Pending, Reason: "not read yet"}
 		}
 		if r.Desired.State == plan.Unknown && !set.concerns(r.Observed) {
 			return
@@ -151,18 +168,33 @@ func (z *managedZone) records(known reconcile.Snapshot) []status.RecordStatus {
 		}
 		if r.Desired.State == plan.Unknown {
 			// A machine that has never had the family is well, whatever stands there.
-			s.State, s.Reason, s.InSync = status.StateLeftAlone, unknownAddress(key.Family)+"; this machine has had none since the start", new(true)
+			s.State, s.Reason, s.InSync = status.StateLeftAlone, set.whyUnknown(key, true), new(true)
 			if !set.anyAddress() || set.group.detector.Known.Family(key.Family).Checked.IsZero() {
-				s.State, s.Reason, s.InSync = status.StatePending, unknownAddress(key.Family), nil
+				s.State, s.Reason, s.InSync = status.StatePending, set.whyUnknown(key, false), nil
 			}
+		}
+		for _, id := range set.ids[key.Name] {
+			s.HostIDs = append(s.HostIDs, id.String())
 		}
 		records = append(records, s)
 	})
 	return records
 }
 
-func unknownAddress(f ipaddr.Family) string {
-	return fmt.Sprintf("no %s address is known, so the record stays as it is", [ipaddr.Families]string{"IPv4", "IPv6"}[f])
+// whyUnknown says why nothing is desired of an RRset. never means that what it
+// takes has not been found since the start, and was looked for.
+func (s *nameSet) whyUnknown(key plan.Key, never bool) string {
+	reason := fmt.Sprintf("no %s address is known, so the record stays as it is", [ipaddr.Families]string{"IPv4", "IPv6"}[key.Family])
+	if never {
+		reason += "; this machine has had none since the start"
+	}
+	if s.ids != nil {
+		reason = "no IPv6 prefix is known, so the record stays as it is"
+		if _, refused := s.group.deviceAddrs(s.ids[key.Name], s.group.detector.Known.Prefix().Network); refused != "" {
+			reason = refused
+		}
+	}
+	return reason
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }

@@ -153,6 +153,32 @@ var situations = []situation{
 		state: status.StateLeftAlone, code: exitInSync, healthy: true,
 	},
 	{
+		name:  "devices",
+		addrs: []string{addr1, addr6},
+		change: func(config string) string {
+			return strings.Replace(config, "{", `{"devices": {"example.com": {"nas": ["::15", "00:1b:21:3c:4d:5e"], "tv": ["::16"]}},`, 1)
+		},
+		do:    func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
+		state: status.StateInSync, code: exitInSync, healthy: true,
+	},
+	{
+		name: "devices_alone",
+		change: func(config string) string {
+			config = strings.Replace(config, `"domains": {"example.com": ["@", "www"]}`, `"devices": {"example.com": {"nas": ["::15"]}}`, 1)
+			return strings.Replace(config, `{"source": "fake"}`, `{"source": "static", "ips": ["2001:db8:1:2::/64"]}`, 1)
+		},
+		do:    func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
+		state: status.StateInSync, code: exitInSync, healthy: true,
+	},
+	{
+		name: "devices_unknown",
+		change: func(config string) string {
+			return strings.Replace(config, `"domains": {"example.com": ["@", "www"]}`, `"devices": {"example.com": {"nas": ["::15"]}}`, 1)
+		},
+		do:    func(l *lab, _ *standin.Zones) { l.fail(errNetwork); l.wait(10 * time.Minute) },
+		state: status.StatePending, code: exitUnknown,
+	},
+	{
 		name:      "long_names",
 		character: standin.Character{NoAppend: true, NoDelete: true, Fault: refuseWrites(errNetwork)},
 		addrs:     []string{addr1, addr6, "2606:2800:220:1234:5678:9abc:def0:1111", "2606:2800:220:1234:5678:9abc:def0:2222"},

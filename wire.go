@@ -2,7 +2,6 @@ package dynamicdns
 
 import (
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -54,7 +53,7 @@ type managedZone struct {
 // common is what the backends of all zones have in common.
 func (m *managed) wire(groups []*group, common zone.Backend, checkInterval time.Duration) *detect.Schedule {
 	byKey := make(map[zone.Key]*managedZone)
-	feeds := make(map[*detect.Detector][]func(ipaddr.Family, detect.Found))
+	feeds := make(map[*detect.Detector][]*managedZone)
 	var detectors []*detect.Detector
 	for _, g := range groups {
 		for _, set := range g.nameSets() {
@@ -74,12 +73,14 @@ func (m *managed) wire(groups []*group, common zone.Backend, checkInterval time.
 				m.zones = append(m.zones, z)
 			}
 			z.sets = append(z.sets, set)
-			feeds[g.detector] = append(feeds[g.detector], func(f ipaddr.Family, found detect.Found) { z.set(set, f, found) })
+			if !slices.Contains(feeds[g.detector], z) {
+				feeds[g.detector] = append(feeds[g.detector], z)
+			}
 		}
 	}
 	sink := func(d *detect.Detector, f ipaddr.Family, found detect.Found) {
-		for _, feed := range feeds[d] {
-			feed(f, found)
+		for _, z := range feeds[d] {
+			z.set(d, f, found)
 		}
 	}
 	s := detect.NewSchedule(detectors, checkInterval, sink, common.Logger)
@@ -146,20 +147,30 @@ func (m *managed) log(logger *zap.Logger) {
 	logger.Info("managing DNS records", zap.Strings("zones", slices.Compact(names)), zap.Int("names", count))
 }
 
-// set has the zone hold the addresses of one family that were found.
-func (z *managedZone) set(set *nameSet, f ipaddr.Family, found detect.Found) {
-	if !set.families[f] || len(found.Addrs) == 0 {
-		return
+// set has the zone hold what comes of what a detector found of one family. It is
+// set at once, so that names and devices are written together.
+func (z *managedZone) set(d *detect.Detector, f ipaddr.Family, found detect.Found) {
+	for _, set := range z.sets {
+		if set.group.detector == d && set.families[f] {
+			set.logRefused(found, z.backend.Logger)
+		}
 	}
 	if z.member != nil {
 		z.member.Poke()
 		return
 	}
-	keys := make([]plan.Key, len(set.names))
-	for i, name := range set.names {
-		keys[i] = plan.Key{Name: name, Family: f}
-	}
-	z.holder.Set(set.desired(found), keys...)
+	z.holder.SetEach(func(yield func(plan.Key, *plan.Desired) bool) {
+		for _, set := range z.sets {
+			if set.group.detector != d || !set.families[f] || !set.knows(found) {
+				continue
+			}
+			for name, desired := range set.desired(found) {
+				if !yield(plan.Key{Name: name, Family: f}, desired) {
+					return
+				}
+			}
+		}
+	})
 }
 
 // desired is all that the zone should hold, as far as is known now.
@@ -171,8 +182,7 @@ func (z *managedZone) desired() map[plan.Key]*plan.Desired {
 	for _, set := range z.sets {
 		for f := ipaddr.V4; f < ipaddr.Families; f++ {
 			if set.families[f] {
-				d := set.desired(set.group.detector.Known.Family(f))
-				for _, name := range set.names {
+				for name, d := range set.desired(set.group.detector.Known.Family(f)) {
 					all[plan.Key{Name: name, Family: f}] = d
 				}
 			}
@@ -194,34 +204,11 @@ func (z *managedZone) each(fn func(*nameSet, plan.Key)) {
 	}
 }
 
-// anyAddress reports whether an address of any family is known.
-func (s *nameSet) anyAddress() bool {
-	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if s.families[f] && len(s.group.detector.Known.Family(f).Addrs) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// concerns reports whether an RRset of which no address is known is worth a
-// word: where the machine has none of that family, just what is there already.
-func (s *nameSet) concerns(observed []netip.Addr) bool { return len(observed) > 0 || !s.anyAddress() }
-
-// desired is what each name should hold while the addresses are as found.
-func (s *nameSet) desired(found detect.Found) *plan.Desired {
-	d := &plan.Desired{TTL: time.Duration(s.group.TTL), UpdateOnly: s.group.updateOnly(), Class: plan.Own}
-	if len(found.Addrs) > 0 {
-		d.State, d.Addrs, d.Source = plan.Set, found.Addrs, found.Source
-	}
-	return d
-}
-
 // expect creates the series of a group before anything happens: to Prometheus
 // a series that appears with the value one has not increased.
 func expect(c *observe.Counts, g *group) {
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
-		if !g.enabled(f) {
+		if !g.finds(f) {
 			continue
 		}
 		for _, src := range g.detector.Sources {
@@ -230,5 +217,8 @@ func expect(c *observe.Counts, g *group) {
 		for zone := range g.zones {
 			c.Changes.WithLabelValues(dnsname.Display(zone), g.provider.Name, f.RRType())
 		}
+	}
+	for zone := range g.devices {
+		c.Changes.WithLabelValues(dnsname.Display(zone), g.provider.Name, ipaddr.V6.RRType())
 	}
 }

@@ -35,6 +35,9 @@ type Status struct {
 	Zones []ZoneStatus `json:"zones"`
 }
 
+// FamilyPrefix is the family of the prefix that devices are in.
+const FamilyPrefix = "ipv6_prefix"
+
 // GroupStatus is what is known of the addresses of a group of domains.
 type GroupStatus struct {
 	// `default`, or the place in the configuration, such as `providers[0]`.
@@ -47,10 +50,13 @@ type GroupStatus struct {
 
 // FamilyStatus is what is known of the addresses of one family.
 type FamilyStatus struct {
-	// `ipv4` or `ipv6`.
+	// `ipv4`, `ipv6`, or `ipv6_prefix` for the prefix that the group's devices
+	// are in.
 	Family string `json:"family"`
-	// The addresses. None means that they are unknown.
+	// The addresses. None means that they are unknown. A prefix has none.
 	Addresses Addresses `json:"addresses"`
+	// The prefix, or several, of `ipv6_prefix`. None means that it is unknown.
+	Prefixes []string `json:"prefixes,omitempty"`
 	// The IP source that gave them.
 	Source string `json:"source,omitempty"`
 	// Who vouches for them, where the source knows.
@@ -95,17 +101,19 @@ func (g *GroupStatus) Missing() (missing []*FamilyStatus) {
 }
 
 // known reports whether there is anything to publish.
-func (f *FamilyStatus) known() bool { return len(f.Addresses) > 0 }
+func (f *FamilyStatus) known() bool { return len(f.Addresses)+len(f.Prefixes) > 0 }
 
 // Doubt says why nobody can tell whether what is published is right.
 func (f *FamilyStatus) Doubt(now time.Time) string {
 	switch {
+	case !f.known() && f.Family == FamilyPrefix:
+		return "no IPv6 prefix has been found since the start"
 	case !f.known():
 		return "no address has been found since the start"
 	case f.Lost:
-		return "no " + familyNames[f.Family] + " address has been found for " + short(now.Sub(f.MissingSince))
+		return "no " + familyNames[f.Family] + " has been found for " + short(now.Sub(f.MissingSince))
 	}
-	return "the last check found no " + familyNames[f.Family] + " address"
+	return "the last check found no " + familyNames[f.Family]
 }
 
-var familyNames = map[string]string{"ipv4": "IPv4", "ipv6": "IPv6"}
+var familyNames = map[string]string{"ipv4": "IPv4 address", "ipv6": "IPv6 address", FamilyPrefix: "IPv6 prefix"}

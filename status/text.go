@@ -69,11 +69,15 @@ func (p *printer) group(now time.Time, g GroupStatus) {
 }
 
 func (p *printer) family(now time.Time, f FamilyStatus) {
-	label := painted(familyNames[f.Family])
-	if len(f.Addresses) == 0 {
-		p.row(2, 6, label, "%s", p.paint(yellow, "unknown"))
+	label := map[string]painted{"ipv4": "IPv4", "ipv6": "IPv6", FamilyPrefix: "IPv6"}[f.Family]
+	what, known := "", f.Addresses.String()
+	if f.Family == FamilyPrefix {
+		what, known = "prefix ", strings.Join(f.Prefixes, " ")
+	}
+	if !f.known() {
+		p.row(2, 6, label, "%s%s", what, p.paint(yellow, "unknown"))
 	} else {
-		p.row(2, 6, label, "%s", f.Addresses.String())
+		p.row(2, 6, label, "%s%s", what, known)
 		from := fmt.Sprintf("from %s, for %s", f.Source, short(now.Sub(f.Since)))
 		if len(f.ConfirmedBy) > 0 {
 			from += ", confirmed by " + strings.Join(f.ConfirmedBy, ", ")
@@ -109,6 +113,9 @@ func (p *printer) zone(s *Status, z ZoneStatus) {
 	for _, r := range z.Records {
 		p.record(p.state(r.State, 11), r.Type, r.Name)
 		if r.State == StateInSync {
+			if len(r.HostIDs) > 0 {
+				p.line(columns, "%s", r.Observed.String())
+			}
 			continue
 		}
 		p.line(columns, "is %s", r.Observed.String())

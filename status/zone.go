@@ -43,6 +43,8 @@ type RecordStatus struct {
 	Name string `json:"name"`
 	// `A` or `AAAA`.
 	Type string `json:"type"`
+	// The host IDs, if this is another machine of `devices`.
+	HostIDs []string `json:"host_ids,omitempty"`
 	// How it is doing.
 	State State `json:"state"`
 	// Why the state is not `in_sync`.

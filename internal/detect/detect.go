@@ -131,6 +131,7 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 		problems = append(problems, err)
 	}
 	d.unknown(f, problems)
+	prefix.end(problems...)
 	return soon, 0
 }
 

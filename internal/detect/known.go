@@ -16,10 +16,7 @@ import (
 type Known struct {
 	mu       sync.Mutex
 	families [ipaddr.Families]known
-	// prefix is what was said in the log of the prefix, sought whether it was
-	// ever looked for.
-	prefix said
-	sought bool
+	prefix   knownPrefix
 }
 
 // known is what is known of one family, and what was said of it in the log.
@@ -50,7 +47,7 @@ type Found struct {
 	Since time.Time
 	// Network is what is known of the prefix, of IPv6 alone.
 	Network Network
-	presence
+	Presence
 	// Failure is why the last check that did not find the family did not,
 	// FailedAt when that was.
 	Failure  string
@@ -129,7 +126,8 @@ func (k *Known) fail(d *Detector, f ipaddr.Family, problems []error, now time.Ti
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := &k.families[f]
-	lost := n.miss(n.any(), d.interval, now)
+	neverKnown := n.Addrs == nil && (d.Families[f] || !n.Network.Known())
+	lost := n.miss(!neverKnown, d.interval, now)
 	n.Failure, n.FailedAt = oneLine(errors.Join(problems...)), now
 	alone := true
 	for other := range k.families {
@@ -138,7 +136,6 @@ func (k *Known) fail(d *Detector, f ipaddr.Family, problems []error, now time.Ti
 			alone = false
 		}
 	}
-	neverKnown := n.Addrs == nil && (d.Families[f] || !n.Network.Known())
 	return n.complain(newTrouble(problems), alone, neverKnown, lost, now)
 }
 

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -34,6 +35,34 @@ func (n Network) equal(other Network) bool {
 	return n.Source == other.Source && n.Configured == other.Configured && slices.Equal(n.Prefixes, other.Prefixes)
 }
 
+// Prefix is what is known of the prefix, and how it fares in the checks.
+type Prefix struct {
+	Network
+	// Since is when it became this.
+	Since time.Time
+	Presence
+	// Failure is why the last check that did not find it did not, FailedAt when
+	// that was.
+	Failure  string
+	FailedAt time.Time
+}
+
+// knownPrefix is what is known of the prefix, and what was said of it in the
+// log.
+type knownPrefix struct {
+	Prefix
+	said
+	// sought is set once it was looked for.
+	sought bool
+}
+
+// Prefix returns what is known of the prefix.
+func (k *Known) Prefix() Prefix {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.prefix.Prefix
+}
+
 // same reports whether what is to be published is the same.
 func (f *Found) same(other *Found) bool {
 	return f.Source == other.Source && slices.Equal(f.Addrs, other.Addrs) && f.Network.equal(other.Network)
@@ -48,7 +77,7 @@ func (d *Detector) wantsPrefix(f ipaddr.Family) bool { return d.Prefix && f == i
 func (d *Detector) neglectsPrefix(f ipaddr.Family) bool {
 	d.Known.mu.Lock()
 	defer d.Known.mu.Unlock()
-	return d.wantsPrefix(f) && !d.Known.sought
+	return d.wantsPrefix(f) && !d.Known.prefix.sought
 }
 
 // prefixSearch looks for the prefix in the course of one check: the first source
@@ -66,7 +95,7 @@ func (d *Detector) searchPrefix(f ipaddr.Family, refused map[string]bool) *prefi
 	if d.wantsPrefix(f) {
 		d.Known.mu.Lock()
 		defer d.Known.mu.Unlock()
-		d.Known.sought = true
+		d.Known.prefix.sought = true
 	}
 	return &prefixSearch{Detector: d, family: f, refused: refused}
 }
@@ -105,7 +134,7 @@ func (p *prefixSearch) derive(src *Source, addrs []netip.Addr) {
 	case p.found || !p.wantsPrefix(p.family):
 		return
 	case p.err != nil:
-		p.unknownPrefix(src, p.err)
+		p.end(fmt.Errorf("%s: %w", src.Name, p.err))
 		return
 	}
 	n := Network{Source: src.Name, Configured: src.configured}
@@ -119,10 +148,9 @@ func (p *prefixSearch) derive(src *Source, addrs []netip.Addr) {
 func (p *prefixSearch) note(n Network) {
 	p.found = true
 	now := time.Now()
-	alone := !p.Families[p.family]
-	before, ended := p.Known.setNetwork(n, alone, now)
-	if alone {
-		p.foundAgain(p.family, ended, nil, n.Source)
+	before, ended := p.Known.setPrefix(n, now)
+	if !p.Families[p.family] {
+		p.foundAgain(p.family, p.Known.endFamily(p.family, now), nil, n.Source)
 	}
 	switch {
 	case n.Prefixes[0].IsSingleIP():
@@ -135,37 +163,52 @@ func (p *prefixSearch) note(n Network) {
 	}
 }
 
-// unknownPrefix notes that the source whose addresses are published failed to
-// tell the prefix.
-func (d *Detector) unknownPrefix(src *Source, err error) {
-	err = fmt.Errorf("%s: %w", src.Name, err)
-	log := d.Logger.Debug
-	if c := d.Known.failNetwork(err, time.Now()); c.warn {
-		log = d.Logger.Warn
+// end ends a check. If that did not find the prefix, it complains where that is
+// worth it.
+func (p *prefixSearch) end(problems ...error) {
+	if p.found || !p.wantsPrefix(p.family) {
+		return
 	}
-	log("IPv6 prefix unknown; leaving the records of devices as they are", zap.String("error", oneLine(err)))
+	c := p.Known.failPrefix(problems, p.interval, time.Now())
+	fields := []zap.Field{zap.String("error", oneLine(errors.Join(problems...)))}
+	if c.lasting > 0 {
+		fields = append(fields, zap.Duration("for", c.lasting.Round(time.Second)))
+	}
+	log := p.Logger.Debug
+	if c.warn && p.Families[p.family] {
+		log = p.Logger.Warn // or else there is a line of the family
+	}
+	log("IPv6 prefix unknown; leaving the records of devices as they are", fields...)
 }
 
-// setNetwork notes the prefix. It returns what was known before, and the
-// episode of failures that ends. alone means that no address is needed.
-func (k *Known) setNetwork(n Network, alone bool, now time.Time) (before Network, ended episode) {
+// setPrefix notes the prefix. It returns what was known before, and the episode
+// of failures that ends.
+func (k *Known) setPrefix(n Network, now time.Time) (before Network, ended episode) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	v6 := &k.families[ipaddr.V6]
-	before, ended = v6.Network, k.prefix.episode
+	before, ended = k.prefix.Network, k.prefix.episode
+	k.prefix.hit(now)
 	k.prefix.episode = episode{}
-	if alone {
-		ended = v6.end(now)
-	}
 	// While nothing changes, all who hold the prefixes share one slice.
 	if !n.equal(before) {
-		v6.Network = n
+		k.prefix.Network, k.prefix.Since = n, now
+		k.families[ipaddr.V6].Network = n
 	}
 	return before, ended
 }
 
-func (k *Known) failNetwork(err error, now time.Time) complaint {
+// endFamily notes that all is found that was looked for of a family.
+func (k *Known) endFamily(f ipaddr.Family, now time.Time) episode {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.prefix.complain(newTrouble([]error{err}), true, !k.families[ipaddr.V6].Network.Known(), false, now)
+	return k.families[f].end(now)
+}
+
+func (k *Known) failPrefix(problems []error, interval time.Duration, now time.Time) complaint {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	known := k.prefix.Known()
+	lost := k.prefix.miss(known, interval, now)
+	k.prefix.Failure, k.prefix.FailedAt = oneLine(errors.Join(problems...)), now
+	return k.prefix.complain(newTrouble(problems), !known, !known, lost, now)
 }

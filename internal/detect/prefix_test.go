@@ -162,7 +162,11 @@ func TestPrefixFails(t *testing.T) {
 		m.d.Families, m.d.Prefix = [ipaddr.Families]bool{ipaddr.V6: true}, true
 		m.expect(time.Hour, "info IPv6 prefix changed|to:[2606:4700:0:ff00::/56]", "info address changed")
 		box.err = errors.New("it is busy")
-		m.expect(time.Hour, "warn IPv6 prefix unknown; leaving the records of devices as they are|box: it is busy")
+		m.expect(10 * time.Minute)
+		m.expect(50*time.Minute, "warn IPv6 prefix unknown; leaving the records of devices as they are|box: it is busy|for:10m")
+		if p := m.d.Known.Prefix(); !p.Lost || p.Failure != "box: it is busy" {
+			t.Errorf("known: %+v", p)
+		}
 		if n := m.d.Known.Family(ipaddr.V6).Network; !n.Known() {
 			t.Error("the prefix is gone")
 		}

@@ -10,8 +10,8 @@ import (
 // was known is lost.
 const lostAfter = 3
 
-// presence is how a family fares in the checks.
-type presence struct {
+// Presence is how a family fares in the checks.
+type Presence struct {
 	// Checked is when the sources were last asked.
 	Checked time.Time
 	// Failing is set if the last check did not find the family.
@@ -33,14 +33,17 @@ type presence struct {
 func (k *Known) begin(f ipaddr.Family, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if p := &k.families[f].presence; p.Turned.IsZero() {
+	if p := &k.families[f].Presence; p.Turned.IsZero() {
+		p.Turned = now
+	}
+	if p := &k.prefix.Presence; f == ipaddr.V6 && p.Turned.IsZero() {
 		p.Turned = now
 	}
 }
 
 // hit notes a check that found the family. It returns whether it was lost, and
 // for how long it was not found.
-func (p *presence) hit(now time.Time) (wasLost bool, missing time.Duration) {
+func (p *Presence) hit(now time.Time) (wasLost bool, missing time.Duration) {
 	wasLost, missing = p.Lost, now.Sub(p.Turned)
 	p.check(false, now)
 	p.Lost, p.misses = false, 0
@@ -49,7 +52,7 @@ func (p *presence) hit(now time.Time) (wasLost bool, missing time.Duration) {
 
 // miss notes a check that did not find the family, of which one is due each
 // interval. It reports whether the family is lost by that, if it was known.
-func (p *presence) miss(known bool, interval time.Duration, now time.Time) (lost bool) {
+func (p *Presence) miss(known bool, interval time.Duration, now time.Time) (lost bool) {
 	p.check(true, now)
 	if p.misses == 0 || now.Sub(p.counted) >= interval/2 {
 		p.misses++
@@ -62,7 +65,7 @@ func (p *presence) miss(known bool, interval time.Duration, now time.Time) (lost
 	return true
 }
 
-func (p *presence) check(failing bool, now time.Time) {
+func (p *Presence) check(failing bool, now time.Time) {
 	if before := p.Failing || p.Checked.IsZero(); p.Turned.IsZero() || before != failing {
 		p.Turned = now
 	}

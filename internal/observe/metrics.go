@@ -105,6 +105,9 @@ func (metrics) Collect(ch chan<- prometheus.Metric) {
 			for _, addr := range f.Addresses {
 				gauge(ch, descAddress, 1, g.Name, f.Family, addr.String(), f.Source)
 			}
+			for _, prefix := range f.Prefixes {
+				gauge(ch, descAddress, 1, g.Name, f.Family, prefix, f.Source)
+			}
 			if f.LastCheck.IsZero() {
 				continue
 			}

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -30,9 +31,25 @@ func (h *Holder) Claim(desired map[plan.Key]*plan.Desired) {
 // Set changes what is desired of RRsets, also of such that were not known
 // before. There is a handle for each key.
 func (h *Holder) Set(d *plan.Desired, keys ...plan.Key) []*Handle {
-	handles := make([]*Handle, len(keys))
-	for i := range keys {
-		handles[i] = &Handle{desired: d, done: make(chan struct{})}
+	return h.SetEach(func(yield func(plan.Key, *plan.Desired) bool) {
+		for _, key := range keys {
+			if !yield(key, d) {
+				return
+			}
+		}
+	})
+}
+
+// SetEach is Set for RRsets that should hold different things. What comes of it
+// is planned together, and written together where the provider can.
+func (h *Holder) SetEach(desired iter.Seq2[plan.Key, *plan.Desired]) []*Handle {
+	var (
+		keys    []plan.Key
+		handles []*Handle
+	)
+	for key, d := range desired {
+		keys = append(keys, key)
+		handles = append(handles, &Handle{desired: d, done: make(chan struct{})})
 	}
 	z := h.zone
 	released := func() {
@@ -48,7 +65,7 @@ func (h *Holder) Set(d *plan.Desired, keys ...plan.Key) []*Handle {
 		for i, key := range keys {
 			handles[i].holder = h.number
 			z.handles[key] = append(z.handles[key], handles[i])
-			z.step(reconcile.Desire{Holder: h.number, Key: key, Desired: d})
+			z.step(reconcile.Desire{Holder: h.number, Key: key, Desired: handles[i].desired})
 		}
 	})
 	if !posted {
