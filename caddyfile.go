@@ -13,7 +13,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 )
 
@@ -82,27 +84,6 @@ func parseApp(d *caddyfile.Dispenser, prev any) (any, error) {
 	return httpcaddyfile.App{Name: "dynamic_dns", Value: value}, nil
 }
 
-// block is the state of parsing one dynamic_dns block.
-type block struct {
-	*caddyfile.Dispenser
-	start caddyfile.Token
-	app   App
-	// further tells that this is not the first block of the configuration.
-	further bool
-
-	group     Group
-	providers []providerOption
-	domains   []zoneOption
-	devices   []deviceOption
-	// empty is an option `domains` without a zone.
-	empty   *caddyfile.Token
-	sources []caddyfile.Token
-	// seen tells where each option occurred first.
-	seen map[string]string
-	// written is where all blocks so far have what they say.
-	written places.Map
-}
-
 // entry is what becomes a Group of its own.
 type entry struct {
 	provider *providerOption
@@ -113,22 +94,12 @@ type entry struct {
 	written, writtenDevices places.Map
 }
 
-// providerOption is an occurrence of the option `provider`.
-type providerOption struct {
-	token   caddyfile.Token
-	name    string
-	raw     json.RawMessage
-	domains []zoneOption
-	devices []deviceOption
-}
-
-// takes reports whether the provider takes the names of the block.
-func (p *providerOption) takes() bool { return p.domains == nil && p.devices == nil }
-
 type blockOption struct {
 	parse func(*block) error
 	// repeats tells that the option may occur several times in a block.
 	repeats bool
+	// list tells that the option takes a list of words.
+	list bool
 	// appWide tells that the option belongs to the first block alone.
 	appWide bool
 }
@@ -138,14 +109,14 @@ var blockOptions = map[string]blockOption{
 	"domains":         {parse: (*block).parseDomains, repeats: true},
 	"devices":         {parse: (*block).parseDevices, repeats: true},
 	"prefix_length":   {parse: (*block).parsePrefixLength},
-	"ip_source":       {parse: (*block).parseIPSource, repeats: true},
-	"versions":        {parse: (*block).parseVersions},
-	"include":         {parse: func(b *block) error { return b.parseRanges(&b.group.Include) }, repeats: true},
-	"exclude":         {parse: func(b *block) error { return b.parseRanges(&b.group.Exclude) }, repeats: true},
+	"ip_source":       {parse: (*block).parseIPSource, repeats: true, list: true},
+	"versions":        {parse: (*block).parseVersions, list: true},
+	"include":         {parse: func(b *block) error { return b.parseRanges(&b.group.Include) }, repeats: true, list: true},
+	"exclude":         {parse: func(b *block) error { return b.parseRanges(&b.group.Exclude) }, repeats: true, list: true},
 	"ttl":             {parse: func(b *block) error { return b.parseDuration(&b.group.TTL, time.Second) }},
 	"update_only":     {parse: func(b *block) error { return b.parseFlag(&b.group.UpdateOnly) }},
 	"dynamic_domains": {parse: func(b *block) error { return b.parseFlag(&b.group.DynamicDomains) }},
-	"except":          {parse: (*block).parseExcept, repeats: true},
+	"except":          {parse: (*block).parseExcept, repeats: true, list: true},
 	"check_interval":  {parse: func(b *block) error { return b.parseDuration(&b.app.CheckInterval, minCheckInterval) }, appWide: true},
 	"verify_interval": {parse: func(b *block) error { return b.parseDuration(&b.app.VerifyInterval, minVerifyInterval) }, appWide: true},
 	"watch":           {parse: (*block).parseWatch, appWide: true},
@@ -162,13 +133,19 @@ func (b *block) parse() error {
 		name := b.Val()
 		option, ok := blockOptions[name]
 		if !ok {
-			return b.Errf("unrecognized option %q%s", name, didYouMean(name, slices.Collect(maps.Keys(blockOptions))))
+			return b.Errf("unrecognized option %q%s", name, advice.Option(name, slices.Collect(maps.Keys(blockOptions))))
 		}
 		if option.appWide && b.further {
 			return b.Errf("%s belongs to the app and not to a group of domains; write it in the first dynamic_dns block", name)
 		}
 		token, before := b.Token(), b.settings()
+		if err := b.checkWords(option.list); err != nil {
+			return err
+		}
 		if err := option.parse(b); err != nil {
+			if unset := placeholders.UnsetInLines(token.File, token.Line, b.Line()); unset != nil {
+				err = fmt.Errorf("%w; %w", err, unset)
+			}
 			return err
 		}
 		first, again := b.seen[name]
@@ -186,7 +163,7 @@ func (b *block) parse() error {
 		}
 	}
 	if len(b.seen) == 0 {
-		return errorAt(b.start, "dynamic_dns needs a block that is not empty; write at least `provider <name>` and `domains` in it")
+		return errorAt(b.start, "dynamic_dns needs a block that is not empty; write at least `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` and `domains {\n\texample.com @ www\n}` in it")
 	}
 	return nil
 }
@@ -249,9 +226,9 @@ func (b *block) finish() error {
 			b.note("", e)
 			continue
 		case g.Domains == nil && g.Devices == nil:
-			return errorAt(b.start, "this further dynamic_dns block has no domains, and takes none from the first; write `domains` in it")
+			return errorAt(b.start, "this further dynamic_dns block has no domains, and takes none from the first; write `domains {\n\texample.com @ www\n}` in it")
 		case g.DNSProviderRaw == nil && b.app.DNSProviderRaw == nil:
-			return errorAt(b.start, "this further dynamic_dns block has no provider, and the first has not exactly one to take; write `provider` in it")
+			return errorAt(b.start, "this further dynamic_dns block has no provider, and the first has not exactly one to take; write one, such as `provider cloudflare {env.CLOUDFLARE_API_TOKEN}`")
 		}
 		b.note(fmt.Sprintf("providers[%d]", len(b.app.Providers)), e)
 		b.app.Providers = append(b.app.Providers, &g)
@@ -329,7 +306,7 @@ func (b *block) entries(n namer) ([]entry, error) {
 		}
 		if p.takes() {
 			if taker != nil {
-				return nil, errorAt(p.token, "the providers %s (at %s) and %s have no domains of their own; write a `domains` block inside of each",
+				return nil, errorAt(p.token, "the providers %s (at %s) and %s have no domains of their own; write these inside of each, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN} {\n\tdomains {\n\t\texample.com @ www\n\t}\n}`",
 					taker.name, position(taker.token), p.name)
 			}
 			taker, e = p, own
@@ -341,11 +318,11 @@ func (b *block) entries(n namer) ([]entry, error) {
 	case len(entries) == 0:
 		return []entry{own}, nil
 	case taker == nil && own.domains != nil:
-		return nil, errorAt(b.domains[0].zone, "these domains belong to no provider, for every provider of the block has its own; write them inside of a `provider`")
+		return nil, errorAt(b.domains[0].zone, "these domains belong to no provider, for every provider of the block has its own; write them inside of one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN} {\n\tdomains {\n\t\texample.com @ www\n\t}\n}`")
 	case taker == nil && own.devices != nil:
-		return nil, errorAt(b.devices[0].zone, "these devices belong to no provider, for every provider of the block has names of its own; write them inside of a `provider`")
+		return nil, errorAt(b.devices[0].zone, "these devices belong to no provider, for every provider of the block has names of its own; write them inside of one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN} {\n\tdevices {\n\t\texample.com nas 00:1b:21:3c:4d:5e\n\t}\n}`")
 	case taker != nil && len(entries) > 1 && own.domains == nil && own.devices == nil:
-		return nil, errorAt(taker.token, "the provider %s has no domains; write a `domains` block inside of it", taker.name)
+		return nil, errorAt(taker.token, "the provider %s has no domains; write them inside of it, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN} {\n\tdomains {\n\t\texample.com @ www\n\t}\n}`", taker.name)
 	}
 	return entries, nil
 }

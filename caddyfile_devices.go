@@ -35,9 +35,9 @@ func parsePrefixLength(d *caddyfile.Dispenser) (int, error) {
 
 // parseDevices parses the block of the option `devices`.
 func parseDevices(d *caddyfile.Dispenser) ([]deviceOption, error) {
-	const form = "a line `<zone> <name> <host IDs...>` for each machine"
+	const form = "a line with zone, name and host IDs for each machine"
 	if d.NextArg() {
-		return nil, d.Errf("unexpected argument %q: devices takes a block, with %s", d.Val(), form)
+		return nil, d.Errf("unexpected argument %q: devices takes a block, with %s, as in `devices {\n\texample.com nas ::21b:21ff:fe3c:4d5e\n}`", d.Val(), form)
 	}
 	var devices []deviceOption
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
@@ -58,7 +58,7 @@ func parseDevices(d *caddyfile.Dispenser) ([]deviceOption, error) {
 		devices = append(devices, o)
 	}
 	if devices == nil {
-		return nil, d.Errf("devices needs a block, with %s", form)
+		return nil, d.Errf("devices needs a block, with %s, as in `devices {\n\texample.com nas ::21b:21ff:fe3c:4d5e\n}`", form)
 	}
 	return devices, nil
 }

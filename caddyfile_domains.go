@@ -2,9 +2,11 @@ package dynamicdns
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
@@ -16,16 +18,23 @@ type zoneOption struct {
 	names []caddyfile.Token
 }
 
-const errNoZones = "domains needs a block, with a line `<zone> [<names...>]` for each zone"
+const errNoZones = "domains needs a block, with a line for each zone and its names; write `domains {\n\texample.com @ www\n}`"
 
 // parseZones parses the block of the option `domains`, which may be empty.
 func parseZones(d *caddyfile.Dispenser) ([]zoneOption, error) {
 	if d.NextArg() {
-		return nil, d.Errf("unexpected argument %q: domains takes a block, with a line `<zone> [<names...>]` for each zone", d.Val())
+		zone := d.Val()
+		return nil, d.Errf("unexpected argument %q: domains takes a block; write `domains {\n\t%s\n}`", zone, strings.Join(append([]string{zone}, d.RemainingArgs()...), " "))
 	}
 	var zones []zoneOption
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		z := zoneOption{zone: d.Token()}
+		if list := advice.List(append([]string{z.zone.Text}, args(d)...)); list != nil {
+			return nil, d.Errf("names are separated by spaces alone; write `%s`", strings.Join(list, " "))
+		}
+		if unset := placeholders.UnsetFirst(z.zone.File, z.zone.Line); unset != nil {
+			return nil, errorAt(z.zone, "%w", unset)
+		}
 		for d.NextArg() {
 			z.names = append(z.names, d.Token())
 		}

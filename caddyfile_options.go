@@ -1,18 +1,58 @@
 package dynamicdns
 
 import (
+	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
+
+// block is the state of parsing one dynamic_dns block.
+type block struct {
+	*caddyfile.Dispenser
+	start caddyfile.Token
+	app   App
+	// further tells that this is not the first block of the configuration.
+	further bool
+
+	group     Group
+	providers []providerOption
+	domains   []zoneOption
+	devices   []deviceOption
+	// empty is an option `domains` without a zone.
+	empty   *caddyfile.Token
+	sources []caddyfile.Token
+	// seen tells where each option occurred first.
+	seen map[string]string
+	// written is where all blocks so far have what they say.
+	written places.Map
+}
+
+// providerOption is an occurrence of the option `provider`.
+type providerOption struct {
+	token   caddyfile.Token
+	name    string
+	raw     json.RawMessage
+	domains []zoneOption
+	devices []deviceOption
+}
+
+// takes reports whether the provider takes the names of the block.
+func (p *providerOption) takes() bool { return p.domains == nil && p.devices == nil }
 
 func (b *block) parseProvider() error {
 	p := providerOption{token: b.Token()}
@@ -21,6 +61,11 @@ func (b *block) parseProvider() error {
 	}
 	p.name = b.Val()
 	rest, nested := cutNames(b.NextSegment())
+	for _, token := range rest[1:] {
+		if variable := advice.Variable(token.Text); variable != "" {
+			return errorAt(token, "%s is not replaced by the value of the environment variable; write `{env.%s}`", token.Text, variable)
+		}
+	}
 	for _, tokens := range nested {
 		d := caddyfile.NewDispenser(tokens)
 		d.Next()
@@ -44,9 +89,11 @@ func (b *block) parseProvider() error {
 	d := caddyfile.NewDispenser(rest)
 	d.Next()
 	var err error
-	p.raw, err = parseModule(d, "dns.providers", "name", "DNS provider")
+	if p.raw, err = parseModule(d, "dns.providers", "name", "DNS provider"); err != nil {
+		return errors.New(conf.Redactor(values(rest[1:]))(err.Error()))
+	}
 	b.providers = append(b.providers, p)
-	return err
+	return nil
 }
 
 func (b *block) parseDomains() error {
@@ -75,6 +122,9 @@ func (b *block) parseIPSource() error {
 		return b.Err("ip_source needs the name of a module, such as `ip_source interface eth0`")
 	}
 	b.sources = append(b.sources, b.Token())
+	if b.Val() == "interface" && strings.Contains(next(b.Dispenser), ",") {
+		return b.Err(severalInterfaces(next(b.Dispenser)))
+	}
 	raw, err := parseModule(b.Dispenser, "dynamic_dns.ip_sources", "source", "IP source")
 	b.group.IPSourcesRaw = append(b.group.IPSourcesRaw, raw)
 	return err
@@ -89,12 +139,12 @@ func (b *block) parseVersions() error {
 		case "ipv6":
 			version = &v6
 		default:
-			return b.Errf("unknown IP version %q; write ipv4, ipv6 or both", b.Val())
+			return b.Errf("unknown IP version %q; write `versions ipv4`, `versions ipv6` or `versions ipv4 ipv6`", b.Val())
 		}
 		*version = true
 	}
 	if !v4 && !v6 {
-		return b.Err("versions needs at least one version; write ipv4, ipv6 or both")
+		return b.Err("versions needs at least one version; write `versions ipv4`, `versions ipv6` or `versions ipv4 ipv6`")
 	}
 	b.group.Versions = &ipsources.IPVersions{IPv4: &v4, IPv6: &v6}
 	return nil
@@ -117,7 +167,7 @@ func (b *block) parseRanges(ranges *[]string) error {
 		}
 	}
 	if !given {
-		return b.Errf("%s needs CIDR ranges, such as 10.0.0.0/8, or private_ranges", name)
+		return b.Errf("%s needs CIDR ranges; write them as in `%s 192.168.0.0/16`, or `%s private_ranges`", name, name, name)
 	}
 	return nil
 }
@@ -125,14 +175,17 @@ func (b *block) parseRanges(ranges *[]string) error {
 func (b *block) parseDuration(duration *caddy.Duration, least time.Duration) error {
 	name := b.Val()
 	if !b.NextArg() {
-		return b.Errf("%s needs a duration, such as 5m", name)
+		return b.Errf("%s needs a duration; write `%s %s`", name, name, cmp.Or(map[string]string{"verify_interval": "1h"}[name], "5m"))
 	}
 	dur, err := caddy.ParseDuration(b.Val())
 	if err != nil {
-		return b.Errf("%s: %w; write a duration such as 5m", name, err)
+		if _, notNumber := strconv.Atoi(b.Val()); notNumber == nil {
+			return b.Errf("%s %s has no unit; write `%s %ss`", name, b.Val(), name, b.Val())
+		}
+		return b.Errf("%s: %w; write a duration, as in `%s 1h`", name, err, name)
 	}
 	if dur != 0 && dur < least {
-		return b.Errf("%s %s is too short; write %s or more", name, b.Val(), least)
+		return b.Errf("%s %s is too short; write `%s %s` or more", name, b.Val(), name, short(least))
 	}
 	*duration = caddy.Duration(dur)
 	return nil
@@ -143,7 +196,7 @@ func (b *block) parseFlag(flag **bool) error {
 	on := true
 	if b.NextArg() {
 		if b.Val() != "off" {
-			return b.Errf("unexpected argument %q: write %s alone, or %s off", b.Val(), name, name)
+			return b.Errf("unexpected argument %q; write `%s`, or `%s off`", b.Val(), name, name)
 		}
 		on = false
 	}
@@ -175,4 +228,42 @@ func (b *block) parseExcept() error {
 		return b.Err("except needs hosts, such as `except www.example.com`")
 	}
 	return nil
+}
+
+// checkWords refuses a list that was written with commas or brackets, and what
+// was to be a placeholder.
+func (b *block) checkWords(isList bool) error {
+	name := b.Val()
+	words := args(b.Dispenser)
+	for _, word := range words {
+		if variable := advice.Variable(word); variable != "" {
+			return b.Errf("%s is not replaced by the value of the environment variable; write `{env.%s}`", word, variable)
+		}
+	}
+	if !isList || len(words) > 0 && words[0] == "interface" {
+		return nil
+	}
+	if list := advice.List(words); list != nil {
+		return b.Errf("the words of a list are separated by spaces alone; write `%s %s`", name, strings.Join(list, " "))
+	}
+	return nil
+}
+
+// severalInterfaces says how to ask several interfaces, of which a list was
+// given as one name.
+func severalInterfaces(names string) string {
+	var lines []string
+	for _, name := range advice.List([]string{names}) {
+		lines = append(lines, "ip_source interface "+name)
+	}
+	return fmt.Sprintf("interface takes one name; write `%s`", strings.Join(lines, "\n"))
+}
+
+// short is a duration without the zeros at its end.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	return s
 }

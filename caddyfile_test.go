@@ -2,6 +2,7 @@ package dynamicdns
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -46,7 +47,7 @@ func (p *cfProvider) unmarshalBlock(d *caddyfile.Dispenser, prefix string) error
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := prefix + d.Val()
 		if name == "broken" {
-			return os.ErrInvalid
+			return fmt.Errorf("%w %s", os.ErrInvalid, strings.Join(d.RemainingArgs(), " "))
 		}
 		if p.Options == nil {
 			p.Options = make(map[string][]string)
@@ -95,11 +96,24 @@ func TestAdapt(t *testing.T) {
 				return
 			}
 			_, _, err = caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
-			if err == nil || !strings.Contains(err.Error(), want) {
+			if err == nil || !containsParts(err.Error(), want) {
 				t.Fatalf("got error: %v\nwant: %s", err, want)
 			}
 		})
 	}
+}
+
+// containsParts reports whether the text has all that stands between the
+// ellipses of want, in that order.
+func containsParts(text, want string) bool {
+	for part := range strings.SplitSeq(want, "…") {
+		_, rest, ok := strings.Cut(text, part)
+		if !ok {
+			return false
+		}
+		text = rest
+	}
+	return true
 }
 
 // checkStrict checks that the app knows every field of the configuration.

@@ -4,11 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
 )
 
 // positioned matches errors that have a position in a Caddyfile already.
@@ -24,10 +25,10 @@ func parseModule(d *caddyfile.Dispenser, namespace, inlineKey, kind string) (jso
 		for _, info := range caddy.GetModules(namespace) {
 			known = append(known, info.ID.Name())
 		}
-		if hint := didYouMean(name, known); hint != "" {
-			return nil, d.Errf("unknown %s %q%s", kind, name, hint)
+		if namespace == "dns.providers" {
+			return nil, d.Err(advice.Provider(name, known))
 		}
-		return nil, d.Errf("unknown %s %q: this build of Caddy has no module %s; build one with a package that has it (xcaddy build --with <package>)", kind, name, id)
+		return nil, d.Err(advice.Source(name, args(d), known))
 	}
 	start := d.Token()
 	unm, err := caddyfile.UnmarshalModule(d, id)
@@ -55,42 +56,38 @@ func errorAt(t caddyfile.Token, format string, args ...any) error {
 	return d.Errf(format, args...)
 }
 
-// didYouMean names the known word that is closest to the given one, if one is
-// close.
-func didYouMean(word string, known []string) string {
-	slices.Sort(known)
-	best, least := "", 2+len(word)/4
-	for _, k := range known {
-		if d := editDistance(word, k); d < least {
-			best, least = k, d
-		}
+// args returns the rest of the line, and stays where it is.
+func args(d *caddyfile.Dispenser) []string {
+	words := d.RemainingArgs()
+	for range words {
+		d.Prev()
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return words
 }
 
-// editDistance counts the insertions, deletions and substitutions between
-// two words.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// next returns the next word of the line, if there is one.
+func next(d *caddyfile.Dispenser) string {
+	if words := args(d); len(words) > 0 {
+		return words[0]
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
+	return ""
+}
+
+// values returns the words of a module's segment as JSON, by the word that their
+// line begins with, for the redactor.
+func values(segment []caddyfile.Token) json.RawMessage {
+	lines := make(map[string][]string)
+	first := ""
+	for i, t := range segment {
+		switch {
+		case i > 0 && startsLine(segment, i):
+			first = t.Text
+		case !isBrace(t, "{") && !isBrace(t, "}"):
+			lines[first] = append(lines[first], t.Text)
 		}
 	}
-	return row[len(b)]
+	config, _ := json.Marshal(lines)
+	return config
 }
 
 // opensBlock reports whether the next token opens a block.

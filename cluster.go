@@ -76,7 +76,7 @@ func (c *Cluster) provision(pooled *conf.Pooled) error {
 	if name == "" {
 		id, err := caddy.InstanceID()
 		if err != nil {
-			return fmt.Errorf("cluster: finding Caddy's instance ID: %w; give the instance a name with `cluster { name <id> }`", err)
+			return fmt.Errorf("cluster: finding Caddy's instance ID: %w; give the instance a name with `cluster {\n\tname box1\n}`", err)
 		}
 		name = id.String()
 	}

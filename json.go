@@ -7,8 +7,13 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 )
 
@@ -84,7 +89,7 @@ func decodeStruct(data json.RawMessage, path string, v reflect.Value) error {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		field, ok := fields[name]
 		if !ok {
-			return fmt.Errorf("%s%s: unknown field%s", path, name, didYouMean(name, slices.Collect(maps.Keys(fields))))
+			return fmt.Errorf("%s%s: unknown field%s", path, name, advice.Member(name, slices.Collect(maps.Keys(fields))))
 		}
 		if err := decode(members[name], path+name, v.FieldByIndex(field.Index)); err != nil {
 			return err
@@ -97,6 +102,9 @@ func decodeStruct(data json.RawMessage, path string, v reflect.Value) error {
 func decodeValue(data json.RawMessage, path string, v reflect.Value) error {
 	if v.Type() == reflect.TypeFor[json.RawMessage]() && data[0] != '{' {
 		return wrongKind(data, path, "an object")
+	}
+	if ns, err := strconv.ParseInt(string(data), 10, 64); err == nil && v.Type() == reflect.TypeFor[caddy.Duration]() && 0 < ns && ns < int64(time.Millisecond) {
+		return fmt.Errorf("%s: the number %d means %d nanoseconds; write `%q: \"%ds\"`", path, ns, ns, path[strings.LastIndex(path, ".")+1:], ns)
 	}
 	err := json.Unmarshal(data, v.Addr().Interface())
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {

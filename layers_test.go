@@ -48,6 +48,7 @@ var layers = map[string]layer{
 	// Where addresses come from. These know no provider, and all but the
 	// modules themselves know no Caddy.
 	"ipsources":              {},
+	"internal/advice":        {},
 	"internal/placeholders":  {others: "caddy"},
 	"internal/places":        {},
 	"internal/netmon":        {ours: "internal/ipaddr", others: "netlink sys zap"},
@@ -77,7 +78,7 @@ var layers = map[string]layer{
 
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/cluster internal/conf internal/detect internal/dnsname internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
+		ours: "internal/advice internal/cluster internal/conf internal/detect internal/dnsname internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
 			" ipsources ipsources/file ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},

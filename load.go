@@ -1,6 +1,7 @@
 package dynamicdns
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
@@ -97,7 +99,10 @@ func (l *loader) loadGroup(g *group) error {
 }
 
 func (l *loader) loadProvider(g *group) error {
-	unset := placeholders.CheckEnv(string(g.DNSProviderRaw))
+	if variable := advice.VariableIn(g.DNSProviderRaw); variable != "" {
+		return g.at("dns_provider", fmt.Errorf("a value is not replaced by that of the environment variable %s; write `{env.%s}`", variable, variable))
+	}
+	unset := cmp.Or(placeholders.CheckEnv(string(g.DNSProviderRaw)), placeholders.UnsetAt(g.written.At(g.entry("dns_provider"))))
 	var err error
 	g.provider, g.providerKey, err = l.providers.Load(g.DNSProviderRaw)
 	switch {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 )
 
 // TestLoad loads the fixtures, which are Caddyfiles that are adapted and then
@@ -36,7 +37,7 @@ func TestLoad(t *testing.T) {
 			}
 			current = &lab{t: t}
 			said := load(adapted(t, input+"\n")["dynamic_dns"])
-			if !strings.Contains(said, want) {
+			if !containsParts(said, want) {
 				t.Errorf("got: %s\nwant: %s", said, want)
 			}
 		})
@@ -58,4 +59,29 @@ func load(app json.RawMessage) string {
 		return err.Error()
 	}
 	return fmt.Sprint(current.logged("warn", ""))
+}
+
+// TestVanishedWords: a variable that Caddy replaces while it reads the
+// Caddyfile leaves no trace but a word that is missing.
+func TestVanishedWords(t *testing.T) {
+	for block, want := range map[string]string{
+		"provider {$NO_PROVIDER}":                                              "Caddyfile:3 has {$NO_PROVIDER}: the environment variable NO_PROVIDER is not set or empty where Caddy runs; for a systemd service, run `systemctl edit caddy`",
+		"provider cloudflare {$NO_TOKEN}":                                      "has {$NO_TOKEN}: ",
+		"provider cloudflare {\n\t\t\tapi_token {$NO_TOKEN}\n\t\t}":            "Caddyfile:4 has {$NO_TOKEN}: ",
+		"ttl {$NO_TTL}":                                                        "ttl needs a duration; write `ttl 5m`",
+		"ttl {$NO_TTL} # not set":                                              "Caddyfile:3 has {$NO_TTL}: ",
+		"provider cf_fake\n\t\tdomains {\n\t\t\t{$NO_ZONE} www\n\t\t}":         "Caddyfile:5 has {$NO_ZONE}: ",
+		"provider cf_fake\n\t\tdomains {\n\t\t\t{env.ZONE} {$NO_NAMES}\n\t\t}": "",
+		"provider cf_fake {$NO_ARGS}\n\t\tdomains {\n\t\t\texample.com\n\t\t}": "",
+	} {
+		file := filepath.Join(t.TempDir(), "Caddyfile")
+		text := "{\n\tdynamic_dns {\n\t\t" + block + "\n\t}\n}\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": file})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v\nwant %s", block, err, want)
+		}
+	}
 }

@@ -63,7 +63,7 @@ func (m *Member) tellCutOff(cut error) {
 	case now == "":
 		m.settings.Logger.Info("taking part among the instances again")
 	case namesake != nil:
-		m.settings.Logger.Error("another instance has the same name; give each its own with `cluster { name <id> }`",
+		m.settings.Logger.Error("another instance has the same name; give each its own with `cluster {\n\tname box1\n}`",
 			zap.String("instance", m.Name), zap.String("host", namesake.Host))
 	case cut != nil:
 		m.settings.Logger.Error("cut off from the other instances; writing nothing until that is over", zap.NamedError("reason", cut), zap.Error(m.trouble))

@@ -159,6 +159,8 @@ func checkForm(kind, s string, instead func(host string) string) error {
 		return fmt.Errorf("%s %q has a placeholder that was not replaced; write placeholders as {env.NAME}", kind, s)
 	case strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }):
 		return fmt.Errorf("%s %q has a space in it; write every %s as a word of its own", kind, s, kind)
+	case strings.ContainsAny(s, ",;"):
+		return fmt.Errorf("%s %q has a comma in it; write every %s as a word of its own", kind, s, kind)
 	case notAddr == nil:
 		return fmt.Errorf("%s %q is an IP address; write a domain name here, for addresses come from the IP sources", kind, s)
 	case host == "":

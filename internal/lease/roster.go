@@ -290,7 +290,7 @@ func (r *Roster) CutOff(now time.Time) error {
 	case r.missing != nil:
 		return fmt.Errorf("the entries of all others are gone from the storage, which may be another one by now; if it was emptied on purpose, restart Caddy")
 	case namesake != nil && namesake.Process < r.self.Process:
-		return fmt.Errorf("another instance, on host %q, has the same name %q; give each its own with `cluster { name <id> }`", namesake.Host, r.self.Name)
+		return fmt.Errorf("another instance, on host %q, has the same name %q; give each its own with `cluster {\n\tname box1\n}`", namesake.Host, r.self.Name)
 	case !r.alone.IsZero() && now.Sub(r.alone) <= lease:
 		return fmt.Errorf("the storage was empty, so it waits one lease for others")
 	}

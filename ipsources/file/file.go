@@ -161,7 +161,7 @@ func (s *File) parse(age time.Duration) ([]netip.Addr, error) {
 	return addrs, nil
 }
 
-var errNoPath = errors.New("file needs the path of a file with one address a line, such as `file /run/addresses`")
+var errNoPath = errors.New("file needs the path of a file with one address a line, such as `ip_source file /run/addresses`")
 
 var (
 	_ caddy.Provisioner     = (*File)(nil)
