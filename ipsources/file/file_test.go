@@ -21,7 +21,7 @@ func TestFileCaddyfile(t *testing.T) {
 		{in: "file /run/addresses", want: "/run/addresses"},
 		{in: `file "/run/my addresses"`, want: "/run/my addresses"},
 		{in: "file {env.ADDRESSES}", want: "{env.ADDRESSES}"},
-		{in: "file", wantErr: "file needs the path of a file with one address a line, such as `file /run/addresses`"},
+		{in: "file", wantErr: "file needs the path of a file with one address a line, such as `ip_source file /run/addresses`"},
 		{in: `file ""`, wantErr: "file needs the path"},
 		{in: "file /run/my addresses", wantErr: `unexpected argument "addresses": file takes one path; write one with spaces in quotes`},
 		{in: "file /run/addresses {\n poll 1s\n}", wantErr: `unrecognized subdirective "poll": file has no options`},
