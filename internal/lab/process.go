@@ -52,6 +52,9 @@ func (p *process) start() {
 	p.cmd, p.exited = cmd, exited
 }
 
+// PID returns the program's process ID.
+func (p *process) PID() int { return p.cmd.Process.Pid }
+
 // Stop asks the program to end, and waits until it has.
 func (p *process) Stop() {
 	p.t.Helper()
