@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 )
 
 const (
@@ -46,6 +47,9 @@ func (c *client) ask(ctx context.Context, network string, endpoint *url.URL) (ne
 		return netip.Addr{}, withoutURL(err)
 	}
 	defer resp.Body.Close()
+	if pause := pauseOf(resp, time.Now()); pause > 0 {
+		return netip.Addr{}, &pauseError{resp.StatusCode, pause}
+	}
 	if resp.StatusCode != http.StatusOK {
 		return netip.Addr{}, fmt.Errorf("status is %d, not 200", resp.StatusCode)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,7 +38,9 @@ const (
 // and without a proxy. It must answer with status 200 and nothing but an
 // address of that family: bare, as a JSON object `{"ip": "<address>"}`, or in
 // the form of Cloudflare's `/cdn-cgi/trace`. Redirects are followed to HTTPS
-// only, at most three, and at most 4 KiB are read.
+// only, at most three, and at most 4 KiB are read. A service that answers with
+// status 429 or 503 and Retry-After (RFC 9110) is left alone for that time, up to
+// a day, also after a reload.
 type SimpleHTTP struct {
 	// The URLs of the services, in which placeholders are resolved. One whose
 	// host is an address is asked over the family of that address only. HTTPS
@@ -69,7 +70,7 @@ type SimpleHTTP struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	poll     *quorum.Poll[*endpoint]
-	ask      func(ctx context.Context, network string, endpoint *url.URL) (netip.Addr, error)
+	ask      askFunc
 	routable func(to netip.Addr) bool
 }
 
@@ -166,7 +167,7 @@ func (s *SimpleHTTP) Provision(ctx caddy.Context) error {
 	if timeout < minTimeout {
 		return fmt.Errorf("timeout %s is shorter than %s: write one such as 10s", timeout, minTimeout)
 	}
-	s.ask = (&client{dial: new(net.Dialer).DialContext}).ask
+	s.ask = wanted.keep((&client{dial: new(net.Dialer).DialContext}).ask)
 	s.routable = routable
 	s.poll = &quorum.Poll[*endpoint]{
 		Voters: byFamily(endpoints), Quorum: s.Quorum, Timeout: timeout,
