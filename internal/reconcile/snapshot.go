@@ -153,6 +153,12 @@ func (m *Machine) Known() bool {
 	return true
 }
 
+// InSync reports whether the RRset is as desired by the newest evidence.
+func (m *Machine) InSync(key plan.Key) bool {
+	r := m.sets[key]
+	return r != nil && m.judge(key, r).state == InSync
+}
+
 type judgement struct {
 	state  State
 	reason string

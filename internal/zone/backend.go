@@ -28,6 +28,10 @@ type Backend struct {
 	VerifyEvery time.Duration
 	Observer    Observer
 	Logger      *zap.Logger
+	// Class says whose addresses the holder publishes. The zone may have
+	// holders of each class, whose RRsets differ; of one class, a newer holder
+	// takes the place of an older one.
+	Class plan.Class
 	// ReadOnly keeps the zone from being written, for a configuration that is
 	// not running.
 	ReadOnly bool

@@ -68,6 +68,91 @@ func TestOvertaken(t *testing.T) {
 	})
 }
 
+// TestConfirmedBefore: what is set while the confirmation of something older is
+// on its way waits for its own.
+func TestConfirmedBefore(t *testing.T) {
+	inBubble(t, standin.Character{Latency: 2 * time.Second}, func(b *bench) {
+		older := b.set(www, addr1)
+		var newer *Handle
+		synctest.Wait()
+		// Read, write and read back take 6s; both come in one batch of mail.
+		time.Sleep(6*time.Second - time.Millisecond)
+		held := make(chan struct{})
+		b.zone.post(func() { <-held })
+		time.Sleep(time.Second)
+		newer = b.set(www, addr2)
+		close(held)
+		if err := b.outcome(older, time.Second); err != nil {
+			t.Error(err)
+		}
+		if got := older.Confirmed(); got == nil || got.Addrs[0].String() != addr1 {
+			t.Errorf("%+v was confirmed", got)
+		}
+		b.open(newer)
+		if err := b.outcome(newer, time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestForget: what nobody waits for is kept no longer.
+func TestForget(t *testing.T) {
+	inBubble(t, standin.Character{Latency: 2 * time.Second}, func(b *bench) {
+		forgotten, kept := b.set(www, addr1), b.set(www, addr2)
+		forgotten.Forget()
+		if err := b.outcome(kept, time.Minute); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-forgotten.Done():
+			t.Error("a forgotten handle was resolved")
+		default:
+		}
+	})
+}
+
+// TestInSync follows the newest evidence.
+func TestInSync(t *testing.T) {
+	inBubble(t, standin.Character{}, func(b *bench) {
+		if b.zone.InSync(www) {
+			t.Error("nothing is desired yet")
+		}
+		b.outcome(b.set(www, addr1), time.Minute)
+		if !b.zone.InSync(www) || b.zone.InSync(www, mail) {
+			t.Error("www is as desired, and mail unknown")
+		}
+		b.z.Fail(func(c standin.Call) standin.Fault { return standin.Fault{Err: errors.New("down")} })
+		b.outcome(b.set(www, addr2), time.Minute)
+		if b.zone.InSync(www) {
+			t.Error("the write has failed")
+		}
+	})
+}
+
+// TestClasses: holders of two classes share a zone. If the newer of each goes,
+// each gets its own back.
+func TestClasses(t *testing.T) {
+	inBubble(t, standin.Character{}, func(b *bench) {
+		b.set(www, addr1)
+		reclaimed := make(chan string, 4)
+		b.holder.reclaim = func(*Holder) { reclaimed <- "own" }
+		others := b.attachClass(plan.Client, map[plan.Key]*plan.Desired{mail: set(addr1)})
+		others.reclaim = func(*Holder) { reclaimed <- "client" }
+		newer := []*Holder{b.attach(map[plan.Key]*plan.Desired{www: set(addr2)}), b.attachClass(plan.Client, map[plan.Key]*plan.Desired{mail: set(addr2)})}
+		time.Sleep(time.Minute)
+		b.expect(mail, addr2)
+		newer[0].Release()
+		if who := <-reclaimed; who != "own" {
+			t.Errorf("the %s addresses came back", who)
+		}
+		newer[1].Release()
+		if who := <-reclaimed; who != "client" {
+			t.Errorf("the %s addresses came back", who)
+		}
+		others.Release()
+	})
+}
+
 // TestOlderHolderEndsNoHandle: what a configuration says that no longer has the
 // RRset leaves the handles of the one that has it open.
 func TestOlderHolderEndsNoHandle(t *testing.T) {

@@ -43,15 +43,15 @@ func (h *Holder) Set(d *plan.Desired, keys ...plan.Key) []*Handle {
 // SetEach is Set for RRsets that should hold different things. What comes of it
 // is planned together, and written together where the provider can.
 func (h *Holder) SetEach(desired iter.Seq2[plan.Key, *plan.Desired]) []*Handle {
+	z := h.zone
 	var (
 		keys    []plan.Key
 		handles []*Handle
 	)
 	for key, d := range desired {
 		keys = append(keys, key)
-		handles = append(handles, &Handle{desired: d, done: make(chan struct{})})
+		handles = append(handles, &Handle{zone: z, key: key, desired: d, done: make(chan struct{})})
 	}
-	z := h.zone
 	released := func() {
 		for _, handle := range handles {
 			handle.resolve(ErrReleased)
@@ -84,9 +84,12 @@ func (h *Holder) Release() {
 		}
 		z.holders = slices.Delete(z.holders, at, at+1)
 		z.forgetting(func() { z.step(reconcile.Release{Holder: h.number}) })
-		if at == len(z.holders) && at > 0 {
+		same := func(other *Holder) bool { return other.backend.Class == h.backend.Class }
+		if !slices.ContainsFunc(z.holders[at:], same) && slices.ContainsFunc(z.holders[:at], same) {
 			// As when a configuration fails after all: the one before goes on.
-			heir := z.holders[at-1]
+			for at--; !same(z.holders[at]); at-- {
+			}
+			heir := z.holders[at]
 			z.numbered++
 			heir.number = z.numbered
 			if heir.reclaim != nil {
@@ -124,6 +127,15 @@ func (z *Zone) forgetting(do func()) {
 	if b := z.backend(); b != nil && z.machine.Count() < before {
 		z.remember(b)
 	}
+}
+
+// InSync reports whether all of the RRsets are as desired by the newest
+// evidence. It asks the provider nothing.
+func (z *Zone) InSync(keys ...plan.Key) bool {
+	reply := make(chan bool, 1)
+	return z.post(func() {
+		reply <- !slices.ContainsFunc(keys, func(key plan.Key) bool { return !z.machine.InSync(key) })
+	}) && <-reply
 }
 
 // Verify has the zone read now, also where it would wait after a failure. The

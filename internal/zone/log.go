@@ -22,6 +22,7 @@ func (z *Zone) tell() {
 		switch r := report.(type) {
 		case reconcile.Confirmed:
 			z.resolve(r.Key, func(h *Handle) error {
+				h.confirmed = r.Desired
 				if h.desired.State != r.Desired.State || !slices.Equal(h.desired.Addrs, r.Desired.Addrs) {
 					return ErrSuperseded
 				}
@@ -80,7 +81,7 @@ func always(err error) func(*Handle) error { return func(*Handle) error { return
 // tellConfirmed logs what came true, and tells the observer.
 func (z *Zone) tellConfirmed(b *Backend, confirmed []reconcile.Confirmed) {
 	slices.SortFunc(confirmed, func(a, b reconcile.Confirmed) int { return a.Key.Compare(b.Key) })
-	var changes []plan.Change
+	changes := make(map[plan.Class][]plan.Change)
 	for _, c := range confirmed {
 		if !c.Changed && !c.Drifted && !c.OnlyTTL && !c.OtherTTL {
 			continue
@@ -106,12 +107,17 @@ func (z *Zone) tellConfirmed(b *Backend, confirmed []reconcile.Confirmed) {
 			}
 			logger.Info(message, zap.Stringers("from", c.From), zap.Stringers("to", c.To), zap.String("source", c.Desired.Source))
 		}
-		changes = append(changes, plan.Change{
+		changes[c.Desired.Class] = append(changes[c.Desired.Class], plan.Change{
 			Key: c.Key, From: c.From, To: c.To, TTL: c.TTL, Source: c.Desired.Source, OnlyTTL: c.OnlyTTL,
 		})
 	}
-	if len(changes) > 0 {
-		b.Observer.RecordsChanged(z.Name, b.Provider.Name, changes)
+	backends := z.backends()
+	for class, changes := range changes {
+		of := b
+		if backends[class] != nil {
+			of = backends[class]
+		}
+		of.Observer.RecordsChanged(z.Name, of.Provider.Name, changes)
 	}
 }
 
@@ -133,13 +139,17 @@ func (z *Zone) logZone(b *Backend, report reconcile.Report) {
 	case reconcile.Recovered:
 		after := r.After.Round(time.Second)
 		z.logger(b).Info("working again", zap.Duration("after", after))
-		b.Observer.Recovered(z.Name, b.Provider.Name, after)
+		for _, b := range z.backends() {
+			b.Observer.Recovered(z.Name, b.Provider.Name, after)
+		}
 		z.failure = ""
 	case reconcile.Failing:
 		same := withoutNumbers(r.Err.Error()) == withoutNumbers(z.failure)
 		z.failure = r.Err.Error()
 		if !same {
-			b.Observer.UpdateFailed(z.Name, b.Provider.Name, r.Err, r.Attempt)
+			for _, b := range z.backends() {
+				b.Observer.UpdateFailed(z.Name, b.Provider.Name, r.Err, r.Attempt)
+			}
 		}
 		log := z.logger(b).Error
 		if same && bits.OnesCount(uint(r.Attempt)) > 1 {

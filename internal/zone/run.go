@@ -36,8 +36,8 @@ func (z *Zone) run() {
 		z.mu.Unlock()
 		for _, do := range mail {
 			do()
-		}
-		if len(mail) > 0 {
+			// At once, for what comes next may desire something else of an
+			// RRset of which this has told.
 			z.tell()
 		}
 		if !z.called && z.hung == 0 && !z.storing && z.registry.forget(z) {

@@ -7,6 +7,7 @@ package zone
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,10 +107,13 @@ var ErrSuperseded = errors.New("something else is desired by now")
 
 // Handle tells what has become of an RRset that was set.
 type Handle struct {
-	holder  reconcile.Holder
-	desired *plan.Desired
-	done    chan struct{}
-	err     error
+	zone      *Zone
+	key       plan.Key
+	holder    reconcile.Holder
+	desired   *plan.Desired
+	done      chan struct{}
+	confirmed *plan.Desired
+	err       error
 }
 
 // Done is closed when the RRset was confirmed, or when an attempt to make it
@@ -122,6 +126,25 @@ func (h *Handle) Done() <-chan struct{} { return h.done }
 func (h *Handle) Err() error {
 	<-h.done
 	return h.err
+}
+
+// Confirmed returns what has come true, once Done is closed: what was set or,
+// where the error is ErrSuperseded, the newer that has overtaken it. It is nil
+// if nothing was confirmed.
+func (h *Handle) Confirmed() *plan.Desired {
+	<-h.done
+	return h.confirmed
+}
+
+// Forget says that nobody waits for the handle any longer.
+func (h *Handle) Forget() {
+	z := h.zone
+	z.post(func() {
+		z.handles[h.key] = slices.DeleteFunc(z.handles[h.key], func(other *Handle) bool { return other == h })
+		if len(z.handles[h.key]) == 0 {
+			delete(z.handles, h.key)
+		}
+	})
 }
 
 func (h *Handle) resolve(err error) {
@@ -166,6 +189,15 @@ func (z *Zone) backend() *Backend {
 		return nil
 	}
 	return z.holders[len(z.holders)-1].backend
+}
+
+// backends are those of the newest holder of each class.
+func (z *Zone) backends() map[plan.Class]*Backend {
+	newest := make(map[plan.Class]*Backend)
+	for _, h := range z.holders {
+		newest[h.backend.Class] = h.backend
+	}
+	return newest
 }
 
 func (z *Zone) logger(b *Backend) *zap.Logger {

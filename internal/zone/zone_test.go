@@ -66,11 +66,16 @@ func inBubble(t *testing.T, character standin.Character, test func(b *bench)) {
 
 func (b *bench) attach(desired map[plan.Key]*plan.Desired) *Holder {
 	b.t.Helper()
+	return b.attachClass(plan.Own, desired)
+}
+
+func (b *bench) attachClass(class plan.Class, desired map[plan.Key]*plan.Desired) *Holder {
+	b.t.Helper()
 	p, err := provider.New("standin", b.z.Provider(), provider.NewSlots(), func(s string) string { return s }, deaf{}, zap.NewNop())
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return b.zone.Attach(&Backend{Provider: p, VerifyEvery: time.Hour, Observer: deaf{}, Logger: zap.NewNop()}, desired, nil)
+	return b.zone.Attach(&Backend{Provider: p, VerifyEvery: time.Hour, Observer: deaf{}, Logger: zap.NewNop(), Class: class}, desired, nil)
 }
 
 func (b *bench) set(key plan.Key, addrs ...string) *Handle {
