@@ -1,0 +1,141 @@
+// Package ledger keeps in Caddy's storage what clients have told of their
+// hosts: one entry a name, stored before anything else is done with it. Several
+// processes may share a storage; each takes over what the others have stored.
+package ledger
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+)
+
+// Record is what is desired of one family of a host. It is never changed.
+type Record struct {
+	// State is Unknown for a family of which no client has told anything.
+	State plan.State
+	// Addrs are sorted: what the RRset is to hold or, with None, what is to be
+	// taken away from it.
+	Addrs []netip.Addr
+}
+
+// Equal reports whether both desire the same.
+func (r Record) Equal(other Record) bool {
+	return r.State == other.State && (r.State != plan.Set || slices.Equal(r.Addrs, other.Addrs))
+}
+
+// Version orders the entries of a name, whatever the clocks of those who have
+// written them say.
+type Version struct {
+	// Sequence is one more than that of the entry before.
+	Sequence uint64 `json:"sequence"`
+	// Writer names the process, and decides between two that did not know of
+	// each other.
+	Writer string `json:"writer"`
+}
+
+// Compare orders versions from old to new.
+func (v Version) Compare(other Version) int {
+	return cmp.Or(cmp.Compare(v.Sequence, other.Sequence), cmp.Compare(v.Writer, other.Writer))
+}
+
+// Entry is what is on record of a host.
+type Entry struct {
+	Version
+	// Host is the full name in canonical form, without a trailing dot.
+	Host    string
+	Records [ipaddr.Families]Record
+	// User is whose update it was, and Updated when.
+	User    string
+	Updated time.Time
+
+	// told is set once other processes were told of it.
+	told bool
+}
+
+// stored is an entry as it is stored. It holds no secret.
+type stored struct {
+	Host string `json:"host"`
+	Version
+	User    string        `json:"user"`
+	Updated time.Time     `json:"updated"`
+	A       *storedRecord `json:"a,omitempty"`
+	AAAA    *storedRecord `json:"aaaa,omitempty"`
+}
+
+type storedRecord struct {
+	// Addresses are what is desired; null where none is.
+	Addresses []netip.Addr `json:"addresses"`
+	// Removed are what was published before there was nothing to publish.
+	Removed []netip.Addr `json:"removed,omitempty"`
+}
+
+func (e *Entry) encode() ([]byte, error) {
+	s := stored{Host: e.Host, Version: e.Version, User: e.User, Updated: e.Updated}
+	for f, to := range map[ipaddr.Family]**storedRecord{ipaddr.V4: &s.A, ipaddr.V6: &s.AAAA} {
+		switch r := e.Records[f]; r.State {
+		case plan.Set:
+			*to = &storedRecord{Addresses: r.Addrs}
+		case plan.None:
+			*to = &storedRecord{Removed: r.Addrs}
+		}
+	}
+	return json.Marshal(s)
+}
+
+// decode refuses what no entry of the host can be: what is in the storage may
+// have been edited or cut off.
+func decode(host string, data []byte) (*Entry, error) {
+	var s stored
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if err := dec.Decode(&s); err != nil {
+		return nil, err
+	}
+	if host != "" && s.Host != host {
+		return nil, fmt.Errorf("this is an entry of %q", s.Host)
+	}
+	if s.Host == "" {
+		return nil, fmt.Errorf("the entry names no host")
+	}
+	e := &Entry{Version: s.Version, Host: s.Host, User: s.User, Updated: s.Updated}
+	for f, from := range map[ipaddr.Family]*storedRecord{ipaddr.V4: s.A, ipaddr.V6: s.AAAA} {
+		if from == nil {
+			continue
+		}
+		r := Record{State: plan.None, Addrs: from.Removed}
+		if len(from.Addresses) > 0 {
+			r = Record{State: plan.Set, Addrs: from.Addresses}
+		}
+		for _, addr := range r.Addrs {
+			if !addr.IsValid() || ipaddr.FamilyOf(addr) != f || addr.Zone() != "" {
+				return nil, fmt.Errorf("%q is no address of type %s", addr, f.RRType())
+			}
+		}
+		r.Addrs = ipaddr.Sort(r.Addrs)
+		e.Records[f] = r
+	}
+	return e, nil
+}
+
+const (
+	directory = "dynamic_dns/server"
+	// hostsDirectory has one entry a host.
+	hostsDirectory = directory + "/hosts"
+	// changesKey tells which entries have changed of late.
+	changesKey = directory + "/changes.json"
+)
+
+// key is where the entry of a host is. A wildcard's has a character that no
+// name of a host has.
+func key(host string) string {
+	return hostsDirectory + "/" + certmagic.StorageKeys.Safe(strings.Replace(host, "*", "@", 1)) + ".json"
+}

@@ -1,0 +1,249 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+)
+
+// maxRemoved bounds what is remembered of what was published before.
+const maxRemoved = 32
+
+// ErrStorage is the error of what could not be stored, and so did not happen.
+var ErrStorage = errors.New("the storage cannot be written")
+
+// Ledger has the entries of all hosts in memory.
+type Ledger struct {
+	// writer names this process among those that share the storage.
+	writer string
+
+	// ready is closed once all entries were read.
+	ready chan struct{}
+
+	mu      sync.Mutex
+	hosts   map[string]*host
+	changes changes
+}
+
+// host is what is known of a host. Its turn is taken by whoever writes it.
+type host struct {
+	entry *Entry
+	turn  chan struct{}
+}
+
+// New returns a ledger that knows nothing yet. The writer must be another for
+// each process.
+func New(writer string) *Ledger {
+	return &Ledger{
+		writer: writer, ready: make(chan struct{}), hosts: make(map[string]*host),
+		changes: changes{mine: make(map[string]*Entry), unsure: make(map[string]bool)},
+	}
+}
+
+// Ready returns a channel that is closed once all entries were read. Before
+// that, nobody knows what is on record.
+func (l *Ledger) Ready() <-chan struct{} { return l.ready }
+
+// Lookup returns what is on record of a host, which may be nothing.
+func (l *Ledger) Lookup(name string) *Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h := l.hosts[name]; h != nil && h.entry != nil {
+		return h.entry
+	}
+	return &Entry{Host: name}
+}
+
+// Under calls fn with all entries, under the lock under which entries are
+// applied.
+func (l *Ledger) Under(fn func(iter.Seq[*Entry])) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fn(func(yield func(*Entry) bool) {
+		for _, h := range l.hosts {
+			if h.entry != nil && !yield(h.entry) {
+				return
+			}
+		}
+	})
+}
+
+// Apply applies what is on record of a host once more.
+func (l *Ledger) Apply(name string, apply func(*Entry)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if h := l.hosts[name]; h != nil && h.entry != nil {
+		apply(h.entry)
+	}
+}
+
+// Load reads all entries. It returns those that are new or newer, and notes
+// each that cannot be read in the error; such a one is treated as missing.
+func (l *Ledger) Load(ctx context.Context, storage certmagic.Storage, apply func(*Entry)) error {
+	keys, err := storage.List(ctx, hostsDirectory, false)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var broken []error
+	for _, key := range keys {
+		if !strings.HasSuffix(key, ".json") {
+			continue
+		}
+		data, err := storage.Load(ctx, key)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		entry, err := decode("", data)
+		if err != nil {
+			broken = append(broken, fmt.Errorf("%s: %w", key, err))
+			continue
+		}
+		l.adopt(entry, apply)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.ready:
+	default:
+		close(l.ready)
+	}
+	return errors.Join(broken...)
+}
+
+// adopt takes over an entry that is newer than what is known. apply is called
+// under the lock, so that what is newest is applied last.
+func (l *Ledger) adopt(entry *Entry, apply func(*Entry)) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.host(entry.Host)
+	if h.entry != nil && h.entry.Compare(entry.Version) >= 0 {
+		return false
+	}
+	h.entry = entry
+	apply(entry)
+	return true
+}
+
+func (l *Ledger) host(name string) *host {
+	h := l.hosts[name]
+	if h == nil {
+		h = new(host)
+		l.hosts[name] = h
+	}
+	return h
+}
+
+// Update is what one request makes of a host.
+type Update struct {
+	Host string
+	// Records are what is desired from now on. Those with the state Unknown
+	// stay as they are.
+	Records [ipaddr.Families]Record
+	User    string
+}
+
+// Lock takes the turns of hosts, in an order in which no two callers wait for
+// each other. It returns a function that gives them back.
+func (l *Ledger) Lock(ctx context.Context, names []string) (func(), error) {
+	var taken []*host
+	release := func() {
+		for _, h := range taken {
+			<-h.turn
+		}
+	}
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		l.mu.Lock()
+		h := l.host(name)
+		if h.turn == nil {
+			h.turn = make(chan struct{}, 1)
+		}
+		l.mu.Unlock()
+		if slices.Contains(taken, h) {
+			continue
+		}
+		select {
+		case h.turn <- struct{}{}:
+			taken = append(taken, h)
+		case <-ctx.Done():
+			release()
+			return nil, ctx.Err()
+		}
+	}
+	return release, nil
+}
+
+// Store makes an update durable and then calls apply, under the lock of Under.
+// The caller has the host's turn. What others have stored meanwhile is taken
+// for older.
+func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update, now time.Time, apply func(*Entry)) error {
+	known := l.Lookup(u.Host)
+	newest := known.Version
+	switch others, err := load(ctx, storage, u.Host); {
+	case err == nil && others != nil && others.Compare(newest) > 0:
+		known, newest = others, others.Version
+	case err != nil && !errors.As(err, new(*brokenError)):
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	entry := &Entry{
+		Version: Version{newest.Sequence + 1, l.writer},
+		Host:    u.Host, Records: known.Records, User: u.User, Updated: now.UTC().Truncate(time.Second),
+	}
+	for f, r := range u.Records {
+		switch before := known.Records[f]; r.State {
+		case plan.Set:
+			entry.Records[f] = r
+		case plan.None:
+			gone := ipaddr.Sort(slices.Concat(before.Addrs, r.Addrs))
+			entry.Records[f] = Record{State: plan.None, Addrs: gone[:min(len(gone), maxRemoved)]}
+		}
+	}
+	data, err := entry.encode()
+	if err != nil {
+		return err
+	}
+	if err := storage.Store(ctx, key(u.Host), data); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.host(u.Host)
+	if h.entry == nil || h.entry.Compare(entry.Version) < 0 {
+		h.entry = entry
+		apply(entry)
+	}
+	l.changes.add(entry)
+	return nil
+}
+
+// brokenError is the error of an entry that can be read, but makes no sense.
+type brokenError struct{ error }
+
+// load returns the entry of a host as it is stored, or nil.
+func load(ctx context.Context, storage certmagic.Storage, host string) (*Entry, error) {
+	data, err := storage.Load(ctx, key(host))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	entry, err := decode(host, data)
+	if err != nil {
+		return nil, &brokenError{err}
+	}
+	return entry, nil
+}
