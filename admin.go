@@ -76,19 +76,19 @@ func (aa *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (*adminAPI) serveStatus(w http.ResponseWriter, _ *http.Request) error {
-	app, err := activeApp()
+	shown, err := currentStatus(time.Now())
 	if err != nil {
 		return err
 	}
-	return answer(w, http.StatusOK, app.status(time.Now()))
+	return answer(w, http.StatusOK, shown)
 }
 
 func (*adminAPI) serveHealth(w http.ResponseWriter, _ *http.Request) error {
-	app, err := activeApp()
+	shown, err := currentStatus(time.Now())
 	if err != nil {
 		return err
 	}
-	health := app.status(time.Now()).Health()
+	health := shown.Health()
 	if !health.Healthy {
 		return answer(w, http.StatusServiceUnavailable, health)
 	}
@@ -134,7 +134,7 @@ func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
 			}
 		case <-ctx.Done():
 		}
-		shown := app.status(time.Now())
+		shown := withServer(app.status(time.Now()))
 		shown.CheckDone = &done
 		return answer(w, http.StatusOK, shown)
 	}

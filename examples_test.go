@@ -16,6 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	dynamicdns "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/rfc2136"
@@ -70,7 +71,7 @@ func TestREADMEConfigsLoad(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("found %d pages of sources: %v", len(pages), err)
 	}
-	for _, file := range append(pages, "README.md", "nameserver/README.md") {
+	for _, file := range append(pages, "README.md", "nameserver/README.md", "dyndns/README.md") {
 		readme := read(t, file)
 		for _, at := range fence.FindAllStringSubmatchIndex(readme, -1) {
 			configs = append(configs, copied{

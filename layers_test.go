@@ -73,7 +73,7 @@ var layers = map[string]layer{
 	"internal/cluster": {ours: "internal/dnsname internal/ipaddr internal/lease internal/plan", others: "certmagic zap"},
 	"internal/conf":    {ours: "internal/provider", others: "caddy certmagic"},
 	"internal/events":  {others: "caddy zap"},
-	"internal/show":    {ours: "internal/plan internal/reconcile status"},
+	"internal/show":    {ours: "internal/dnsname internal/plan internal/provider internal/reconcile status"},
 	"internal/observe": {ours: "internal/conf internal/detect internal/dnsname internal/events internal/ipaddr internal/plan internal/provider internal/show internal/zone status", others: "caddy prometheus"},
 
 	// Caddy's face, which joins the two.
@@ -86,7 +86,13 @@ var layers = map[string]layer{
 	// The DDNS server. What its clients say and ask for knows no Caddy.
 	"dyndns/internal/reply":   {std: "fmt io net/http net/netip strconv strings time"},
 	"dyndns/internal/request": {ours: "dyndns/internal/reply internal/dnsname internal/ipaddr internal/plan", std: "cmp fmt io mime net/http net/netip net/url slices strings"},
-	"dyndns/internal/auth":    {ours: "dyndns/internal/reply internal/dnsname", others: "crypto"},
+	"dyndns/internal/ledger":  {ours: "internal/ipaddr internal/plan", others: "certmagic"},
+	"dyndns": {
+		ours: "dyndns/internal/auth dyndns/internal/ledger dyndns/internal/reply dyndns/internal/request internal/conf internal/dnsname internal/ipaddr" +
+			" internal/observe internal/placeholders internal/plan internal/provider internal/show internal/zone status",
+		others: "caddy prometheus zap",
+	},
+	"dyndns/internal/auth": {ours: "dyndns/internal/reply internal/dnsname", others: "crypto"},
 
 	// Modules of their own, which need not know that this one exists.
 	"providers/internal/options":     {others: "caddy"},
@@ -98,7 +104,7 @@ var layers = map[string]layer{
 	"nameserver":                     {ours: "nameserver/internal/delegation nameserver/internal/zonedata", others: "caddy certmagic cobra idna ipv4 ipv6 libdns miekg prometheus zap"},
 
 	// All of it in one binary: the only one that imports the root.
-	"cmd/caddy": {ours: ". nameserver providers/cloudflare providers/rfc2136 providers/route53", others: "caddy"},
+	"cmd/caddy": {ours: ". dyndns nameserver providers/cloudflare providers/rfc2136 providers/route53", others: "caddy"},
 
 	// For tests alone.
 	"e2e":                         {},

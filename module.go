@@ -8,6 +8,7 @@ package dynamicdns
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -81,12 +82,14 @@ type App struct {
 	pooled conf.Pooled
 	// sites outlives configurations, to know what the one before took from
 	// its sites.
-	sites    *siteHosts
-	groups   []*group
-	managed  managed
-	schedule *detect.Schedule
-	observer *observe.Observer
-	cancel   context.CancelFunc
+	sites  *siteHosts
+	groups []*group
+	// providerRaw is the provider's configuration, as it was written.
+	providerRaw json.RawMessage
+	managed     managed
+	schedule    *detect.Schedule
+	observer    *observe.Observer
+	cancel      context.CancelFunc
 	// runCtx lasts from Start to Stop.
 	runCtx context.Context
 	// runs are those that people asked for; all who ask at a time share one.
@@ -107,6 +110,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.logger = ctx.Logger()
+	a.providerRaw = a.DNSProviderRaw
 	if a.CheckInterval == 0 {
 		a.CheckInterval = caddy.Duration(defaultCheckInterval)
 	}
@@ -145,6 +149,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 func (a *App) Start() error {
 	taken, err := takeSites(a.ctx, a.groups)
 	if err != nil {
+		return err
+	}
+	if err := checkServed(a.ctx, taken); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(a.ctx)

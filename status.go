@@ -5,9 +5,7 @@ import (
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
@@ -44,11 +42,6 @@ func (a *App) status(now time.Time) *status.Status {
 		s.Reason = ""
 	}
 	return s
-}
-
-// Measure implements observe.Measurer.
-func (a *App) Measure() (*observe.Counts, *status.Status) {
-	return a.observer.Counts, a.status(time.Now())
 }
 
 func (g *group) status() status.GroupStatus {
@@ -103,35 +96,7 @@ func (z *managedZone) status(now time.Time) status.ZoneStatus {
 
 // ownStatus is how the zone is doing as far as this instance keeps it.
 func (z *managedZone) ownStatus(known reconcile.Snapshot, now time.Time) status.ZoneStatus {
-	s := status.ZoneStatus{
-		Zone:         dnsname.Display(z.zone.Name),
-		Provider:     z.backend.Provider.Name,
-		State:        status.StateInSync,
-		InSync:       new(true),
-		Readable:     z.backend.Provider.CanRead(),
-		LastInSync:   show.Stamp(known.Synced),
-		NextAttempt:  show.Stamp(known.Next),
-		Failures:     known.Failures,
-		FailingSince: show.Stamp(known.Since),
-		Records:      z.records(known),
-	}
-	if s.Readable {
-		s.LastVerified = show.Stamp(known.Verified)
-	}
-	if known.Err != nil {
-		s.State = status.StateFailing
-	}
-	if known.Last != nil {
-		s.LastFailure = &status.Failure{Time: show.Stamp(known.LastAt), Error: show.OneLine(known.Last.Error())}
-	}
-	for _, r := range s.Records {
-		s.State = status.Worse(s.State, r.State)
-		s.InSync = status.BothInSync(s.InSync, r.InSync)
-	}
-	if isTrue(s.InSync) {
-		s.LastInSync = show.Stamp(now)
-	}
-	return s
+	return show.Zone(z.zone.Name, z.backend.Provider, known, z.records(known), now)
 }
 
 // records are those of the configuration, of which the zone may know more and
@@ -154,18 +119,7 @@ func (z *managedZone) records(known reconcile.Snapshot) []status.RecordStatus {
 		if r.Desired.State == plan.Unknown && !set.concerns(r.Observed) {
 			return
 		}
-		s := status.RecordStatus{
-			Name:        key.Name,
-			Type:        key.Family.RRType(),
-			State:       show.States[r.State],
-			Reason:      show.OneLine(r.Reason),
-			Desired:     r.Desired.Addrs,
-			Observed:    r.Observed,
-			Accepted:    r.Accepted,
-			TTL:         r.TTL.Seconds(),
-			LastChanged: show.Stamp(r.Changed),
-			InSync:      r.InSync,
-		}
+		s := show.Record(r)
 		if r.Desired.State == plan.Unknown {
 			// A machine that has never had the family is well, whatever stands there.
 			s.State, s.Reason, s.InSync = status.StateLeftAlone, set.whyUnknown(key, true), new(true)
@@ -198,5 +152,3 @@ func (s *nameSet) whyUnknown(key plan.Key, never bool) string {
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
-
-var _ observe.Measurer = (*App)(nil)

@@ -33,6 +33,9 @@ type Status struct {
 	Cluster *ClusterStatus `json:"cluster,omitempty"`
 	// The zones, in the same order.
 	Zones []ZoneStatus `json:"zones"`
+	// The users of the dynamic DNS server, where there is one. The zones that
+	// their hosts are in are listed above, too.
+	Clients []ClientStatus `json:"clients,omitempty"`
 }
 
 // FamilyPrefix is the family of the prefix that devices are in.

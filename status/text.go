@@ -59,6 +59,23 @@ func (p *printer) status(s *Status) {
 		p.line(0, "")
 		p.line(0, "No names are managed.")
 	}
+	for _, c := range s.Clients {
+		p.line(0, "")
+		p.client(s.Time, c)
+	}
+}
+
+// client writes who has updated what.
+func (p *printer) client(now time.Time, c ClientStatus) {
+	if c.LastSeen.IsZero() {
+		p.line(0, "client %s: not seen since the start", c.Name)
+	} else {
+		p.line(0, "client %s: seen %s from %s (%s), answered %s", c.Name, ago(now.Sub(c.LastSeen)), c.Address, c.Agent, c.Result)
+	}
+	for _, h := range c.Hosts {
+		p.row(2, columns-2, p.state(h.State, 11), "%s", h.Name)
+		p.line(columns, "%s, for %s", h.Addresses.String(), short(now.Sub(h.Updated)))
+	}
 }
 
 func (p *printer) group(now time.Time, g GroupStatus) {

@@ -8,6 +8,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/rfc2136"

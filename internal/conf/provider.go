@@ -3,6 +3,7 @@ package conf
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
@@ -54,6 +55,11 @@ func (p *Providers) Load(raw json.RawMessage) (*provider.Provider, string, error
 	}
 	p.loaded[key] = loaded
 	return loaded, key, nil
+}
+
+// StorageKey tells storages apart, as far as that can be done.
+func StorageKey(storage certmagic.Storage) string {
+	return fmt.Sprintf("%T %s", storage, storagePath(storage))
 }
 
 // storagePath returns where Caddy's storage is. A provider may keep its zones

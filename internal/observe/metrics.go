@@ -94,6 +94,9 @@ func (metrics) Describe(ch chan<- *prometheus.Desc) {
 func (metrics) Collect(ch chan<- prometheus.Metric) {
 	app, err := caddy.ActiveContext().AppIfConfigured("dynamic_dns")
 	if err != nil {
+		app, err = caddy.ActiveContext().AppIfConfigured("dyndns")
+	}
+	if err != nil {
 		return
 	}
 	counts, shown := app.(Measurer).Measure()

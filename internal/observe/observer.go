@@ -100,6 +100,11 @@ func (o *Observer) AddressFound(f ipaddr.Family, addrs []netip.Addr, source stri
 
 // RecordsChanged implements zone.Observer.
 func (o *Observer) RecordsChanged(zone, provider string, changes []plan.Change) {
+	o.RecordsChangedBy("", zone, provider, changes)
+}
+
+// RecordsChangedBy is RecordsChanged for addresses that a client has sent.
+func (o *Observer) RecordsChangedBy(client, zone, provider string, changes []plan.Change) {
 	if o == nil || len(changes) == 0 {
 		return
 	}
@@ -108,11 +113,15 @@ func (o *Observer) RecordsChanged(zone, provider string, changes []plan.Change) 
 		list[i] = show.Change(c)
 		o.Counts.Changes.WithLabelValues(dnsname.Display(zone), provider, c.Key.Family.RRType()).Inc()
 	}
-	o.Events.Add("records_changed", map[string]any{
+	data := map[string]any{
 		"zone":     dnsname.Display(zone),
 		"provider": provider,
 		"changes":  list,
-	})
+	}
+	if client != "" {
+		data["client"] = client
+	}
+	o.Events.Add("records_changed", data)
 }
 
 // UpdateFailed implements zone.Observer.

@@ -1,0 +1,70 @@
+package dyndns
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+)
+
+// TestRefusedAtLoad: each mistake is told with what to write instead, and
+// without what may be a password.
+func TestRefusedAtLoad(t *testing.T) {
+	t.Setenv("DYNDNS_TEST_PLAIN", "s3cret")
+	module := standin.New(standin.Character{}, origin).Register()
+	user := func(more string) string {
+		return fmt.Sprintf(`"users": [{"name": "home", "password": %q, %s}]`, hash, more)
+	}
+	good := user(`"hosts": ["home.example.com"]`)
+	provider := fmt.Sprintf(`"dns_provider": {"name": %q}`, module)
+	zones := `"zones": ["example.com"]`
+	own := fmt.Sprintf(`, "dynamic_dns": {%s, "domains": {"example.com": ["home", "a.dyn"]}, "ip_sources": [{"source": "static", "ips": [%q]}]}`, provider, addr1)
+	for name, test := range map[string]struct {
+		handlers []string
+		apps     string
+		want     string
+	}{
+		"no provider":      {[]string{zones + "," + good}, "", "no DNS provider is configured; write one, such as `provider cloudflare"},
+		"no zones":         {[]string{provider + "," + good}, "", "no zones are configured; write those that the hosts are in, such as `zone example.com`"},
+		"no users":         {[]string{provider + "," + zones}, "", "there are no users"},
+		"null user":        {[]string{provider + "," + zones + `, "users": [null]`}, "", "users[0] is null"},
+		"zone twice":       {[]string{provider + `, "zones": ["example.com", "EXAMPLE.com."],` + good}, "", `"EXAMPLE.com." is listed twice`},
+		"outside":          {[]string{provider + "," + zones + "," + user(`"hosts": ["home.example.net"]`)}, "", `user "home": the host "home.example.net" is in none of the zones example.com`},
+		"parent outside":   {[]string{provider + "," + zones + "," + user(`"hosts": ["*.example.net"]`)}, "", `the host "*.example.net" is in none of the zones`},
+		"no hosts":         {[]string{provider + "," + zones + "," + user(`"hosts": []`)}, "", "there are no hosts that the user may update"},
+		"plain password":   {[]string{provider + "," + zones + `, "users": [{"name": "home", "password": "s3cret", "hosts": ["home.example.com"]}]`}, "", `user "home": this is no hash of a password`},
+		"plain in env":     {[]string{provider + "," + zones + `, "users": [{"name": "home", "password": "{env.DYNDNS_TEST_PLAIN}", "hosts": ["home.example.com"]}]`}, "", `user "home": this is no hash of a password`},
+		"unknown variable": {[]string{provider + "," + zones + `, "users": [{"name": "home", "password": "{s3cret}", "hosts": ["home.example.com"]}]`}, "", "the password has a placeholder that is empty or unknown"},
+		"ttl":              {[]string{provider + "," + zones + `, "ttl": 1000,` + good}, "", "ttl 1µs is too short"},
+		"prefix length":    {[]string{provider + "," + zones + `, "prefix_length": 300,` + good}, "", "prefix_length: "},
+		"private ranges":   {[]string{provider + "," + zones + `, "include": ["private_ranges"],` + good}, "", "this word is for the Caddyfile"},
+		"from":             {[]string{provider + "," + zones + "," + user(`"hosts": ["home.example.com"], "from": ["home"]`)}, "", "from: "},
+		"device":           {[]string{provider + "," + zones + "," + user(`"devices": {"nas.example.com": []}`)}, "", `device "nas.example.com": there is no host ID`},
+		"two TTLs":         {[]string{provider + "," + zones + "," + good, provider + "," + zones + `, "ttl": 120000000000,` + good}, "", `the host "home.example.com" is served by two dyndns handlers`},
+		"managed":          {[]string{zones + "," + good}, own, `the host "home.example.com" is managed twice`},
+		"managed below":    {[]string{zones + "," + user(`"hosts": ["*.dyn.example.com"]`)}, own, `the host "a.dyn.example.com" is managed twice`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &bench{storage: t.TempDir(), apps: test.apps}
+			current = b
+			for i, h := range test.handlers {
+				test.handlers[i] = "{" + h + "}"
+			}
+			var config caddy.Config
+			if err := caddy.StrictUnmarshalJSON([]byte(b.json(test.handlers, "")), &config); err != nil {
+				t.Fatal(err)
+			}
+			err := caddy.Validate(&config)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got error %v\nwant one with %s", err, test.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("the error repeats the password: %v", err)
+			}
+		})
+	}
+}

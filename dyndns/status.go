@@ -1,0 +1,89 @@
+package dyndns
+
+import (
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
+)
+
+// ServerStatus returns what is known of the clients, and of the zones that
+// their hosts are in.
+func (a *App) ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneStatus) {
+	states := make(map[string]status.State)
+	zones := []status.ZoneStatus{}
+	for _, z := range a.zones {
+		zones = append(zones, z.status(now, states))
+	}
+	slices.SortFunc(zones, func(a, b status.ZoneStatus) int {
+		return strings.Compare(a.Zone+" "+a.Provider, b.Zone+" "+b.Provider)
+	})
+	hosts := make(map[string][]status.HostStatus)
+	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
+		for e := range entries {
+			if a.Serves(e.Host) {
+				hosts[e.User] = append(hosts[e.User], hostStatus(e, states[e.Host]))
+			}
+		}
+	})
+	clients := []status.ClientStatus{}
+	for _, name := range a.users {
+		visit := a.shared.seen.of(name)
+		c := status.ClientStatus{Name: name, LastSeen: show.Stamp(visit.at), Agent: visit.agent, Result: string(visit.result), Hosts: hosts[name]}
+		if visit.client.IsValid() {
+			c.Address = visit.client.String()
+		}
+		slices.SortFunc(c.Hosts, func(a, b status.HostStatus) int { return strings.Compare(a.Name, b.Name) })
+		clients = append(clients, c)
+	}
+	return clients, zones
+}
+
+func hostStatus(e *ledger.Entry, state status.State) status.HostStatus {
+	h := status.HostStatus{Name: e.Host, Updated: e.Updated, State: state}
+	for _, r := range e.Records {
+		if r.State == plan.Set {
+			h.Addresses = append(h.Addresses, r.Addrs...)
+		}
+	}
+	return h
+}
+
+// status returns that of the clients' RRsets in the zone, and notes that of
+// their hosts.
+func (z *keptZone) status(now time.Time, states map[string]status.State) status.ZoneStatus {
+	known := z.zone.Snapshot()
+	records := []status.RecordStatus{}
+	for i := range known.Records {
+		r := &known.Records[i]
+		if r.Desired.Class != plan.Client {
+			continue
+		}
+		shown := show.Record(r)
+		records = append(records, shown)
+		host := strings.TrimSuffix(dnsname.Absolute(r.Key.Name, z.name), ".")
+		if states[host] == "" {
+			states[host] = shown.State
+		}
+		states[host] = status.Worse(states[host], shown.State)
+	}
+	return show.Zone(z.name, z.backend.Provider, known, records, now)
+}
+
+// Measure implements observe.Measurer, for a configuration without a
+// dynamic_dns app.
+func (a *App) Measure() (*observe.Counts, *status.Status) {
+	now := time.Now()
+	s := &status.Status{Time: show.Stamp(now)}
+	s.Clients, s.Zones = a.ServerStatus(now)
+	return a.observer.Counts, s
+}
+
+var _ observe.Measurer = (*App)(nil)

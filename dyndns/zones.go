@@ -1,0 +1,278 @@
+package dyndns
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/auth"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
+)
+
+// keptZone is a zone at a provider in which clients have hosts.
+type keptZone struct {
+	name    string
+	zone    *zone.Zone
+	backend *zone.Backend
+	holder  *zone.Holder
+	// released is set once the zone may end.
+	released bool
+}
+
+// service is where the hosts of one handler are.
+type service struct {
+	// names are those of the zones.
+	names []string
+	zones map[string]*keptZone
+	ttl   time.Duration
+}
+
+// locate returns the zone of a host, and the host's name in it.
+func (s *service) locate(host string) (*keptZone, string) {
+	z, name, ok := dnsname.Match(host, s.names)
+	if !ok {
+		return nil, ""
+	}
+	return s.zones[z], name
+}
+
+// serve takes in what a handler serves, or says why it cannot be served.
+func (a *App) serve(h *Handler, users []*auth.User) error {
+	other, err := a.dynamicDNS()
+	if err != nil {
+		return err
+	}
+	raw, written := h.DNSProviderRaw, h.Zones
+	if len(raw) == 0 && other != nil {
+		raw = other.DNSProvider()
+	}
+	if len(raw) == 0 {
+		return errors.New("no DNS provider is configured; write one, such as `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: dns_provider)")
+	}
+	if len(written) == 0 && other != nil {
+		written = other.ZoneNames()
+	}
+	if len(written) == 0 {
+		return errors.New("no zones are configured; write those that the hosts are in, such as `zone example.com` (JSON: zones)")
+	}
+	p, key, err := a.providers.Load(raw)
+	if err != nil {
+		return fmt.Errorf("dns_provider: %w", err)
+	}
+	s := &service{zones: make(map[string]*keptZone), ttl: time.Duration(h.TTL)}
+	for _, raw := range written {
+		resolved, err := placeholders.Resolve(raw)
+		if err != nil {
+			return fmt.Errorf("zones: %q: %w", raw, err)
+		}
+		name, err := dnsname.Zone(resolved)
+		if err != nil {
+			return fmt.Errorf("zones: %w", err)
+		}
+		if s.zones[name] != nil {
+			return fmt.Errorf("zones: %q is listed twice", raw)
+		}
+		id := zone.Key{Config: key, Module: p.Name, Zone: name}
+		if a.zones[id] == nil {
+			a.zones[id] = &keptZone{name: name, backend: &zone.Backend{
+				Provider: p, Memory: zone.Memory{Config: key[:8]}, VerifyEvery: verifyEvery,
+				Observer: &clientObserver{a.observer}, Logger: a.logger, Class: plan.Client,
+			}}
+		}
+		s.zones[name] = a.zones[id]
+		s.names = append(s.names, name)
+	}
+	for _, u := range users {
+		if err := a.serveUser(s, u); err != nil {
+			return fmt.Errorf("user %q: %w", u.Name, err)
+		}
+	}
+	if other == nil {
+		return nil
+	}
+	other.Manages(func(host string) {
+		if a.find(host) != nil && err == nil {
+			err = fmt.Errorf("the host %q is managed twice: by the dynamic_dns app, which publishes this machine's addresses, and by the users here; leave it in one of them", host)
+		}
+	})
+	return err
+}
+
+func (a *App) serveUser(s *service, u *auth.User) error {
+	if at, there := slices.BinarySearch(a.users, u.Name); !there {
+		a.users = slices.Insert(a.users, at, u.Name)
+	}
+	take := func(services map[string]*service, host, shown, example string) error {
+		z, _ := s.locate(example)
+		if z == nil {
+			return fmt.Errorf("the host %q is in none of the zones %s; add its zone, or correct the name", shown, displays(s.names))
+		}
+		before := services[host]
+		if before == nil {
+			services[host] = s
+			return nil
+		}
+		if there, _ := before.locate(example); there != z || before.ttl != s.ttl {
+			return fmt.Errorf("the host %q is served by two dyndns handlers with different providers, zones or TTLs; have them agree", shown)
+		}
+		return nil
+	}
+	for _, host := range u.Hosts.Exact {
+		if err := take(a.exact, host, host, host); err != nil {
+			return err
+		}
+	}
+	for _, parent := range u.Hosts.Parents {
+		if err := take(a.below, parent, "*."+parent, parent); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func displays(zones []string) string {
+	shown := make([]string, len(zones))
+	for i, z := range zones {
+		shown[i] = dnsname.Display(z)
+	}
+	return strings.Join(shown, ", ")
+}
+
+// find returns the service of a host, or nil if it is nobody's.
+func (a *App) find(host string) *service {
+	if s := a.exact[host]; s != nil {
+		return s
+	}
+	if label, parent, ok := strings.Cut(host, "."); ok && label != "*" {
+		return a.below[parent]
+	}
+	return nil
+}
+
+// Serves reports whether a user may update the host.
+func (a *App) Serves(host string) bool { return a.find(host) != nil }
+
+// desired returns what is desired of the host's families of which something
+// is on record, and where.
+func (a *App) desired(e *ledger.Entry) (z *keptZone, name string, desired [ipaddr.Families]*plan.Desired) {
+	s := a.find(e.Host)
+	if s == nil {
+		return nil, "", desired
+	}
+	z, name = s.locate(e.Host)
+	for f, r := range e.Records {
+		if r.State != plan.Unknown {
+			desired[f] = &plan.Desired{State: r.State, Addrs: r.Addrs, TTL: s.ttl, Source: e.User, Class: plan.Client}
+		}
+	}
+	return z, name, desired
+}
+
+// all returns all that is desired, by zone.
+func (a *App) all(entries iter.Seq[*ledger.Entry]) map[*keptZone]map[plan.Key]*plan.Desired {
+	all := make(map[*keptZone]map[plan.Key]*plan.Desired)
+	for _, z := range a.zones {
+		all[z] = make(map[plan.Key]*plan.Desired)
+	}
+	for e := range entries {
+		z, name, desired := a.desired(e)
+		for f, d := range desired {
+			if d != nil {
+				all[z][plan.Key{Name: name, Family: ipaddr.Family(f)}] = d
+			}
+		}
+	}
+	return all
+}
+
+// attach takes the zones over from the configuration before, unless they were
+// given back meanwhile.
+func (a *App) attach() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.left {
+		return
+	}
+	s := a.shared
+	s.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
+		for z, desired := range a.all(entries) {
+			z.holder = z.zone.Attach(z.backend, desired, func(*zone.Holder) { a.reclaim() })
+		}
+		s.apps = append(s.apps, a)
+	})
+	close(a.attached)
+}
+
+// reclaim desires anew all that is on record.
+func (a *App) reclaim() {
+	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
+		if slices.Contains(a.shared.apps, a) {
+			for z, desired := range a.all(entries) {
+				z.holder.Claim(desired)
+			}
+		}
+	})
+}
+
+// detach gives the zones back to the configuration that had them before, if
+// that one goes on running.
+func (a *App) detach() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.left = true
+	s := a.shared
+	s.ledger.Under(func(iter.Seq[*ledger.Entry]) {
+		s.apps = slices.DeleteFunc(s.apps, func(other *App) bool { return other == a })
+	})
+	for _, z := range a.zones {
+		if z.holder != nil {
+			z.holder.Release()
+		}
+	}
+}
+
+// set has the host's zone hold what is on record. It must be called under the
+// ledger's lock. There is a handle for each family that something is desired
+// of.
+func (a *App) set(e *ledger.Entry) (handles [ipaddr.Families]*zone.Handle) {
+	z, name, desired := a.desired(e)
+	for f, d := range desired {
+		if d != nil {
+			handles[f] = z.holder.Set(d, plan.Key{Name: name, Family: ipaddr.Family(f)})[0]
+		}
+	}
+	return handles
+}
+
+// inSync reports whether the hosts are as desired in those families, without
+// asking a provider.
+func (a *App) inSync(keys map[*keptZone][]plan.Key) bool {
+	for z, keys := range keys {
+		if !z.zone.InSync(keys...) {
+			return false
+		}
+	}
+	return true
+}
+
+// logServed says once per start what is served.
+func (a *App) logServed() {
+	var names []string
+	for _, z := range a.zones {
+		names = append(names, dnsname.Display(z.name))
+	}
+	slices.Sort(names)
+	a.logger.Info("taking updates of DNS records", zap.Strings("zones", slices.Compact(names)),
+		zap.Int("hosts", len(a.exact)), zap.Strings("below", slices.Sorted(maps.Keys(a.below))))
+}
