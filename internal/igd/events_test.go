@@ -220,6 +220,21 @@ func TestSubscriptionIsRenewed(t *testing.T) {
 	}
 }
 
+// TestSubscriptionOfDead: who hangs does not hold up the end.
+func TestSubscriptionOfDead(t *testing.T) {
+	e := newEventer(t)
+	_, end := e.subscribe(Subscription{Renew: 10 * time.Millisecond})
+	e.await("SUBSCRIBE")
+	e.await("SUBSCRIBE")
+	e.mu.Lock() // nothing is answered from now on
+	began := time.Now()
+	_ = end()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	e.mu.Unlock()
+}
+
 func TestSubscriptionRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer  func(http.ResponseWriter)
