@@ -235,6 +235,9 @@ func (b *block) parseExcept() error {
 func (b *block) checkWords(isList bool) error {
 	name := b.Val()
 	words := args(b.Dispenser)
+	if name == "ip_source" && len(words) > 0 && words[0] == "command" {
+		return nil // whatever follows is the program's
+	}
 	for _, word := range words {
 		if variable := advice.Variable(word); variable != "" {
 			return b.Errf("%s is not replaced by the value of the environment variable; write `{env.%s}`", word, variable)

@@ -55,6 +55,7 @@ var layers = map[string]layer{
 	"internal/igd":           {others: "charset"},
 	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "publicsuffix zap"},
 	"internal/detect":        {ours: "internal/ipaddr internal/quorum ipsources", others: "zap"},
+	"ipsources/command":      {ours: "internal/conf internal/ipaddr internal/placeholders ipsources", others: "caddy"},
 	"ipsources/file":         {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy fsnotify"},
 	"internal/natpmp":        {ours: "internal/ipaddr internal/netmon", others: "ipv4 zap"},
 	"ipsources/natpmp":       {ours: "internal/ipaddr internal/natpmp internal/netmon internal/placeholders internal/quorum ipsources", others: "caddy zap"},
