@@ -30,6 +30,9 @@ type (
 	Explainer = ipsources.Explainer
 	// Local is implemented by IP sources that ask nobody outside this machine.
 	Local = ipsources.Local
+	// Foreteller is implemented by IP sources that know, before they are
+	// asked, from which ranges their addresses will be.
+	Foreteller = ipsources.Foreteller
 	// Notifier is implemented by IP sources that learn on their own that an
 	// address may have changed.
 	Notifier = ipsources.Notifier

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -159,6 +160,7 @@ func (l *loader) loadDetector(g *group) error {
 	if at, err := detect.JoinVoters(d.Sources); err != nil {
 		return g.at(fmt.Sprintf("ip_sources[%d]", at), err)
 	}
+	l.warnOfSpecial(g, d)
 	known, err := l.pooled.Hold(conf.Key{Kind: "detection", Config: key}, func() caddy.Destructor { return new(detect.Known) })
 	if err != nil {
 		return err
@@ -167,4 +169,55 @@ func (l *loader) loadDetector(g *group) error {
 	l.detectors[key] = d
 	g.detector = d
 	return nil
+}
+
+// warnOfSpecial says at load that a source can give nothing that may be
+// published, which nobody would notice otherwise. A private address beside a
+// source that finds the public one is nothing unusual.
+func (l *loader) warnOfSpecial(g *group, d *detect.Detector) {
+	special := make([][]string, len(d.Sources))
+	certain := make([]bool, len(d.Sources))
+	hope := false
+	for i, source := range d.Sources {
+		special[i], certain[i] = onlySpecial(source.IPSource, d.Filter, g.Versions)
+		hope = hope || special[i] == nil
+	}
+	for i, source := range d.Sources {
+		if special[i] == nil || hope && !certain[i] {
+			continue
+		}
+		line, path := "include "+strings.Join(special[i], " "), g.entry(fmt.Sprintf("ip_sources[%d]", i))
+		place := g.written.At(path)
+		if place == "" {
+			line, place = fmt.Sprintf(`"include": ["%s"]`, strings.Join(special[i], `", "`)), path
+		}
+		l.logger.Warn(fmt.Sprintf("the internet cannot reach the addresses of an IP source, so they are not published; if they are meant for a network of yours, write `%s`", line),
+			zap.String("source", source.Name), zap.String("at", place))
+	}
+}
+
+// onlySpecial returns the special-purpose ranges that a source's addresses are
+// in, if all are in such and none may be published, and whether that is so
+// whatever happens.
+func onlySpecial(source ipsources.IPSource, filter *ipaddr.Filter, versions *ipsources.IPVersions) (ranges []string, certain bool) {
+	foreteller, ok := source.(ipsources.Foreteller)
+	if _, configured := source.(ipsources.Configured); !ok || configured {
+		return nil, false
+	}
+	for _, prefix := range foreteller.Foretell() {
+		addr := prefix.Addr()
+		if !enabledIn(versions, ipaddr.FamilyOf(addr)) {
+			continue
+		}
+		if refusal := filter.Refuse(addr, false); refusal == "" || strings.HasPrefix(refusal, "excluded") || ipaddr.SpecialPurpose(addr) == "" {
+			return nil, false
+		}
+		if certain = !prefix.IsSingleIP(); !certain {
+			prefix = ipaddr.SpecialRange(addr)
+		}
+		if r := prefix.String(); !slices.Contains(ranges, r) {
+			ranges = append(ranges, r)
+		}
+	}
+	return ranges, certain
 }

@@ -10,7 +10,7 @@ import (
 
 // IPSource is implemented by modules in the namespace `dynamic_dns.ip_sources`.
 //
-// A source may also implement [Confirmer], [Configured], [Explainer], [Local],
+// A source may also implement [Confirmer], [Configured], [Explainer], [Foreteller], [Local],
 // [Notifier], [Prefixer] and [Voter].
 type IPSource interface {
 	// GetIPs returns this machine's addresses of the families that are asked
@@ -47,6 +47,16 @@ type Configured interface {
 // that they returned may not be published. The app logs the explanation.
 type Explainer interface {
 	ExplainRefusal(addr netip.Addr) string
+}
+
+// Foreteller is implemented by sources that know, before they are asked, from
+// which ranges their addresses will be. If none of these may be published, the
+// app says so when it is loaded.
+type Foreteller interface {
+	// Foretell returns the ranges, which may be single addresses, or nil if
+	// they are not known. It is called when the configuration is loaded, and
+	// looks at nothing beyond this machine.
+	Foretell() []netip.Prefix
 }
 
 // Local is implemented by sources that ask nobody outside this network, such as

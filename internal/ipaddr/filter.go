@@ -126,13 +126,23 @@ func (f *Filter) Refuse(addr netip.Addr, optedIn bool) (reason string) {
 // SpecialPurpose says why the address cannot be reached from the internet at
 // large, or "" if nothing is known against it.
 func SpecialPurpose(addr netip.Addr) (reason string) {
-	bits := -1
+	_, reason = specialRange(addr)
+	return reason
+}
+
+// SpecialRange returns the range of the registry that the address is in.
+func SpecialRange(addr netip.Addr) netip.Prefix {
+	prefix, _ := specialRange(addr)
+	return prefix
+}
+
+func specialRange(addr netip.Addr) (prefix netip.Prefix, reason string) {
 	for _, r := range specialRanges {
-		if r.prefix.Bits() > bits && r.prefix.Contains(addr) {
-			bits, reason = r.prefix.Bits(), r.reason
+		if (!prefix.IsValid() || r.prefix.Bits() > prefix.Bits()) && r.prefix.Contains(addr) {
+			prefix, reason = r.prefix, r.reason
 		}
 	}
-	return reason
+	return prefix, reason
 }
 
 // longestMatch returns the most specific prefix that holds the address, or an

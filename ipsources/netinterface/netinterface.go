@@ -59,6 +59,9 @@ func (n *NetInterface) Provision(caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("interface name: %w", err)
 	}
+	if strings.Contains(name, ",") {
+		return fmt.Errorf("interface takes one name, and %q is several; write an IP source for each", name)
+	}
 	n.name = name
 	n.addrs = netmon.Addrs
 	n.defaultRoute = netmon.DefaultRoute
@@ -83,6 +86,34 @@ func (n *NetInterface) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("unrecognized subdirective %q: interface has no options", d.Val())
 	}
 	return nil
+}
+
+// tailscale are the ranges of the addresses that Tailscale gives its nodes.
+var tailscale = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")}
+
+// Foretell returns the addresses that the interface has now. Those of Tailscale
+// are known before it is up.
+func (n *NetInterface) Foretell() []netip.Prefix {
+	if strings.HasPrefix(n.name, "tailscale") {
+		return tailscale
+	}
+	var ranges []netip.Prefix
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
+		name := n.name
+		if name == "" {
+			name, _ = n.defaultRoute(f)
+		}
+		if name == "" {
+			continue
+		}
+		addrs, _ := n.addrs(name)
+		for _, a := range addrs {
+			if ipaddr.FamilyOf(a.Addr) == f && !a.IsLinkLocalUnicast() {
+				ranges = append(ranges, netip.PrefixFrom(a.Addr, a.BitLen()))
+			}
+		}
+	}
+	return ranges
 }
 
 // GetIPs returns one address of each family. A family that the machine does
@@ -223,6 +254,7 @@ func (n *NetInterface) Prefix(_ context.Context, settings ipsources.IPSettings) 
 }
 
 var (
+	_ ipsources.Foreteller  = (*NetInterface)(nil)
 	_ ipsources.IPSource    = (*NetInterface)(nil)
 	_ ipsources.Local       = (*NetInterface)(nil)
 	_ ipsources.Prefixer    = (*NetInterface)(nil)

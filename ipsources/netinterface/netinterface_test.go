@@ -2,6 +2,7 @@ package netinterface
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -286,6 +287,43 @@ func TestNetInterfaceProvision(t *testing.T) {
 	}
 	if _, err := n.GetIPs(t.Context(), ipsources.IPSettings{}); err == nil || !strings.Contains(err.Error(), "no-such-link") {
 		t.Errorf("got error %v at the check; want one that names the interface", err)
+	}
+}
+
+func TestNetInterfaceForetell(t *testing.T) {
+	n := &NetInterface{
+		name: "wg0",
+		addrs: func(string) ([]netmon.Addr, error) {
+			var addrs []netmon.Addr
+			for _, s := range []string{"10.8.0.2", "fe80::1", "169.254.1.1", "fd00::2"} {
+				addrs = append(addrs, netmon.Addr{Addr: netip.MustParseAddr(s)})
+			}
+			return addrs, nil
+		},
+		defaultRoute: func(f ipaddr.Family) (string, error) {
+			if f == ipaddr.V6 {
+				return "", errors.New("no route")
+			}
+			return "eth0", nil
+		},
+	}
+	for name, want := range map[string]string{
+		"wg0":        "[10.8.0.2/32 fd00::2/128]",
+		"":           "[10.8.0.2/32]",
+		"tailscale0": "[100.64.0.0/10 fd7a:115c:a1e0::/48]",
+	} {
+		n.name = name
+		if got := fmt.Sprint(n.Foretell()); got != want {
+			t.Errorf("%q: got %s, want %s", name, got, want)
+		}
+	}
+	n.name = "gone"
+	n.addrs = func(string) ([]netmon.Addr, error) { return nil, errors.New("no such interface") }
+	if got := n.Foretell(); got != nil {
+		t.Errorf("got %v of an interface that does not exist", got)
+	}
+	if err := (&NetInterface{Name: "wan0,wan1"}).Provision(caddy.Context{}); err == nil || !strings.Contains(err.Error(), "takes one name") {
+		t.Errorf("two names in one: got error %v", err)
 	}
 }
 
