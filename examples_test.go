@@ -13,12 +13,13 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	dynamicdns "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver"
-	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/rfc2136"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/route53"
 )
@@ -67,11 +68,7 @@ func hasApps(text []byte) bool {
 func TestREADMEConfigsLoad(t *testing.T) {
 	var configs []copied
 	fence := regexp.MustCompile("(?ms)^```(caddyfile|json)\n(.*?)^```$")
-	pages, err := filepath.Glob("docs/sources/*.md")
-	if err != nil || len(pages) == 0 {
-		t.Fatalf("found %d pages of sources: %v", len(pages), err)
-	}
-	for _, file := range append(pages, "README.md", "nameserver/README.md", "dyndns/README.md") {
+	for _, file := range documents(t) {
 		readme := read(t, file)
 		for _, at := range fence.FindAllStringSubmatchIndex(readme, -1) {
 			configs = append(configs, copied{
@@ -82,6 +79,21 @@ func TestREADMEConfigsLoad(t *testing.T) {
 		}
 	}
 	loadAll(t, configs)
+}
+
+// documents returns the documentation of the whole tree.
+func documents(t *testing.T) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 // loadAll loads the configurations as far as `caddy validate` does, which
@@ -132,6 +144,25 @@ func TestREADMEHasAllOptions(t *testing.T) {
 		got := firstColumn(section(t, readme, heading))
 		if !slices.Equal(got, dynamicdns.OptionNames) {
 			t.Errorf("the table of %q has the options\n%q, the Caddyfile has\n%q", heading, got, dynamicdns.OptionNames)
+		}
+	}
+}
+
+// TestREADMEHasThePanics: what Caddy says where two modules are one too many is
+// what people search for.
+func TestREADMEHasThePanics(t *testing.T) {
+	readme := read(t, "README.md")
+	for name, register := range map[string]func(){
+		"the app":    func() { httpcaddyfile.RegisterGlobalOption("dynamic_dns", nil) },
+		"a provider": func() { caddy.RegisterModule(new(cloudflare.Provider)) },
+	} {
+		text := func() (text any) {
+			defer func() { text = recover() }()
+			register()
+			return nil
+		}()
+		if !strings.Contains(readme, fmt.Sprintf("`panic: %v`", text)) {
+			t.Errorf("%s: the README does not have: panic: %v", name, text)
 		}
 	}
 }
