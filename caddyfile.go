@@ -227,8 +227,6 @@ func (b *block) finish() error {
 			continue
 		case g.Domains == nil && g.Devices == nil:
 			return errorAt(b.start, "this further dynamic_dns block has no domains, and takes none from the first; write `domains {\n\texample.com @ www\n}` in it")
-		case g.DNSProviderRaw == nil && b.app.DNSProviderRaw == nil:
-			return errorAt(b.start, "this further dynamic_dns block has no provider, and the first has not exactly one to take; write one, such as `provider cloudflare {env.CLOUDFLARE_API_TOKEN}`")
 		}
 		b.note(fmt.Sprintf("providers[%d]", len(b.app.Providers)), e)
 		b.app.Providers = append(b.app.Providers, &g)

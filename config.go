@@ -35,7 +35,8 @@ type Group struct {
 	IPSourcesRaw []json.RawMessage `json:"ip_sources,omitempty" caddy:"namespace=dynamic_dns.ip_sources inline_key=source"`
 
 	// The DNS provider that holds the zones. Any `dns.providers.*` module
-	// can be used that can set records, or append and delete them.
+	// can be used that can set records, or append and delete them. Default:
+	// the one of Caddy's global option `dns`, which is `dns` of the tls app.
 	DNSProviderRaw json.RawMessage `json:"dns_provider,omitempty" caddy:"namespace=dns.providers inline_key=name"`
 
 	// The names to manage, by zone. Names are relative to their zone: "@" is
@@ -186,7 +187,7 @@ func (g *group) at(field string, err error) error {
 func (g *group) validate() error {
 	switch ttl := time.Duration(g.TTL); {
 	case len(g.DNSProviderRaw) == 0:
-		return g.at("dns_provider", errors.New("no DNS provider is configured; write one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: `\"dns_provider\": {\"name\": \"cloudflare\", \"api_token\": \"{env.CLOUDFLARE_API_TOKEN}\"}`)"))
+		return g.at("dns_provider", errors.New("no DNS provider is configured, and the global option dns names none; write one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: `\"dns_provider\": {\"name\": \"cloudflare\", \"api_token\": \"{env.CLOUDFLARE_API_TOKEN}\"}`)"))
 	case len(g.Domains) == 0 && g.dynamicDomains():
 		return g.at("domains", errors.New("dynamic_domains has no zones to take hosts for; write them, as in `domains {\n\texample.com\n}` (JSON: `\"domains\": {\"example.com\": []}`)"))
 	case len(g.Domains) == 0 && len(g.Devices) == 0:

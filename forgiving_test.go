@@ -94,3 +94,33 @@ func TestZoneInZone(t *testing.T) {
 		})
 	}
 }
+
+// TestGlobalProvider: without a provider of its own, a group has that of
+// Caddy's global option `dns`.
+func TestGlobalProvider(t *testing.T) {
+	t.Setenv("DYNAMIC_DNS_TEST_TOKEN", standin.Token)
+	bubble(t, func(l *lab) {
+		global, own := standin.New(standin.Character{}, zoneName), standin.New(standin.Character{}, "example.org.")
+		l.address(addr1)
+		const sources = `"ip_sources": [{"source": "fake"}], "watch": false`
+		config := fmt.Sprintf(`{%s, "domains": {"example.com": ["www"]}, "providers": [
+			{"dns_provider": {"name": %q}, "domains": {"example.org": ["@"]}},
+			{"domains": {"example.com": ["mail"]}}
+		]}`, sources, own.Register())
+		if err := l.tryLoad(config); err == nil || !strings.Contains(err.Error(), "dns_provider: no DNS provider is configured, and the global option dns names none") {
+			t.Errorf("got error %v without a global provider", err)
+		}
+		tls := fmt.Sprintf(`"tls": {"dns": {"name": %q, "token": "{env.DYNAMIC_DNS_TEST_TOKEN}"}}`, global.Register())
+		if err := l.tryLoad(config, tls); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(time.Minute)
+		got := slices.Concat(global.Values(zoneName, "www", "A"), global.Values(zoneName, "mail", "A"), own.Values("example.org.", "@", "A"))
+		if !slices.Equal(got, []string{addr1, addr1, addr1}) {
+			t.Errorf("got records %q", got)
+		}
+		if strings.Contains(l.wholeLog(), standin.Token) {
+			t.Error("the token is in the log")
+		}
+	})
+}

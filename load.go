@@ -74,6 +74,12 @@ func (l *loader) load(top *Group, entries []*Group) ([]*group, error) {
 }
 
 func (l *loader) loadGroup(g *group) error {
+	if len(g.DNSProviderRaw) == 0 {
+		var err error
+		if g.DNSProviderRaw, err = conf.GlobalProvider(l.ctx); err != nil {
+			return g.at("dns_provider", err)
+		}
+	}
 	if err := g.validate(); err != nil {
 		return err
 	}

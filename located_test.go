@@ -36,7 +36,7 @@ func TestLoad(t *testing.T) {
 				t.Fatal("nothing is expected")
 			}
 			current = &lab{t: t}
-			said := load(adapted(t, input+"\n")["dynamic_dns"])
+			said := load(adapted(t, input+"\n"))
 			if strings.HasPrefix(name, "warn_not_") != (said == "[]") || !containsParts(said, want) {
 				t.Errorf("got: %s\nwant: %s", said, want)
 			}
@@ -44,16 +44,16 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// load validates the configuration of the app, and returns the error or else
+// load validates the configuration, and returns the error or else
 // the warnings.
-func load(app json.RawMessage) string {
+func load(apps caddy.ModuleMap) string {
 	err := caddy.Validate(&caddy.Config{
 		Admin: &caddy.AdminConfig{Disabled: true},
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{"default": {BaseLog: caddy.BaseLog{
 			WriterRaw:  json.RawMessage(`{"output": "dynamic_dns_test"}`),
 			EncoderRaw: json.RawMessage(`{"format": "json"}`),
 		}}}},
-		AppsRaw: caddy.ModuleMap{"dynamic_dns": app},
+		AppsRaw: apps,
 	})
 	if err != nil {
 		return err.Error()

@@ -21,7 +21,7 @@ func TestRefusedAtLoad(t *testing.T) {
 	provider := func(name string) string { return fmt.Sprintf(`"dns_provider": {"name": %q}`, name) }
 	domains := `"domains": {"example.com": ["www"]}`
 	for name, test := range map[string]struct{ config, want string }{
-		"no provider":         {`{` + domains + `}`, "no DNS provider is configured; write one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN}`"},
+		"no provider":         {`{` + domains + `}`, "no DNS provider is configured, and the global option dns names none; write one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN}`"},
 		"unsuitable provider": {`{` + provider(onlyAppends) + `,` + domains + `}`, "implements neither libdns.RecordSetter nor libdns.RecordDeleter"},
 		"no domains":          {`{` + provider(full) + `}`, "no domains are configured; write some, as in `domains {"},
 		"no zones for sites":  {`{` + provider(full) + `, "dynamic_domains": true}`, "no zones to take hosts for; write them, as in `domains {"},
