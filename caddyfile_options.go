@@ -139,6 +139,9 @@ func (b *block) parseVersions() error {
 		case "ipv6":
 			version = &v6
 		default:
+			if early := readEarly(b.Val(), "ipv4 ipv6"); early != "" {
+				return b.Errf("versions are read together with the Caddyfile; write `versions %s`", early)
+			}
 			return b.Errf("unknown IP version %q; write `versions ipv4`, `versions ipv6` or `versions ipv4 ipv6`", b.Val())
 		}
 		*version = true
@@ -179,6 +182,9 @@ func (b *block) parseDuration(duration *caddy.Duration, least time.Duration) err
 	}
 	dur, err := caddy.ParseDuration(b.Val())
 	if err != nil {
+		if early := readEarly(b.Val(), "5m"); early != "" {
+			return b.Errf("%s is read together with the Caddyfile; write `%s %s`", name, name, early)
+		}
 		if _, notNumber := strconv.Atoi(b.Val()); notNumber == nil {
 			return b.Errf("%s %s has no unit; write `%s %ss`", name, b.Val(), name, b.Val())
 		}
@@ -269,4 +275,14 @@ func short(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0s")
 	}
 	return s
+}
+
+// readEarly returns the form of an environment variable's placeholder that
+// Caddy replaces while it reads the Caddyfile, with a default.
+func readEarly(word, otherwise string) string {
+	name, ok := strings.CutPrefix(strings.TrimSuffix(word, "}"), "{env.")
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("{$%s:%s}", name, otherwise)
 }
