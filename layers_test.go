@@ -58,6 +58,7 @@ var layers = map[string]layer{
 	"ipsources/command":      {ours: "internal/conf internal/ipaddr internal/placeholders ipsources", others: "caddy"},
 	"ipsources/file":         {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy fsnotify"},
 	"internal/natpmp":        {ours: "internal/ipaddr internal/netmon", others: "ipv4 zap"},
+	"ipsources/fritzbox":     {ours: "internal/igd internal/ipaddr internal/netmon internal/placeholders internal/quorum ipsources", others: "caddy"},
 	"ipsources/natpmp":       {ours: "internal/ipaddr internal/natpmp internal/netmon internal/placeholders internal/quorum ipsources", others: "caddy zap"},
 	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon internal/placeholders ipsources", others: "caddy"},
 	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/placeholders internal/quorum ipsources", others: "caddy zap"},
@@ -80,7 +81,7 @@ var layers = map[string]layer{
 	// Caddy's face, which joins the two.
 	".": {
 		ours: "internal/advice internal/cluster internal/conf internal/detect internal/dnsname internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
-			" ipsources ipsources/file ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
+			" ipsources ipsources/file ipsources/fritzbox ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},
 

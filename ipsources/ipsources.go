@@ -86,7 +86,8 @@ type Notifier interface {
 // prefix is the first `prefix_length` bits of the address that it found.
 type Prefixer interface {
 	// Prefix returns the prefix, masked, or the zero Prefix and no error if
-	// the source does not know it. Errors are as those of GetIPs.
+	// the source does not know it. Errors are as those of GetIPs. Among what
+	// is known is the first address of the prefix that was known before.
 	Prefix(ctx context.Context, settings IPSettings) (netip.Prefix, error)
 }
 

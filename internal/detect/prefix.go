@@ -108,6 +108,9 @@ func (p *prefixSearch) ask(ctx context.Context, src *Source, settings ipsources.
 	if p.found || !ok || !p.wantsPrefix(p.family) {
 		return p.found
 	}
+	for _, known := range p.Known.Prefix().Prefixes {
+		settings.Known = append(settings.Known, known.Addr())
+	}
 	prefix, err := guard(ctx, src, src.busyPrefix, p.Logger, func(ctx context.Context) (netip.Prefix, error) {
 		return prefixer.Prefix(ctx, settings)
 	})
