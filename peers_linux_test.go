@@ -38,9 +38,10 @@ route add default via 2606:2800:220:1::2 dev wan0
 `)
 	// What a source needs; others are asked as they are by default.
 	needs := map[string]map[string]any{
-		"static":  {"ips": []string{"93.184.216.34"}},
-		"file":    {"path": filepath.Join(t.TempDir(), "missing")},
-		"command": {"command": "/bin/false"},
+		"static":   {"ips": []string{"93.184.216.34"}},
+		"file":     {"path": filepath.Join(t.TempDir(), "missing")},
+		"command":  {"command": "/bin/false"},
+		"fritzbox": {"host": "192.168.178.1"},
 		"simple_http": {"endpoints": []string{
 			"https://198.41.0.4/", "https://192.33.4.12/", "https://[2001:503:ba3e::2:30]/", "https://[2001:500:2::c]/",
 		}},
