@@ -5,6 +5,7 @@
 package igd
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -35,7 +36,14 @@ func Client(allowed func(netip.Addr) bool) *http.Client {
 	}}
 	return &http.Client{
 		Transport: boundedTransport{&http.Transport{
-			DialContext:            dialer.DialContext,
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				if asking, ok := ctx.Value(asking{}).(context.Context); ok {
+					defer context.AfterFunc(asking, cancel)()
+				}
+				return dialer.DialContext(ctx, network, address)
+			},
 			DisableKeepAlives:      true,
 			DisableCompression:     true,
 			MaxResponseHeaderBytes: maxHeader,
@@ -46,11 +54,18 @@ func Client(allowed func(netip.Addr) bool) *http.Client {
 	}
 }
 
-// boundedTransport limits the bodies of responses.
+// asking is the key under which a request's context has itself. The transport
+// goes on dialling when a request ends, for the next one, which with a dead
+// router takes minutes.
+type asking struct{}
+
+// boundedTransport limits the bodies of responses, and dials no longer than
+// somebody asks.
 type boundedTransport struct{ http.RoundTripper }
 
 func (t boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.RoundTripper.RoundTrip(req)
+	ctx := req.Context()
+	resp, err := t.RoundTripper.RoundTrip(req.WithContext(context.WithValue(ctx, asking{}, ctx)))
 	if err == nil {
 		resp.Body = http.MaxBytesReader(nil, resp.Body, maxBody)
 	}
