@@ -20,8 +20,12 @@ type Router struct {
 	ports int
 }
 
-// RouterLAN is the router's address in its LAN, 192.168.77.0/24.
-const RouterLAN = "192.168.77.1"
+// RouterLAN and RouterLAN6 are the router's addresses in its LAN, which is
+// 192.168.77.0/24 and 2606:4700:77::/64.
+const (
+	RouterLAN  = "192.168.77.1"
+	RouterLAN6 = "fe80::1"
+)
 
 // StartRouter starts a router with the WAN address. The options are lines of
 // miniupnpd.conf.
@@ -34,6 +38,8 @@ func StartRouter(t testing.TB, wan string, options ...string) *Router {
 		"link add lan0 type bridge",
 		"link set lan0 up",
 		"addr add "+RouterLAN+"/24 dev lan0",
+		"addr add "+RouterLAN6+"/64 dev lan0 nodad",
+		"addr add 2606:4700:77::1/64 dev lan0 nodad",
 		"addr add "+wan+"/32 dev wan0",
 	)
 	rules, conf := filepath.Join(dir, "router.nft"), filepath.Join(dir, "miniupnpd.conf")

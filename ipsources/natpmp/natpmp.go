@@ -55,7 +55,10 @@ type NATPMP struct {
 	gateway   func(ipaddr.Family) (netip.Addr, error)
 	local6    func(known []netip.Addr) netip.Addr
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// speaks is the router that has answered over IPv6, and silent one that has
+	// not.
+	speaks netip.Addr
 	silent struct {
 		router netip.Addr
 		since  time.Time
@@ -177,11 +180,15 @@ func (n *NATPMP) address6(ctx context.Context, known []netip.Addr) (netip.Addr, 
 		return netip.Addr{}, errUnasked
 	}
 	addr, err := n.external6(ctx, local, router)
-	if errors.Is(err, natpmp.ErrSilent) && !n.configured.IsValid() {
+	if errors.Is(err, natpmp.ErrSilent) && n.neverSpoke(router) {
 		n.logger.Debug("the router does not speak PCP over IPv6; not asking it again for a while",
 			zap.Stringer("router", router), zap.Duration("for", silence))
-		n.noteSilent(router)
 		return netip.Addr{}, errUnasked
+	}
+	if err == nil {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.speaks = router
 	}
 	return addr, err
 }
@@ -236,10 +243,16 @@ func (n *NATPMP) isSilent(router netip.Addr) bool {
 	return n.silent.router == router && time.Since(n.silent.since) < silence
 }
 
-func (n *NATPMP) noteSilent(router netip.Addr) {
+// neverSpoke notes that the router does not answer, unless it was configured or
+// has answered before and just has a bad time.
+func (n *NATPMP) neverSpoke(router netip.Addr) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.configured.IsValid() || n.speaks == router {
+		return false
+	}
 	n.silent.router, n.silent.since = router, time.Now()
+	return true
 }
 
 // Notify listens to what the router announces.

@@ -155,6 +155,15 @@ func TestSilentRouter(t *testing.T) {
 		w.gateways[ipaddr.V6] = router6
 		time.Sleep(silence)
 		get(first6, 3)
+
+		// One that has answered before just starts again.
+		w.err6 = natpmp.ErrSilent
+		for range 3 {
+			_, err := n.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V6)})
+			sourcetest.CheckErr(t, "a router that restarts", err, "does not answer")
+		}
+		w.err6 = nil
+		get(first6, 7)
 	})
 }
 

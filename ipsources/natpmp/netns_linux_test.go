@@ -17,6 +17,9 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
+// own6 is the client's.
+const own6 = "2606:4700:77::2"
+
 // TestNATPMPInNamespace asks a real router, whose namespace it is told.
 func TestNATPMPInNamespace(t *testing.T) {
 	router, inside := lab.Inside()
@@ -24,6 +27,7 @@ func TestNATPMPInNamespace(t *testing.T) {
 		router := lab.StartRouter(t, first4)
 		client := lab.NewNS(t)
 		router.Join(client, "lan", 2)
+		client.IP("addr add "+own6+"/64 dev lan nodad", "route add default via "+lab.RouterLAN6+" dev lan")
 		client.Rerun(t, router.NS.Name)
 		return
 	}
@@ -49,6 +53,10 @@ func TestNATPMPInNamespace(t *testing.T) {
 		got, _ := get()
 		return got == first4
 	})
+
+	// This router speaks PCP over IPv6, too.
+	ips, err := source.GetIPs(t.Context(), ipsources.IPSettings{IPVersions: sourcetest.Only(ipaddr.V6)})
+	sourcetest.CheckIPs(t, ips, err, own6, "")
 
 	var heard atomic.Int32
 	goroutines := runtime.NumGoroutine()
