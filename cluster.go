@@ -100,6 +100,7 @@ func (a *App) join() {
 		Sets:     a.managed.shared,
 		Report:   a.managed.report,
 		Changed:  a.managed.republish,
+		Begin:    a.managed.begin,
 		Observer: a.observer,
 		Logger:   a.logger,
 	})
@@ -166,21 +167,22 @@ func (m *managed) report(id lease.ZoneID) (inSync *bool, refusedFor time.Duratio
 	return nil, 0
 }
 
-// republish has the zones hold what all instances have for them. One that this
-// instance begins to write is read first, for another one has written it.
+// republish has the zones hold what all instances have for them.
 func (m *managed) republish() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, z := range m.zones {
-		if z.holder == nil || m.left {
-			continue
+		if z.holder != nil && !m.left {
+			z.holder.Claim(z.desired())
 		}
-		z.holder.Claim(z.desired())
-		if writes := z.member.Writes(z.zoneID()); writes != z.writes {
-			z.writes = writes
-			if writes {
-				z.zone.Verify()
-			}
+	}
+}
+
+// begin has a zone read that this instance begins to write.
+func (m *managed) begin(id lease.ZoneID) {
+	for _, z := range m.zones {
+		if z.zoneID() == id {
+			z.zone.Verify()
 		}
 	}
 }

@@ -42,9 +42,8 @@ type managedZone struct {
 	backend *zone.Backend
 	sets    []*nameSet
 	holder  *zone.Holder
-	// member is that of managed, writes whether it has the zone.
+	// member is that of managed.
 	member *cluster.Member
-	writes bool
 	// unsubscribe ends the notice of changes by others.
 	unsubscribe func()
 }

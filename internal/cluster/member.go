@@ -44,9 +44,12 @@ type Settings struct {
 	// Report returns how a zone is doing that this instance writes, and for
 	// how long the provider has refused.
 	Report func(lease.ZoneID) (inSync *bool, refusedFor time.Duration)
-	// Changed is called after zones should hold something else, or have
-	// another writer. It must not block.
-	Changed  func()
+	// Changed is called when zones should hold something else. It must not
+	// block.
+	Changed func()
+	// Begin is called when this instance begins to write a zone, after
+	// Changed. What was read of it before is old.
+	Begin    func(lease.ZoneID)
 	Observer Observer
 	Logger   *zap.Logger
 }
@@ -67,7 +70,7 @@ type Member struct {
 	settings Settings
 	// lost is since when addresses have not been found.
 	lost map[lostKey]time.Time
-	// mine are the zones that this instance wrote when zones were last told.
+	// mine are the zones that this instance writes and that know it.
 	mine map[lease.ZoneID]bool
 	// writers are those that people were last told of.
 	writers map[lease.ZoneID]string
@@ -146,7 +149,7 @@ func (m *Member) Poke() {
 func (m *Member) Writes(id lease.ZoneID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.roster.Writes(id, time.Now())
+	return m.mine[id] && m.roster.Writes(id, time.Now())
 }
 
 // Desired returns what the names of a zone should hold.

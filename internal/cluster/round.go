@@ -5,6 +5,8 @@ import (
 	"maps"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 )
@@ -154,6 +156,7 @@ func (m *Member) takeOver(ctx context.Context) {
 			return
 		}
 	case longest < s.Lease || ctx.Err() != nil:
+		s.Logger.Debug("waiting for the lock under which zones are taken over", zap.Error(err))
 		return
 	}
 	m.mu.Lock()
@@ -176,7 +179,8 @@ func (m *Member) vacant() ([]lease.ZoneID, time.Duration) {
 }
 
 // settle says what has changed: to the zones, unless more is expected, and to
-// people.
+// people. A zone that this instance begins to write is let go on only once it
+// knows what it should hold by now.
 func (m *Member) settle() {
 	m.mu.Lock()
 	now := time.Now()
@@ -186,23 +190,36 @@ func (m *Member) settle() {
 		m.dirty = true
 	}
 	m.tellPeople(now)
+	var begun []lease.ZoneID
 	mine := make(map[lease.ZoneID]bool)
 	for _, id := range m.roster.Zones() {
-		if m.roster.Writes(id, now) {
+		switch {
+		case !m.roster.Writes(id, now):
+		case m.mine[id]:
 			mine[id] = true
+		default:
+			begun = append(begun, id)
 		}
 	}
-	if !maps.Equal(mine, m.mine) {
-		m.mine, m.pending = mine, true
-	}
+	m.mine = mine
+	m.pending = m.pending || len(begun) > 0
 	tell := m.pending && !now.Before(m.hold)
 	if tell {
 		m.pending = false
 	}
-	changed := m.settings.Changed
+	s := m.settings
 	m.mu.Unlock()
-	if tell {
-		changed()
+	if !tell {
+		return
+	}
+	s.Changed()
+	m.mu.Lock()
+	for _, id := range begun {
+		m.mine[id] = true
+	}
+	m.mu.Unlock()
+	for _, id := range begun {
+		s.Begin(id)
 	}
 }
 

@@ -66,6 +66,7 @@ type instance struct {
 
 	// What follows is guarded by the world's lock.
 
+	claimed  *plan.Desired
 	addr     netip.Addr
 	lost     bool
 	running  bool
@@ -95,7 +96,7 @@ func (w *world) start(name, addr string) *instance {
 	ctx, cancel := context.WithCancel(context.Background())
 	i.cancel = cancel
 	i.member.Configure(Settings{
-		Storage: i, Share: w.share, Lease: testLease, Sets: i.sets, Report: i.report, Changed: func() { go i.publish() },
+		Storage: i, Share: w.share, Lease: testLease, Sets: i.sets, Report: i.report, Changed: func() { i.claim(); go i.publish() }, Begin: func(lease.ZoneID) { go i.publish() },
 		Observer: silent{}, Logger: zap.NewNop(),
 	})
 	go func() {
@@ -158,11 +159,21 @@ func (i *instance) report(lease.ZoneID) (*bool, time.Duration) {
 	return new(false), time.Since(i.refused)
 }
 
+// claim tells the zone what it should hold.
+func (i *instance) claim() {
+	want := i.member.Desired(testZone)[plan.Key{Name: "www", Family: ipaddr.V4}]
+	i.w.mu.Lock()
+	defer i.w.mu.Unlock()
+	i.claimed = want
+}
+
 // publish does what a zone would, if the instance writes it.
 func (i *instance) publish() {
 	i.publishing.Lock()
 	defer i.publishing.Unlock()
-	want := i.member.Desired(testZone)[plan.Key{Name: "www", Family: ipaddr.V4}]
+	i.w.mu.Lock()
+	want := i.claimed
+	i.w.mu.Unlock()
 	if want == nil || want.State != plan.Set || !i.member.Writes(testZone) {
 		return
 	}

@@ -37,6 +37,12 @@ type BIND struct {
 // zones that hold an SOA, an NS and the A record of ns1.
 func StartBIND(t testing.TB, ns *NS, zones ...string) *BIND {
 	t.Helper()
+	return startBIND(t, ns, "127.0.0.1", zones...)
+}
+
+// startBIND is StartBIND on another address of the namespace.
+func startBIND(t testing.TB, ns *NS, ip string, zones ...string) *BIND {
+	t.Helper()
 	Need(t, "named")
 	port := freePort(t, ns)
 	dir := tempDir(t)
@@ -45,12 +51,12 @@ func StartBIND(t testing.TB, ns *NS, zones ...string) *BIND {
 	fmt.Fprintf(&conf, `%s
 options {
 	directory "%s"; pid-file none; session-keyfile none;
-	listen-on port %d { 127.0.0.1; }; listen-on-v6 { none; };
+	listen-on port %d { %s; }; listen-on-v6 { none; };
 	recursion no; dnssec-validation no; notify no; minimal-responses yes;
 	allow-transfer { key lab-key; };
 };
 controls { };
-`, key, dir, port)
+`, key, dir, port, ip)
 	for _, zone := range zones {
 		fmt.Fprintf(&conf, "zone %q { type primary; file %q; update-policy { grant lab-key zonesub ANY; }; };\n", zone, zone+".zone")
 		writeFile(t, filepath.Join(dir, zone+".zone"), `$TTL 60
@@ -60,7 +66,7 @@ ns1 IN A   127.0.0.1
 `)
 	}
 	writeFile(t, filepath.Join(dir, "named.conf"), conf.String())
-	return RunBIND(t, ns, dir, fmt.Sprintf("127.0.0.1:%d", port), key, zones[len(zones)-1])
+	return RunBIND(t, ns, dir, fmt.Sprintf("%s:%d", ip, port), key, zones[len(zones)-1])
 }
 
 // RunBIND starts named on the named.conf in dir, and waits until it answers

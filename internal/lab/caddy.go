@@ -40,6 +40,12 @@ func StartCaddy(t testing.TB, ns *NS, config string, env ...string) *Caddy {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return StartProgram(t, ns, bin, config, env...)
+}
+
+// StartProgram is StartCaddy for a Caddy that was built already.
+func StartProgram(t testing.TB, ns *NS, bin, config string, env ...string) *Caddy {
+	t.Helper()
 	dir := tempDir(t)
 	args := []string{bin, "run"}
 	if config != "" {

@@ -70,6 +70,12 @@ func (p *process) Stop() {
 	}
 }
 
+// Pause stops the program until Continue, as if its machine slept.
+func (p *process) Pause() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Continue lets it go on.
+func (p *process) Continue() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
+
 // Kill ends the program with SIGKILL, so that it can save nothing.
 func (p *process) Kill() {
 	if !p.running() {

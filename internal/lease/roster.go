@@ -125,7 +125,9 @@ func (r *Roster) Observe(began time.Time, entries []Entry) (joined []string, cha
 			m.Entry, m.changed, m.moves = e, began, true
 		}
 		if r.missing[e.Name] {
+			// What happened here meanwhile is not known.
 			r.missing = nil
+			r.excuse(began, r.self.lease()+1)
 		}
 	}
 	r.vanish(there)
@@ -156,10 +158,14 @@ func (r *Roster) excuse(now time.Time, gap time.Duration) {
 // vanish looks for those whose entries are gone. Nobody removes the entry of
 // one who is alive, so that all of them are gone tells of another storage.
 func (r *Roster) vanish(there map[id]bool) {
+	names := make(map[string]bool)
+	for key := range there {
+		names[key.name] = true
+	}
 	gone, left := make(map[string]bool), false
 	for key, m := range r.others {
 		switch alive := r.alive(m); {
-		case alive && there[key]:
+		case alive && names[m.Name]:
 			left = true
 		case alive:
 			gone[m.Name] = true
