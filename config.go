@@ -188,9 +188,7 @@ func (g *group) validate() error {
 	switch ttl := time.Duration(g.TTL); {
 	case len(g.DNSProviderRaw) == 0:
 		return g.at("dns_provider", errors.New("no DNS provider is configured, and the global option dns names none; write one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: `\"dns_provider\": {\"name\": \"cloudflare\", \"api_token\": \"{env.CLOUDFLARE_API_TOKEN}\"}`)"))
-	case len(g.Domains) == 0 && g.dynamicDomains():
-		return g.at("domains", errors.New("dynamic_domains has no zones to take hosts for; write them, as in `domains {\n\texample.com\n}` (JSON: `\"domains\": {\"example.com\": []}`)"))
-	case len(g.Domains) == 0 && len(g.Devices) == 0:
+	case len(g.Domains) == 0 && len(g.Devices) == 0 && !g.dynamicDomains():
 		return g.at("domains", errors.New("no domains are configured; write some, as in `domains {\n\texample.com @ www\n}` (JSON: `\"domains\": {\"example.com\": [\"@\", \"www\"]}`), with dynamic_domains to take hosts from the sites"))
 	case len(g.Except) > 0 && !g.dynamicDomains():
 		return g.at("except", errors.New("these hosts are left out of dynamic_domains, which is not on; write dynamic_domains too, or leave except out"))

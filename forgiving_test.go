@@ -26,6 +26,7 @@ func TestLoadsWhatWasLoadedBefore(t *testing.T) {
 		"a name twice":            {`"domains": {"example.com": ["www", "WWW", "@", ""]}`, "@ www"},
 		"a zone twice":            {`"domains": {"example.com": ["www"], "Example.COM.": ["a", "www"]}`, "a www"},
 		"no durations":            {`"domains": {"example.com": ["www"]}, "ttl": 0, "check_interval": 0, "verify_interval": "0s"`, "www"},
+		"sites of no zone":        {`"dynamic_domains": true`, ""},
 		"sites alone":             {`"domains": {"example.com": null}, "dynamic_domains": true`, "site"},
 		"sites and names":         {`"domains": {"example.com": ["@"]}, "dynamic_domains": true`, "@ site"},
 		"placeholder for names":   {`"domains": {"example.com": ["@", "{env.DYNAMIC_DNS_TEST_NAMES}", "www"]}`, "@ blog www"},

@@ -83,6 +83,10 @@ func (l *loader) loadGroup(g *group) error {
 	if err := g.validate(); err != nil {
 		return err
 	}
+	if len(g.Domains) == 0 && g.dynamicDomains() {
+		l.logger.Warn("no hosts are taken from the sites", zap.Error(g.at("domains",
+			errors.New("dynamic_domains has no zones to take hosts for; write them, as in `domains {\n\texample.com\n}` (JSON: `\"domains\": {\"example.com\": []}`)"))))
+	}
 	if err := g.canonicalize(); err != nil {
 		return err
 	}

@@ -24,7 +24,6 @@ func TestRefusedAtLoad(t *testing.T) {
 		"no provider":         {`{` + domains + `}`, "no DNS provider is configured, and the global option dns names none; write one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN}`"},
 		"unsuitable provider": {`{` + provider(onlyAppends) + `,` + domains + `}`, "implements neither libdns.RecordSetter nor libdns.RecordDeleter"},
 		"no domains":          {`{` + provider(full) + `}`, "no domains are configured; write some, as in `domains {"},
-		"no zones for sites":  {`{` + provider(full) + `, "dynamic_domains": true}`, "no zones to take hosts for; write them, as in `domains {"},
 		"short check":         {`{` + provider(full) + `,` + domains + `, "check_interval": "500ms"}`, "check_interval 500ms is too short; write 1s or more"},
 		"short verify":        {`{` + provider(full) + `,` + domains + `, "verify_interval": "59s"}`, "verify_interval 59s is too short; write 1m0s or more"},
 		"short ttl":           {`{` + provider(full) + `,` + domains + `, "ttl": "10ms"}`, "ttl: 10ms is too short; write 1s or more"},

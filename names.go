@@ -80,7 +80,7 @@ func settleOverlap(groups []*group, logger *zap.Logger) error {
 				for _, key := range g.rrsets(name, zone) {
 					owner, other := here, owners[key]
 					if other.group != nil {
-						if other.zone == zone || other.group.providerKey != g.providerKey {
+						if other.zone == zone || !other.group.provider.SharesAccount(g.provider) {
 							return fmt.Errorf("the name %q is managed twice: in %s and in %s; leave it in one of them", dnsname.Display(key.fqdn), other, here)
 						}
 						if len(zone) < len(other.zone) {

@@ -73,6 +73,10 @@ type Provider struct {
 	logger   *zap.Logger
 }
 
+// SharesAccount reports whether both are the same account at the provider,
+// whatever else they are configured with.
+func (p *Provider) SharesAccount(other *Provider) bool { return p.slots == other.slots }
+
 // New looks what the module can do. It is an error if that does not suffice
 // to make an RRset hold what is desired.
 func New(name string, module any, slots Slots, redact func(string) string, observer Observer, logger *zap.Logger) (*Provider, error) {
