@@ -48,6 +48,7 @@ func init() {
 //		exclude   private_ranges|<CIDRs...>
 //		ttl       <duration>
 //		update_only     [off]
+//		withdraw        [off]
 //		dynamic_domains [off]
 //		except    <hosts...>
 //
@@ -115,6 +116,7 @@ var blockOptions = map[string]blockOption{
 	"exclude":         {parse: func(b *block) error { return b.parseRanges(&b.group.Exclude) }, repeats: true, list: true},
 	"ttl":             {parse: func(b *block) error { return b.parseDuration(&b.group.TTL, time.Second) }},
 	"update_only":     {parse: func(b *block) error { return b.parseFlag(&b.group.UpdateOnly) }},
+	"withdraw":        {parse: func(b *block) error { return b.parseFlag(&b.group.Withdraw) }},
 	"dynamic_domains": {parse: func(b *block) error { return b.parseFlag(&b.group.DynamicDomains) }},
 	"except":          {parse: (*block).parseExcept, repeats: true, list: true},
 	"check_interval":  {parse: func(b *block) error { return b.parseDuration(&b.app.CheckInterval, minCheckInterval) }, appWide: true},

@@ -257,7 +257,9 @@ func (a *App) planOnce() (*status.Plan, error) {
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, answerTimeout)
 	defer cancel()
-	a.wire()
+	if err := a.wire(); err != nil {
+		return nil, err
+	}
 	for _, z := range a.managed.zones {
 		z.backend.ReadOnly = true
 	}
@@ -265,7 +267,7 @@ func (a *App) planOnce() (*status.Plan, error) {
 		a.join()
 	}
 	a.managed.attach()
-	defer a.managed.detach()
+	defer a.managed.detach(a.logger)
 	a.schedule.CheckOnce(ctx)
 	if a.Cluster != nil {
 		a.Cluster.member.Look(ctx)

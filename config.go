@@ -49,6 +49,13 @@ type Group struct {
 	// able to read records.
 	UpdateOnly *bool `json:"update_only,omitempty"`
 
+	// Take the addresses that were published away when Caddy ends for good, and
+	// when a name leaves the configuration or the sites, as far as they are
+	// still there. What others have added to a name stays. It is done within 5
+	// seconds where that is possible, and otherwise by the next start. The
+	// provider must be able to delete records.
+	Withdraw *bool `json:"withdraw,omitempty"`
+
 	// Also manage every host of the http app's sites that lies in one of the
 	// zones of `domains`, unless a longer zone is listed in any other entry.
 	// Names that are written in `domains` come first.
@@ -100,6 +107,7 @@ func (g *Group) inherit(from *Group) {
 		g.DNSProviderRaw = from.DNSProviderRaw
 	}
 	g.UpdateOnly = cmp.Or(g.UpdateOnly, from.UpdateOnly)
+	g.Withdraw = cmp.Or(g.Withdraw, from.Withdraw)
 	g.DynamicDomains = cmp.Or(g.DynamicDomains, from.DynamicDomains)
 	g.Versions = cmp.Or(g.Versions, from.Versions)
 	if g.Include == nil {
@@ -144,6 +152,8 @@ type group struct {
 }
 
 func (g *group) updateOnly() bool { return g.UpdateOnly != nil && *g.UpdateOnly }
+
+func (g *group) withdraw() bool { return g.Withdraw != nil && *g.Withdraw }
 
 func (g *group) dynamicDomains() bool { return g.DynamicDomains != nil && *g.DynamicDomains }
 

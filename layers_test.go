@@ -73,7 +73,7 @@ var layers = map[string]layer{
 	// What Caddy's modules that keep zones have in common: how they load
 	// providers, and who is told what happens.
 	"internal/cluster": {ours: "internal/dnsname internal/ipaddr internal/lease internal/plan", others: "certmagic zap"},
-	"internal/conf":    {ours: "internal/provider", others: "caddy certmagic"},
+	"internal/conf":    {ours: "internal/provider internal/zone", others: "caddy certmagic"},
 	"internal/events":  {others: "caddy zap"},
 	"internal/show":    {ours: "internal/dnsname internal/plan internal/provider internal/reconcile status"},
 	"internal/observe": {ours: "internal/conf internal/detect internal/dnsname internal/events internal/ipaddr internal/plan internal/provider internal/show internal/zone status", others: "caddy prometheus"},

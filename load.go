@@ -99,6 +99,9 @@ func (l *loader) loadGroup(g *group) error {
 	if g.updateOnly() && !g.provider.CanRead() {
 		return g.at("update_only", fmt.Errorf("this needs to know which records exist, and the DNS provider %q cannot read records (it does not implement libdns.RecordGetter); leave update_only out", g.provider.Name))
 	}
+	if g.withdraw() && !g.provider.CanDelete() {
+		return g.at("withdraw", fmt.Errorf("the DNS provider %q cannot delete records (it does not implement libdns.RecordDeleter), so nothing can be withdrawn; leave withdraw out", g.provider.Name))
+	}
 	if err := l.loadDetector(g); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ package dynamicdns
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -140,8 +141,15 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return err
 		}
 	}
-	a.groups, err = newLoader(ctx, &a.pooled, a.observer, a.written).load(&a.Group, a.Providers)
-	return err
+	if a.groups, err = newLoader(ctx, &a.pooled, a.observer, a.written).load(&a.Group, a.Providers); err != nil {
+		return err
+	}
+	for _, g := range a.groups {
+		if g.withdraw() && a.Cluster != nil {
+			return g.at("withdraw", errors.New("the other members of a cluster take away the addresses of one that leaves, so leave withdraw out"))
+		}
+	}
+	return nil
 }
 
 // Start begins to watch addresses and to keep the zones. It does not wait for
@@ -156,7 +164,9 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel, a.runCtx = cancel, ctx
-	a.wire()
+	if err := a.wire(); err != nil {
+		return err
+	}
 	if a.Watch == nil || *a.Watch {
 		a.schedule.Events = watchAddresses(ctx, a.logger)
 		a.schedule.Notices = true
@@ -173,12 +183,13 @@ func (a *App) Start() error {
 			a.schedule.Run(ctx)
 		})
 	})
+	a.running.Go(func() { a.onceStarted(ctx, func() { a.managed.recall(ctx, a.logger) }) })
 	a.running.Go(func() { a.observer.Events.Run(ctx) })
 	return nil
 }
 
 // wire takes the zones of the groups and makes the schedule of the checks.
-func (a *App) wire() {
+func (a *App) wire() error {
 	for _, g := range a.groups {
 		expect(a.observer.Counts, g)
 	}
@@ -191,6 +202,7 @@ func (a *App) wire() {
 		Observer:    a.observer,
 		Logger:      a.logger,
 	}, time.Duration(a.CheckInterval))
+	return a.managed.keepLedgers(conf.NewLedgers("dynamic_dns", a.ctx.Storage()))
 }
 
 // takeOver takes the zones over from the configuration before.
@@ -241,7 +253,7 @@ func (a *App) leave() {
 	}
 	a.cancel()
 	a.cancel = nil
-	a.managed.detach()
+	a.managed.detach(a.logger)
 }
 
 // Cleanup releases what outlives the configuration. It also stops the app,

@@ -219,7 +219,7 @@ func (s *nameSet) desired(found detect.Found) iter.Seq2[string, *plan.Desired] {
 
 // hold is what a name should hold that has these addresses.
 func (s *nameSet) hold(addrs []netip.Addr, source string) *plan.Desired {
-	d := &plan.Desired{TTL: time.Duration(s.group.TTL), UpdateOnly: s.group.updateOnly(), Class: plan.Own}
+	d := &plan.Desired{TTL: time.Duration(s.group.TTL), UpdateOnly: s.group.updateOnly(), Withdraw: s.group.withdraw(), Class: plan.Own}
 	if len(addrs) > 0 {
 		d.State, d.Addrs, d.Source = plan.Set, addrs, source
 	}

@@ -24,6 +24,11 @@ func (*cfProvider) SetRecords(_ context.Context, _ string, recs []libdns.Record)
 	return recs, nil
 }
 
+// DeleteRecords makes it one that withdraw accepts.
+func (*cfProvider) DeleteRecords(context.Context, string, []libdns.Record) ([]libdns.Record, error) {
+	return nil, nil
+}
+
 // GetRecords makes it one that update_only accepts.
 func (*cfProvider) GetRecords(context.Context, string) ([]libdns.Record, error) { return nil, nil }
 
@@ -144,6 +149,9 @@ func running(t *testing.T, config json.RawMessage) string {
 			d := set.hold(nil, "")
 			if d.TTL > 0 {
 				fmt.Fprintf(&b, ", ttl %s", d.TTL)
+			}
+			if d.Withdraw {
+				b.WriteString(", withdraw")
 			}
 			if d.UpdateOnly {
 				b.WriteString(", update only")

@@ -121,7 +121,7 @@ func (h *siteHosts) logGone(now takenSites, logger *zap.Logger) {
 	h.fqdns = now.taken
 	if len(gone) > 0 {
 		slices.Sort(gone)
-		logger.Info("hosts are no longer taken from the sites; their DNS records stay as they are", zap.Strings("hosts", gone))
+		logger.Info("hosts are no longer taken from the sites; where withdraw is off, their DNS records stay as they are", zap.Strings("hosts", gone))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
@@ -34,6 +35,12 @@ type managed struct {
 	// by this configuration again.
 	member *cluster.Member
 	rejoin func()
+
+	ledgers *conf.Ledgers
+	// withdrawing is set once something is withdrawn although the configuration
+	// has ended, and ending is done when that is.
+	withdrawing bool
+	ending      sync.WaitGroup
 }
 
 // managedZone is what a configuration has of one zone at one provider.
@@ -104,19 +111,36 @@ func (m *managed) attach() {
 		})
 		z.unsubscribe = z.backend.Provider.NotifyChanged(z.zone.Name, func() { z.zone.Verify() })
 	}
+	m.ledgers.Use()
+	m.withdrawGone()
 }
 
 // detach gives the zones back to the configuration that had them before, if
-// that one goes on running.
-func (m *managed) detach() {
+// that one goes on running. From those that no other one has, what is to be
+// withdrawn is taken away: before the process ends, but a reload does not wait.
+func (m *managed) detach(logger *zap.Logger) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.left = true
+	var leaving []*managedZone
 	for _, z := range m.zones {
-		if z.holder != nil {
-			z.holder.Release()
-			z.unsubscribe()
+		if z.holder == nil {
+			continue
 		}
+		z.unsubscribe()
+		if z.backend.Ledger != nil && (exiting() || m.ledgers.Sole(z.backend.Provider.Name, z.zone.Name)) {
+			leaving = append(leaving, z)
+		} else {
+			z.holder.Release()
+		}
+	}
+	if len(leaving) == 0 {
+		return
+	}
+	m.withdrawing = true
+	m.ending.Go(func() { m.withdraw(leaving, logger) })
+	if exiting() {
+		m.ending.Wait()
 	}
 }
 
@@ -127,9 +151,22 @@ func (m *managed) release() {
 	}
 	// The zones stay listed, for somebody may be asking for the status.
 	m.released = true
-	for _, z := range m.zones {
-		zone.Shared.Release(z.zone)
+	release := func() {
+		for _, z := range m.zones {
+			zone.Shared.Release(z.zone)
+		}
+		if m.ledgers != nil {
+			m.ledgers.Release()
+		}
 	}
+	if !m.withdrawing {
+		release()
+		return
+	}
+	go func() {
+		m.ending.Wait()
+		release()
+	}()
 }
 
 // log says once per start what is managed.

@@ -58,6 +58,10 @@ type Desired struct {
 	TTL time.Duration
 	// UpdateOnly keeps an RRset that does not exist from being created.
 	UpdateOnly bool
+	// Withdraw has what is published be kept in mind, so that it can be taken
+	// away once nobody desires it any more. With None it is for that: the RRset
+	// is given up once it is done.
+	Withdraw bool
 	// Source is the IP source of the addresses.
 	Source string
 	Class  Class

@@ -40,6 +40,6 @@ func (r *rrset) isDesired() bool {
 }
 
 func sameDesired(a, b *plan.Desired) bool {
-	return a.State == b.State && a.TTL == b.TTL && a.UpdateOnly == b.UpdateOnly &&
+	return a.State == b.State && a.TTL == b.TTL && a.UpdateOnly == b.UpdateOnly && a.Withdraw == b.Withdraw &&
 		a.Source == b.Source && a.Class == b.Class && slices.Equal(a.Addrs, b.Addrs)
 }

@@ -78,6 +78,29 @@ func (m *Machine) drop(gone func(plan.Key, *rrset) bool) {
 	}
 }
 
+// giveUpWithdrawn forgets RRsets from which all that was ours is taken away. A
+// reader that may lag could still show a write later of which nobody knew
+// whether it took effect.
+func (m *Machine) giveUpWithdrawn() {
+	certain := !m.can.Read || m.reads.habits.shows == showsAtOnce || m.reads.at.Sub(m.reads.habits.wrote) >= rewriteAfter
+	m.withdrawn = slices.DeleteFunc(m.withdrawn, func(key plan.Key) bool {
+		r := m.sets[key]
+		if r == nil || !r.withdraws() || m.open[key] != nil {
+			return true
+		}
+		if certain {
+			m.report(Withdrawn{key})
+			m.count(r, unknown)
+			delete(m.sets, key)
+		}
+		return certain
+	})
+}
+
+// withdraws reports whether the RRset is to be given up once what is ours is
+// taken away.
+func (r *rrset) withdraws() bool { return r.desired.State == plan.None && r.desired.Withdraw }
+
 // keepMine remembers what was published under what is desired no longer, so
 // that it can be taken away again.
 func (r *rrset) keepMine() {

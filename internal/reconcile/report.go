@@ -20,11 +20,16 @@ type (
 		// have undone what others had changed, OnlyTTL that we have changed
 		// the TTL alone, and OtherTTL that the provider made another of ours.
 		Changed, Drifted, OnlyTTL, OtherTTL bool
+		// Ours means that we have changed the RRset at some time.
+		Ours bool
 		// Late means that it was told before that the change does not show.
 		Late     bool
 		From, To []netip.Addr
 		TTL      time.Duration
 	}
+	// Withdrawn says that nothing of ours is left in an RRset that was to be
+	// given up, and that it is.
+	Withdrawn struct{ Key plan.Key }
 	// Failed says that an RRset could not be made as desired. It is tried
 	// again.
 	Failed struct {
@@ -66,6 +71,7 @@ type (
 )
 
 func (Confirmed) report()  {}
+func (Withdrawn) report()  {}
 func (Failed) report()     {}
 func (LeftAlone) report()  {}
 func (Superseded) report() {}

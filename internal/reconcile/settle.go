@@ -47,8 +47,12 @@ func (m *Machine) settle(now time.Time, key plan.Key, r *rrset) {
 	if c.Changed || c.Drifted || c.OnlyTTL {
 		r.changed = uint32(now.Unix())
 	}
+	c.Ours = r.changed != 0
 	delete(m.open, key)
 	m.report(c)
+	if r.withdraws() && !slices.Contains(m.withdrawn, key) {
+		m.withdrawn = append(m.withdrawn, key)
+	}
 }
 
 // leave closes an RRset that is not to be written.

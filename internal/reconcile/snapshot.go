@@ -113,6 +113,14 @@ func (m *Machine) Names() func(name string) (string, bool) {
 	}
 }
 
+// Desired returns what is desired of the RRset.
+func (m *Machine) Desired(key plan.Key) *plan.Desired {
+	if r := m.sets[key]; r != nil {
+		return r.desired
+	}
+	return unknown
+}
+
 // Count returns how many RRsets are managed.
 func (m *Machine) Count() int { return len(m.sets) }
 

@@ -50,6 +50,8 @@ type Machine struct {
 	open map[plan.Key]*rrset
 	// desires counts the RRsets of which something is desired.
 	desires int
+	// withdrawn are RRsets to be given up at the end of the step.
+	withdrawn []plan.Key
 
 	reads reads
 	// before is when the zone was last written before there was this machine.

@@ -77,6 +77,7 @@ func (m *Machine) Step(now time.Time, chance float64, e Event) {
 	if m.attempt != nil && m.call == nil && m.Next(now).Do == DoNothing {
 		m.finish(now)
 	}
+	m.giveUpWithdrawn()
 	if m.asked && (m.desires == 0 || m.hungWrite) {
 		// There will be no attempt, or nobody knows when.
 		m.asked = false

@@ -122,10 +122,15 @@ type world struct {
 	// late is a call that was given up and has not returned.
 	late *Action
 	// desired is what the machine was told, managed whether x is managed.
-	desired  value
-	none     bool
-	managed  int
-	evidence [names]evidence
+	desired value
+	none    bool
+	// leaving means that x has left the configuration, and that what was
+	// published there is to be taken away; left means that this is done.
+	leaving, left bool
+	// published are the values that were written to x, as the ledger has them.
+	published value
+	managed   int
+	evidence  [names]evidence
 	// edited are the names that others have written since the last read.
 	edited [names]bool
 	holder Holder
@@ -152,6 +157,9 @@ func newWorld(k kind) *world {
 }
 
 func (w *world) desiredOf(i int) *plan.Desired {
+	if w.leaving && i == 1 {
+		return &plan.Desired{State: plan.None, Withdraw: true, Addrs: w.published.addrs()}
+	}
 	if w.none && i == 1 {
 		return &plan.Desired{State: plan.None}
 	}
@@ -175,6 +183,9 @@ func (w *world) problem() string {
 		return w.trouble
 	}
 	w.m.Reports()
+	if w.leaving && w.m.sets[keys[1]] == nil {
+		return "x is given up, and nobody was told"
+	}
 	for i := range w.managed {
 		d := w.desiredOf(i)
 		r := w.m.sets[keys[i]]
@@ -228,6 +239,9 @@ func (w *world) settled() bool {
 
 // wrong says what is not as it should be.
 func (w *world) wrong() string {
+	if w.left && w.kind.can.Read && w.zone[1]&w.published != 0 {
+		return fmt.Sprintf("x was withdrawn, and holds %s", w.zone[1])
+	}
 	for i := range w.managed {
 		d := w.desiredOf(i)
 		j := w.m.judge(keys[i], w.m.sets[keys[i]])
@@ -286,6 +300,6 @@ func (w *world) clone() *world {
 		attempt.failed = maps.Clone(attempt.failed)
 		m.attempt = &attempt
 	}
-	m.reports = nil
+	m.reports, m.withdrawn = nil, slices.Clone(m.withdrawn)
 	return &n
 }

@@ -29,6 +29,7 @@ const (
 	moveReload
 	moveForget
 	moveAdopt
+	moveLeave
 	moveEdit
 	moveErase
 	moves
@@ -87,15 +88,17 @@ func (w *world) do(mv move) (*world, bool) {
 		for i := range n.managed {
 			n.m.Step(n.now, 0.5, Desire{Holder: n.holder, Key: keys[i], Desired: n.desiredOf(i)})
 		}
-	case moveReload, moveForget, moveAdopt:
+	case moveReload, moveForget, moveAdopt, moveLeave:
 		n.reloads--
 		old := n.holder
 		n.holder++
-		if mv == moveForget {
-			n.managed, n.none = 1, false
-		}
-		if mv == moveAdopt {
-			n.managed, n.adopted = names, true
+		switch mv {
+		case moveForget:
+			n.managed, n.none, n.leaving = 1, false, false
+		case moveAdopt:
+			n.managed, n.adopted, n.leaving, n.left = names, true, false, false
+		case moveLeave:
+			n.none, n.leaving = false, true
 		}
 		n.claim()
 		n.m.Step(n.now, 0.5, Release{old})
@@ -104,6 +107,7 @@ func (w *world) do(mv move) (*world, bool) {
 		n.edited[0] = true
 		n.shift(0, map[bool]value{true: z, false: 0}[mv == moveEdit])
 	}
+	n.noteWithdrawn()
 	return n, true
 }
 
@@ -135,15 +139,29 @@ func (w *world) can(mv move) bool {
 	case moveToUnknown:
 		return w.changes > 0 && w.desired != 0
 	case moveToNone:
-		return w.changes > 0 && !w.none && !w.adopted && w.desired != 0 && w.managed == names
+		return w.changes > 0 && !w.none && !w.leaving && !w.adopted && w.desired != 0 && w.managed == names
 	case moveReload:
 		return w.reloads > 0
 	case moveForget:
 		return w.reloads > 0 && w.managed == names
 	case moveAdopt:
-		return w.reloads > 0 && w.managed < names
+		return w.reloads > 0 && (w.managed < names || w.leaving)
+	case moveLeave:
+		return w.reloads > 0 && w.managed == names && !w.leaving && w.published != 0
 	}
 	return w.edits > 0
+}
+
+// noteWithdrawn notes that x was given up once nothing that we published is
+// there.
+func (w *world) noteWithdrawn() {
+	if !w.leaving || w.m.sets[keys[1]] != nil {
+		return
+	}
+	if e := w.evidence[1]; e.known && e.value&w.published != 0 {
+		w.trouble = "x is given up, against the newest evidence"
+	}
+	w.managed, w.leaving, w.left = 1, false, true
 }
 
 // calling is a copy of the call that is under way.
@@ -163,11 +181,14 @@ func (w *world) tick() { w.now = w.m.Next(w.now).Until }
 func (w *world) begin() {
 	action := w.m.Begin(w.now, 0.5)
 	w.m.Reports()
-	w.emptying = w.none
+	w.emptying = w.none || w.leaving
 	for _, write := range action.Writes {
 		r := w.m.sets[write.Key]
 		if r == nil || r.desired.State == plan.Unknown {
 			w.trouble = fmt.Sprintf("writes %s, of which nothing is desired", write.Key)
+		}
+		if write.Key == keys[1] && action.Do != DoDelete {
+			w.published |= valueOf(write.Addrs)
 		}
 	}
 }
@@ -244,7 +265,7 @@ func (w *world) apply(call *Action, most int) {
 		if after == 0 && w.zone[i] != 0 && avoidable && !(w.emptying && i == 1) {
 			w.trouble = fmt.Sprintf("%s is left without an address", write.Key)
 		}
-		if w.zone[i]&z != 0 && after&z == 0 && w.none && w.emptying && i == 1 {
+		if w.zone[i]&z != 0 && after&z == 0 && (w.none || w.leaving) && w.emptying && i == 1 {
 			w.trouble = fmt.Sprintf("%s: takes away an address that is not ours", write.Key)
 		}
 		w.shift(i, after)

@@ -37,7 +37,8 @@ func (w *world) digest() uint64 {
 		return int(t.Sub(w.now) / time.Second)
 	}
 	num(int(w.desired), w.managed, int(w.faults), int(w.edits), int(w.changes), int(w.reloads))
-	flag(w.none, w.emptying, w.adopted)
+	flag(w.none, w.emptying, w.adopted, w.leaving, w.left)
+	num(int(w.published))
 	for i := range names {
 		num(int(w.zone[i]), int(w.evidence[i].value))
 		flag(w.evidence[i].known, w.edited[i])
@@ -61,6 +62,9 @@ func (w *world) digest() uint64 {
 		}
 	}
 	m := w.m
+	if len(m.withdrawn) > 0 {
+		num(max(since(m.reads.habits.wrote), -3601))
+	}
 	flag(m.hungRead, m.hungWrite, m.asked, m.attempt != nil, m.call != nil, w.late != nil)
 	num(since(m.reads.at), m.reads.failed, since(m.reads.since), int(m.reads.habits.shows), m.reads.looks, since(m.reads.next))
 	num(m.failures.count, since(m.failures.next), m.failures.forwarded)
@@ -135,7 +139,7 @@ func (w *world) describe(mv move) string {
 	return map[move]string{
 		moveReturn: "the call that hung returns", moveTick: "time passes", moveToA: "the address is a", moveToB: "the address is b",
 		moveToBoth: "the addresses are a and b", moveToUnknown: "the address is unknown", moveToNone: "x is to hold none", moveReload: "reload",
-		moveForget: "reload without x", moveAdopt: "reload with x", moveEdit: "somebody writes z to www", moveErase: "somebody deletes www",
+		moveForget: "reload without x", moveLeave: "x leaves, and is withdrawn", moveAdopt: "reload with x", moveEdit: "somebody writes z to www", moveErase: "somebody deletes www",
 	}[mv]
 }
 

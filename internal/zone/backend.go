@@ -24,7 +24,9 @@ type Observer interface {
 type Backend struct {
 	Provider *provider.Provider
 	// Memory is for providers that cannot be read.
-	Memory      Memory
+	Memory Memory
+	// Ledger is for what is to be withdrawn. It may be nil.
+	Ledger      *Ledger
 	VerifyEvery time.Duration
 	Observer    Observer
 	Logger      *zap.Logger

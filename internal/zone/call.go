@@ -21,8 +21,10 @@ func (z *Zone) do(b *Backend, action reconcile.Action) {
 	ctx, cancel := context.WithCancel(z.ctx)
 	z.reading = cancel
 	write := action.Do != reconcile.DoRead
+	publishing := z.publishing(b, action)
 	go func() {
 		defer cancel()
+		z.publish(ctx, b, publishing)
 		observed, done, err := z.call(ctx, b, action, managed)
 		if errors.Is(err, provider.ErrAbandoned) {
 			z.post(func() {

@@ -18,6 +18,7 @@ import (
 func (z *Zone) tell() {
 	b := z.backend()
 	var confirmed []reconcile.Confirmed
+	var withdrawn []plan.Key
 	for _, report := range z.machine.Reports() {
 		switch r := report.(type) {
 		case reconcile.Confirmed:
@@ -29,6 +30,11 @@ func (z *Zone) tell() {
 				return nil
 			})
 			confirmed = append(confirmed, r)
+			if b != nil {
+				z.account(b, r)
+			}
+		case reconcile.Withdrawn:
+			withdrawn = append(withdrawn, r.Key)
 		case reconcile.Failed:
 			z.resolve(r.Key, always(r.Err))
 		case reconcile.LeftAlone:
@@ -50,6 +56,7 @@ func (z *Zone) tell() {
 		}
 	}
 	if b != nil {
+		z.withdrawn(b, withdrawn)
 		z.tellConfirmed(b, confirmed)
 	}
 }

@@ -30,7 +30,15 @@ type remembered struct {
 	Name  string        `json:"name"`
 	Type  string        `json:"type"`
 	Addrs []netip.Addr  `json:"addrs"`
-	TTL   time.Duration `json:"ttl"`
+	TTL   time.Duration `json:"ttl,omitempty"`
+}
+
+func (r remembered) key() plan.Key {
+	f := ipaddr.V4
+	if r.Type == ipaddr.V6.RRType() {
+		f = ipaddr.V6
+	}
+	return plan.Key{Name: r.Name, Family: f}
 }
 
 func (m Memory) key(provider, zone string) string {
@@ -52,11 +60,7 @@ func (m Memory) Load(ctx context.Context, provider, zone string) (map[plan.Key]p
 		return sets, fmt.Errorf("%s: %w", m.key(provider, zone), err)
 	}
 	for _, s := range stored {
-		f := ipaddr.V4
-		if s.Type == ipaddr.V6.RRType() {
-			f = ipaddr.V6
-		}
-		sets[plan.Key{Name: s.Name, Family: f}] = plan.RRset{Addrs: ipaddr.Sort(s.Addrs), TTL: s.TTL}
+		sets[s.key()] = plan.RRset{Addrs: ipaddr.Sort(s.Addrs), TTL: s.TTL}
 	}
 	return sets, nil
 }

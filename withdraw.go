@@ -1,0 +1,110 @@
+package dynamicdns
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
+)
+
+// withdrawTimeout is how long addresses are waited for to be taken away. What
+// is not done then is done by the next start.
+const withdrawTimeout = 5 * time.Second
+
+// exiting is a variable for tests.
+var exiting = caddy.Exiting
+
+// keepLedgers finds the ledgers of zones of which something is to be withdrawn,
+// now or since an older configuration.
+func (m *managed) keepLedgers(ledgers *conf.Ledgers) error {
+	m.ledgers = ledgers
+	for _, z := range m.zones {
+		wanted := slices.ContainsFunc(z.sets, func(s *nameSet) bool { return s.group.withdraw() })
+		ledger, err := ledgers.Of(z.backend.Provider.Name, z.zone.Name, wanted)
+		if err != nil {
+			return err
+		}
+		z.backend.Ledger = ledger
+	}
+	return nil
+}
+
+// withdrawGone takes away what was published of names that are no longer
+// managed. The caller has the lock.
+func (m *managed) withdrawGone() {
+	for _, z := range m.zones {
+		if z.holder != nil && z.backend.Ledger != nil {
+			_, gone := m.published(z)
+			z.holder.Withdraw(gone...)
+		}
+	}
+}
+
+// published returns of which RRsets of the zone something was published, and of
+// which that are no longer managed, if it is for this zone to take that away.
+func (m *managed) published(z *managedZone) (own, gone []plan.Key) {
+	keys := z.backend.Ledger.Keys()
+	has := make(map[plan.Key]*managedZone)
+	var first *managedZone
+	for _, other := range m.zones {
+		if other.backend.Ledger != z.backend.Ledger {
+			continue
+		}
+		if first == nil {
+			first = other
+		}
+		other.each(func(_ *nameSet, key plan.Key) { has[key] = other })
+	}
+	for _, key := range keys {
+		switch {
+		case has[key] == z:
+			own = append(own, key)
+		case has[key] == nil && first == z:
+			gone = append(gone, key)
+		}
+	}
+	return own, gone
+}
+
+// recall takes up what earlier processes have left to be withdrawn.
+func (m *managed) recall(ctx context.Context, logger *zap.Logger) {
+	for _, ledger := range m.ledgers.All() {
+		if err := ledger.Load(ctx); err != nil {
+			logger.Warn("cannot tell what was published before; it may stay in DNS", zap.Error(err))
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.left {
+		m.withdrawGone()
+	}
+}
+
+// withdraw takes away all that was published of the zones, as far as that can be
+// done in a short time, and gives the zones back.
+func (m *managed) withdraw(leaving []*managedZone, logger *zap.Logger) {
+	var handles []*zone.Handle
+	var names []string
+	for _, z := range leaving {
+		own, gone := m.published(z)
+		handles = append(handles, z.holder.Withdraw(slices.Concat(own, gone)...)...)
+		names = append(names, dnsname.Display(z.zone.Name))
+	}
+	if missing := zone.Await(handles, withdrawTimeout); missing > 0 {
+		logger.Warn("not all addresses could be withdrawn in time; what is left and no longer managed is taken away by the next start that has the zone",
+			zap.Strings("zones", names), zap.Int("records", missing))
+	}
+	for _, z := range leaving {
+		if err := z.backend.Ledger.Store(context.Background()); err != nil {
+			logger.Warn("cannot remember what was withdrawn", zap.Error(err))
+		}
+		z.holder.Release()
+	}
+}
