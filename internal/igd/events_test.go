@@ -279,3 +279,16 @@ func TestParseGrant(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseGrant: no answer makes for a subscription without an identifier, or
+// for one without end.
+func FuzzParseGrant(f *testing.F) {
+	f.Add("uuid:1", "Second-1800")
+	f.Add("", "infinite")
+	f.Fuzz(func(t *testing.T, sid, timeout string) {
+		id, granted, err := parseGrant(http.Header{"Sid": {sid}, "Timeout": {timeout}})
+		if (err == nil) != (id != "") || granted < 0 || granted > (1<<31)*time.Second {
+			t.Errorf("%q granted for %v, error %v", id, granted, err)
+		}
+	})
+}
