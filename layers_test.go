@@ -53,6 +53,7 @@ var layers = map[string]layer{
 	"internal/places":        {},
 	"internal/netmon":        {ours: "internal/ipaddr", others: "netlink sys zap"},
 	"internal/igd":           {others: "charset"},
+	"internal/uplink":        {others: "sys"},
 	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "publicsuffix zap"},
 	"internal/detect":        {ours: "internal/ipaddr internal/quorum ipsources", others: "zap"},
 	"ipsources/command":      {ours: "internal/conf internal/ipaddr internal/placeholders ipsources", others: "caddy"},
@@ -61,7 +62,7 @@ var layers = map[string]layer{
 	"ipsources/fritzbox":     {ours: "internal/igd internal/ipaddr internal/netmon internal/placeholders internal/quorum ipsources", others: "caddy"},
 	"ipsources/natpmp":       {ours: "internal/ipaddr internal/natpmp internal/netmon internal/placeholders internal/quorum ipsources", others: "caddy zap"},
 	"ipsources/netinterface": {ours: "internal/ipaddr internal/netmon internal/placeholders ipsources", others: "caddy"},
-	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/placeholders internal/quorum ipsources", others: "caddy zap"},
+	"ipsources/simplehttp":   {ours: "internal/ipaddr internal/placeholders internal/quorum internal/uplink ipsources", others: "caddy zap"},
 	"ipsources/static":       {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy"},
 	"ipsources/upnp":         {ours: "internal/igd internal/ipaddr internal/netmon internal/placeholders internal/quorum ipsources", others: "caddy ipv4 zap"},
 

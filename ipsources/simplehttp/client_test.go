@@ -231,15 +231,6 @@ func TestEchoRedirectsFromPlainHTTP(t *testing.T) {
 	}
 }
 
-func TestEchoRoutable(t *testing.T) {
-	if !routable(netip.MustParseAddr("127.0.0.1")) {
-		t.Error("no route to ourselves")
-	}
-	if routable(netip.MustParseAddr("fe80::1")) {
-		t.Error("a route to a link-local address without its zone")
-	}
-}
-
 func TestEchoTakesNoProxyAndNoOldConnection(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	t.Setenv("ALL_PROXY", "http://127.0.0.1:1")

@@ -127,19 +127,6 @@ func byFamily(endpoints []*endpoint) (voters [ipaddr.Families][]*endpoint) {
 	return voters
 }
 
-// routable reports whether the machine has a route to the address and a source
-// address fit for it. Connecting a UDP socket asks the kernel just that and
-// sends nothing.
-func routable(to netip.Addr) bool {
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 443)))
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	from := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
-	return !from.IsLinkLocalUnicast() || to.IsLinkLocalUnicast()
-}
-
 // farAddrs are addresses that only a default route leads to: those of
 // a.root-servers.net.
 var farAddrs = [ipaddr.Families]netip.Addr{

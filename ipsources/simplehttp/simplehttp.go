@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -17,7 +16,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/quorum"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/uplink"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
@@ -69,9 +70,19 @@ type SimpleHTTP struct {
 	// is asked after 250 ms already. Default: 10s. Minimum: 100ms.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
+	// The network interface to ask through, for machines with several ways to
+	// the internet: the address that is found is the one that this way has.
+	// Names are looked up as ever. The interface needs a default route of its
+	// own, which may be one of a higher metric, and need not exist when the
+	// configuration is loaded. Placeholders are resolved. Works on Linux (before
+	// 5.7 with the capability CAP_NET_RAW), macOS and Windows, and is refused
+	// elsewhere. Default: whichever way the system's routes say.
+	Interface string `json:"interface,omitempty"`
+
 	poll     *quorum.Poll[*endpoint]
 	ask      askFunc
 	routable func(to netip.Addr) bool
+	uplink   uplink.Uplink
 }
 
 // CaddyModule returns the Caddy module information.
@@ -88,6 +99,7 @@ func (SimpleHTTP) CaddyModule() caddy.ModuleInfo {
 //		endpoint <url>...
 //		quorum   <number>
 //		timeout  <duration>
+//		interface <name>
 //	}
 func (s *SimpleHTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -132,8 +144,16 @@ func (s *SimpleHTTP) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			s.Timeout = caddy.Duration(timeout)
 
+		case "interface":
+			if s.Interface != "" {
+				return d.Err("interface is given twice: remove one of them")
+			}
+			if !d.AllArgs(&s.Interface) || s.Interface == "" {
+				return d.Err("interface needs the name of one network interface, such as wan2")
+			}
+
 		default:
-			return d.Errf("unrecognized subdirective %q: simple_http takes endpoint, quorum and timeout", option)
+			return d.Errf("unrecognized subdirective %q: simple_http takes endpoint, quorum, timeout and interface", option)
 		}
 		if d.NextBlock(1) {
 			return d.Err("the options of simple_http take no block")
@@ -167,8 +187,16 @@ func (s *SimpleHTTP) Provision(ctx caddy.Context) error {
 	if timeout < minTimeout {
 		return fmt.Errorf("timeout %s is shorter than %s: write one such as 10s", timeout, minTimeout)
 	}
-	s.ask = wanted.keep((&client{dial: new(net.Dialer).DialContext}).ask)
-	s.routable = routable
+	name, err := placeholders.Resolve(s.Interface)
+	if err != nil {
+		return fmt.Errorf("interface: %w", err)
+	}
+	s.uplink = uplink.Uplink(name)
+	if err := s.uplink.Check(); err != nil {
+		return err
+	}
+	s.ask = wanted.keep((&client{dial: s.uplink.DialContext}).ask)
+	s.routable = s.uplink.Routable
 	s.poll = &quorum.Poll[*endpoint]{
 		Voters: byFamily(endpoints), Quorum: s.Quorum, Timeout: timeout,
 		Reach: s.reach,
@@ -199,6 +227,9 @@ func (s *SimpleHTTP) VoteWith(others func(v6 bool) []string) error { return s.po
 // reach returns the endpoints that the machine has a route to over the family.
 // For names, a default route decides.
 func (s *SimpleHTTP) reach(f ipaddr.Family) (endpoints []*endpoint, err error) {
+	if err := s.uplink.Exists(); err != nil {
+		return nil, err
+	}
 	far := sync.OnceValue(func() bool { return s.routable(farAddrs[f]) })
 	for _, e := range s.poll.Voters[f] {
 		if e.addr.IsValid() && s.routable(e.addr) || !e.addr.IsValid() && far() {

@@ -57,6 +57,10 @@ func TestSimpleHTTPCaddyfile(t *testing.T) {
 		{in: "simple_http {\n timeout 1ms\n}", wantErr: "at least 100ms"},
 		{in: "simple_http {\n timeout 1s 2s\n}", wantErr: "timeout needs one duration"},
 		{in: "simple_http {\n timeout 1s\n timeout 2s\n}", wantErr: "timeout is given twice, as 1s and as 2s"},
+		{in: "simple_http {\n interface wan2\n}", want: SimpleHTTP{Interface: "wan2"}},
+		{in: "simple_http {\n interface\n}", wantErr: "interface needs the name of one network interface, such as wan2"},
+		{in: "simple_http {\n interface wan1 wan2\n}", wantErr: "interface needs the name of one"},
+		{in: "simple_http {\n interface wan1\n interface wan2\n}", wantErr: "interface is given twice"},
 		{in: "simple_http {\n proxy x\n}", wantErr: `unrecognized subdirective "proxy"`},
 		{in: "simple_http {\n quorum 2 {\n x\n }\n}", wantErr: "take no block"},
 	} {
@@ -69,7 +73,7 @@ func TestSimpleHTTPCaddyfile(t *testing.T) {
 			}
 			continue
 		}
-		if !slices.Equal(s.Endpoints, tc.want.Endpoints) || s.Quorum != tc.want.Quorum || s.Timeout != tc.want.Timeout {
+		if !slices.Equal(s.Endpoints, tc.want.Endpoints) || s.Quorum != tc.want.Quorum || s.Timeout != tc.want.Timeout || s.Interface != tc.want.Interface {
 			t.Errorf("%s: got %+v", tc.in, s)
 		}
 	}
@@ -87,6 +91,7 @@ func TestSimpleHTTPProvision(t *testing.T) {
 		{name: "empty placeholder", in: SimpleHTTP{Endpoints: []string{"{env.NO_SUCH_ECHO}"}}, wantErr: "endpoints: the environment variable NO_SUCH_ECHO is not set or empty"},
 		{name: "negative quorum", in: SimpleHTTP{Quorum: -1}, wantErr: "write 1 or more"},
 		{name: "seconds in JSON", in: SimpleHTTP{Timeout: 10}, wantErr: "timeout 10ns is shorter than 100ms: write one such as 10s"},
+		{name: "empty interface", in: SimpleHTTP{Interface: "{env.NO_SUCH_ECHO}"}, wantErr: "interface: "},
 		{name: "negative timeout", in: SimpleHTTP{Timeout: -1}, wantErr: "is shorter than"},
 	} {
 		err := tc.in.Provision(caddy.Context{Context: t.Context()})
