@@ -2,6 +2,7 @@ package dynamicdns
 
 import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/dnswhoami"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/file"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/fritzbox"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/natpmp"

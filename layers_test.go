@@ -57,6 +57,7 @@ var layers = map[string]layer{
 	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "publicsuffix zap"},
 	"internal/detect":        {ours: "internal/ipaddr internal/quorum ipsources", others: "zap"},
 	"ipsources/command":      {ours: "internal/conf internal/ipaddr internal/placeholders ipsources", others: "caddy"},
+	"ipsources/dnswhoami":    {ours: "internal/ipaddr internal/placeholders internal/quorum internal/uplink ipsources", others: "caddy miekg"},
 	"ipsources/file":         {ours: "internal/ipaddr internal/placeholders ipsources", others: "caddy fsnotify"},
 	"internal/natpmp":        {ours: "internal/ipaddr internal/netmon", others: "ipv4 zap"},
 	"ipsources/fritzbox":     {ours: "internal/igd internal/ipaddr internal/netmon internal/placeholders internal/quorum ipsources", others: "caddy"},
@@ -82,7 +83,7 @@ var layers = map[string]layer{
 	// Caddy's face, which joins the two.
 	".": {
 		ours: "internal/advice internal/cluster internal/conf internal/detect internal/dnsname internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
-			" ipsources ipsources/file ipsources/fritzbox ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
+			" ipsources ipsources/dnswhoami ipsources/file ipsources/fritzbox ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},
 
