@@ -1,6 +1,6 @@
 // Package netmon tells the addresses and default routes of this machine, and
-// when they change. Each operating system has a file of its own; where there is
-// none, the addresses are polled.
+// when they change. Each operating system has files of its own. Other systems
+// than Linux are polled besides: what they tell has never been tried.
 package netmon
 
 import (

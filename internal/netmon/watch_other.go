@@ -7,27 +7,18 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 )
 
-const pollInterval = 10 * time.Second
-
-// subscribeAddresses polls.
+// subscribeAddresses listens where the system tells of changes, and polls below
+// that.
 func subscribeAddresses(ctx context.Context, changed func()) error {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for {
-		changed()
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return listenAndPoll(ctx, listen, changed)
 }
 
 // snapshotAddresses returns the addresses that could be published or be seen
-// from.
+// from, and the interfaces of the default routes.
 func snapshotAddresses() (string, error) {
 	list, err := net.InterfaceAddrs()
 	if err != nil {
@@ -37,6 +28,11 @@ func snapshotAddresses() (string, error) {
 	for _, a := range list {
 		if ip, ok := fromNetAddr(a); ok && !ip.IsLinkLocalUnicast() && !ip.IsLoopback() {
 			lines = append(lines, ip.String())
+		}
+	}
+	for f := ipaddr.V4; f < ipaddr.Families; f++ {
+		if name, err := DefaultRoute(f); err == nil && name != "" {
+			lines = append(lines, "default "+f.String()+" "+name)
 		}
 	}
 	slices.Sort(lines)
