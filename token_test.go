@@ -19,6 +19,10 @@ func TestToken(t *testing.T) {
 	if _, again, _ := shell(t, "caddy dynamic-dns token home"); again == out {
 		t.Errorf("twice the same:\n%s", out)
 	}
+	const validate = `printf 'http:// {\n\tdyndns {\n\t\tprovider cloudflare x\n\t\tzone example.com\n\t\t%s {\n\t\t\thosts home.example.com\n\t\t}\n\t}\n}\n' "$(caddy dynamic-dns token | tail -n 1)" > Caddyfile && caddy validate --config Caddyfile`
+	if code, _, errs := shell(t, validate); code != 0 {
+		t.Errorf("the line is not taken:\n%s", errs)
+	}
 	if code, out, _ := shell(t, "caddy dynamic-dns token home away"); code == 0 {
 		t.Errorf("two users are taken:\n%s", out)
 	}
