@@ -147,8 +147,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	u := &update{handler: h, agent: agentOf(r.UserAgent())}
 	lines, err := u.serve(r)
 	var refused *reply.Error
+	if err != nil && !errors.As(err, &refused) {
+		// What is no answer of the protocol must not look like success.
+		refused = reply.Refuse(http.StatusServiceUnavailable, reply.Trouble, "%v", err)
+	}
 	switch {
-	case errors.As(err, &refused):
+	case refused != nil:
 		refused.Write(w)
 	case u.address.IsValid():
 		reply.Address(w, u.address)
