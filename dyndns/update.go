@@ -171,6 +171,18 @@ func (u *update) resolve(req *request.Request) ([]request.Outcome, error) {
 	return req.Resolve(hosts, h.rules, u.client)
 }
 
+// settled reports of each family of a host whether DNS has followed what is on
+// record.
+func (a *App) settled(host string) (settled [ipaddr.Families]bool) {
+	if s := a.find(host); s != nil {
+		z, name := s.locate(host)
+		for f := range settled {
+			settled[f] = z.zone.InSync(plan.Key{Name: name, Family: ipaddr.Family(f)})
+		}
+	}
+	return settled
+}
+
 // isDone reports whether all of that is on record, and known to be in DNS.
 func (a *App) isDone(outcomes []request.Outcome) bool {
 	keys := make(map[*keptZone][]plan.Key, 1)
@@ -225,7 +237,7 @@ func (u *update) commit(ctx context.Context, req *request.Request) (c committed)
 	}
 	for i, o := range c.outcomes {
 		entry := l.Lookup(o.Host)
-		change := ledger.Update{Host: o.Host, User: u.user.Name}
+		change := ledger.Update{Host: o.Host, User: u.user.Name, Settled: a.settled(o.Host)}
 		changed := false
 		for f, state := range o.States {
 			change.Records[f] = ledger.Record{State: state, Addrs: o.Desired[f]}

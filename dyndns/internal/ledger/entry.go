@@ -26,7 +26,37 @@ type Record struct {
 	// Addrs are sorted: what the RRset is to hold or, with None, what is to be
 	// taken away from it.
 	Addrs []netip.Addr
+	// Earlier are what was desired before, where it may still be there because
+	// DNS has not followed yet. They are sorted.
+	Earlier []netip.Addr
 }
+
+// after returns the record that follows another, of which settled tells that
+// DNS has followed it.
+func (r Record) after(before Record, settled bool) Record {
+	earlier := before.Addrs
+	if !settled {
+		earlier = slices.Concat(before.Addrs, before.Earlier)
+	}
+	if r.State == plan.None {
+		return Record{State: plan.None, Addrs: some(slices.Concat(earlier, r.Addrs))}
+	}
+	return Record{State: r.State, Addrs: r.Addrs, Earlier: some(ipaddr.Without(earlier, r.Addrs))}
+}
+
+// some returns as many of the addresses as are remembered, the first ones.
+func some(addrs []netip.Addr) []netip.Addr {
+	var first []netip.Addr
+	for _, addr := range addrs {
+		if len(first) < maxEarlier && !slices.Contains(first, addr) {
+			first = append(first, addr)
+		}
+	}
+	return ipaddr.Sort(first)
+}
+
+// maxEarlier bounds what is remembered of what was published before.
+const maxEarlier = 32
 
 // Equal reports whether both desire the same.
 func (r Record) Equal(other Record) bool {
@@ -75,7 +105,7 @@ type stored struct {
 type storedRecord struct {
 	// Addresses are what is desired; null where none is.
 	Addresses []netip.Addr `json:"addresses"`
-	// Removed are what was published before there was nothing to publish.
+	// Removed are what was published before and may still be there.
 	Removed []netip.Addr `json:"removed,omitempty"`
 }
 
@@ -84,7 +114,7 @@ func (e *Entry) encode() ([]byte, error) {
 	for f, to := range map[ipaddr.Family]**storedRecord{ipaddr.V4: &s.A, ipaddr.V6: &s.AAAA} {
 		switch r := e.Records[f]; r.State {
 		case plan.Set:
-			*to = &storedRecord{Addresses: r.Addrs}
+			*to = &storedRecord{Addresses: r.Addrs, Removed: r.Earlier}
 		case plan.None:
 			*to = &storedRecord{Removed: r.Addrs}
 		}
@@ -113,14 +143,14 @@ func decode(host string, data []byte) (*Entry, error) {
 		}
 		r := Record{State: plan.None, Addrs: from.Removed}
 		if len(from.Addresses) > 0 {
-			r = Record{State: plan.Set, Addrs: from.Addresses}
+			r = Record{State: plan.Set, Addrs: from.Addresses, Earlier: from.Removed}
 		}
-		for _, addr := range r.Addrs {
+		for _, addr := range slices.Concat(r.Addrs, r.Earlier) {
 			if !addr.IsValid() || ipaddr.FamilyOf(addr) != f || addr.Zone() != "" {
 				return nil, fmt.Errorf("%q is no address of type %s", addr, f.RRType())
 			}
 		}
-		r.Addrs = ipaddr.Sort(r.Addrs)
+		r.Addrs, r.Earlier = ipaddr.Sort(r.Addrs), ipaddr.Sort(r.Earlier)
 		e.Records[f] = r
 	}
 	return e, nil

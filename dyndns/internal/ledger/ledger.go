@@ -17,9 +17,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
 
-// maxRemoved bounds what is remembered of what was published before.
-const maxRemoved = 32
-
 // ErrStorage is the error of what could not be stored, and so did not happen.
 var ErrStorage = errors.New("the storage cannot be written")
 
@@ -153,6 +150,9 @@ type Update struct {
 	// Records are what is desired from now on. Those with the state Unknown
 	// stay as they are.
 	Records [ipaddr.Families]Record
+	// Settled is set for families in which DNS is known to have followed what
+	// was on record.
+	Settled [ipaddr.Families]bool
 	User    string
 }
 
@@ -203,12 +203,8 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 		Host:    u.Host, Records: known.Records, User: u.User, Updated: now.UTC().Truncate(time.Second),
 	}
 	for f, r := range u.Records {
-		switch before := known.Records[f]; r.State {
-		case plan.Set:
-			entry.Records[f] = r
-		case plan.None:
-			gone := ipaddr.Sort(slices.Concat(before.Addrs, r.Addrs))
-			entry.Records[f] = Record{State: plan.None, Addrs: gone[:min(len(gone), maxRemoved)]}
+		if r.State != plan.Unknown {
+			entry.Records[f] = r.after(known.Records[f], u.Settled[f])
 		}
 	}
 	data, err := entry.encode()
