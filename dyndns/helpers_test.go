@@ -55,7 +55,7 @@ func init() {
 // bench is Caddy with the handlers of a configuration, in fake time and
 // without sockets.
 type bench struct {
-	t       *testing.T
+	t       testing.TB
 	z       *standin.Zones
 	module  string
 	storage string
