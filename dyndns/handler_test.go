@@ -4,11 +4,17 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -281,5 +287,32 @@ func TestStorageFails(t *testing.T) {
 		synctest.Wait()
 		b.expect(origin, "home", "A", addr1)
 		b.update("hostname=home.example.com&myip="+addr1, "200 nochg "+addr1)
+	})
+}
+
+// TestOthers: what another process on the storage has taken in is in DNS within
+// 5s, and is not undone by what this one knew.
+func TestOthers(t *testing.T) {
+	bubble(t, standin.Character{}, func(b *bench) {
+		b.load(b.config(""))
+		b.update("hostname=home.example.com&myip="+addr1, "200 good "+addr1)
+		time.Sleep(time.Minute)
+		storage := &certmagic.FileStorage{Path: b.storage}
+		other, ignore := ledger.New("other"), func(*ledger.Entry) {}
+		if err := other.Load(b.t.Context(), storage, ignore); err != nil {
+			t.Fatal(err)
+		}
+		u := &ledger.Update{Host: "home.example.com", User: "home"}
+		u.Records[ipaddr.V4] = ledger.Record{State: plan.Set, Addrs: []netip.Addr{netip.MustParseAddr(addr2)}}
+		// An hour late by its clock, which counts for nothing.
+		if err := other.Store(b.t.Context(), storage, u, time.Now().Add(-time.Hour), ignore); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Follow(b.t.Context(), storage, ignore); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		b.expect(origin, "home", "A", addr2)
+		b.update("hostname=home.example.com&myip="+addr2, "200 nochg "+addr2)
 	})
 }

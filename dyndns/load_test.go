@@ -68,3 +68,15 @@ func TestRefusedAtLoad(t *testing.T) {
 		})
 	}
 }
+
+// TestSitesApart: a host that dynamic_domains takes from a site is no client's.
+func TestSitesApart(t *testing.T) {
+	bubble(t, standin.Character{}, func(b *bench) {
+		b.apps = fmt.Sprintf(`, "http": {"servers": {"x": {"automatic_https": {"disable": true}, "routes": [{"match": [{"host": ["home.example.com"]}]}]}}},
+			"dynamic_dns": {"dns_provider": {"name": %q}, "domains": {"example.com": []}, "dynamic_domains": true, "watch": false, "ip_sources": [{"source": "static", "ips": [%q]}]}`, b.module, addr1)
+		want := `the host "home.example.com" is managed twice: dynamic_domains takes it from a site`
+		if err := b.tryLoad([]string{b.config("")}, ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v\nwant one with %s", err, want)
+		}
+	})
+}

@@ -16,7 +16,7 @@ var errIdle = errors.New("this instance may not write the zone any more")
 // do begins a call. What it returns comes by the mailbox.
 func (z *Zone) do(b *Backend, action reconcile.Action) {
 	z.called = true
-	managed := z.machine.Names()
+	managed, idle := z.machine.Names(), z.idle()
 	hint := z.hinter(b)
 	ctx, cancel := context.WithCancel(z.ctx)
 	z.reading = cancel
@@ -25,7 +25,7 @@ func (z *Zone) do(b *Backend, action reconcile.Action) {
 	go func() {
 		defer cancel()
 		z.publish(ctx, b, publishing)
-		observed, done, err := z.call(ctx, b, action, managed)
+		observed, done, err := z.call(ctx, b, action, managed, idle)
 		if errors.Is(err, provider.ErrAbandoned) {
 			z.post(func() {
 				z.called = false
@@ -67,7 +67,7 @@ func (z *Zone) do(b *Backend, action reconcile.Action) {
 }
 
 // call does what the action says.
-func (z *Zone) call(ctx context.Context, b *Backend, action reconcile.Action, managed func(string) (string, bool)) (observed plan.Observed, done <-chan struct{}, err error) {
+func (z *Zone) call(ctx context.Context, b *Backend, action reconcile.Action, managed func(string) (string, bool), idle func() bool) (observed plan.Observed, done <-chan struct{}, err error) {
 	if action.Do == reconcile.DoRead {
 		return z.fetch(ctx, b, managed)
 	}
@@ -81,7 +81,7 @@ func (z *Zone) call(ctx context.Context, b *Backend, action reconcile.Action, ma
 	}
 	done, err = p.Call(ctx, true, func(ctx context.Context) error {
 		// The call may have waited, or the machine slept.
-		if b.idle() {
+		if idle() {
 			return errIdle
 		}
 		return write(ctx, z.Name, action.Writes)

@@ -153,6 +153,28 @@ func TestClasses(t *testing.T) {
 	})
 }
 
+// TestIdleForAll: where one of those who share a zone may not keep it now, it is
+// left alone, whoever came last.
+func TestIdleForAll(t *testing.T) {
+	inBubble(t, standin.Character{}, func(b *bench) {
+		var may atomic.Bool
+		backend := *b.holder.backend
+		backend.May = may.Load
+		own := b.zone.Attach(&backend, nil, nil)
+		others := b.attachClass(plan.Client, nil)
+		h := others.Set(set(addr1), mail)[0]
+		time.Sleep(time.Minute)
+		b.expect(mail)
+		may.Store(true)
+		b.zone.Verify()
+		if err := b.outcome(h, time.Minute); err != nil {
+			t.Error(err)
+		}
+		others.Release()
+		own.Release()
+	})
+}
+
 // TestOlderHolderEndsNoHandle: what a configuration says that no longer has the
 // RRset leaves the handles of the one that has it open.
 func TestOlderHolderEndsNoHandle(t *testing.T) {

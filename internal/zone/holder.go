@@ -144,7 +144,7 @@ func (z *Zone) InSync(keys ...plan.Key) bool {
 func (z *Zone) Verify() <-chan struct{} {
 	done := make(chan struct{})
 	if !z.post(func() {
-		if b := z.backend(); b != nil && b.idle() {
+		if z.idle()() {
 			close(done)
 			return
 		}

@@ -64,7 +64,7 @@ func (z *Zone) work() time.Time {
 	now := time.Now()
 	next := z.machine.Next(now)
 	due := next.Do != reconcile.DoNothing || !next.Until.IsZero() && !next.Until.After(now)
-	if backend != nil && backend.idle() {
+	if z.idle()() {
 		// Whoever lets it go on tells it so.
 		due, next.Until = false, time.Time{}
 	}

@@ -191,6 +191,20 @@ func (z *Zone) backend() *Backend {
 	return z.holders[len(z.holders)-1].backend
 }
 
+// idle returns what tells whether the zone is to be left alone for now, because
+// any of those who share it says so.
+func (z *Zone) idle() func() bool {
+	backends := z.backends()
+	return func() bool {
+		for _, b := range backends {
+			if b.idle() {
+				return true
+			}
+		}
+		return false
+	}
+}
+
 // backends are those of the newest holder of each class.
 func (z *Zone) backends() map[plan.Class]*Backend {
 	newest := make(map[plan.Class]*Backend)
