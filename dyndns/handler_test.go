@@ -316,3 +316,30 @@ func TestOthers(t *testing.T) {
 		b.update("hostname=home.example.com&myip="+addr2, "200 nochg "+addr2)
 	})
 }
+
+// TestBeforeTheStart: a request that comes before all apps have started waits,
+// be it at the first start or at a reload.
+func TestBeforeTheStart(t *testing.T) {
+	bubble(t, standin.Character{}, func(b *bench) {
+		for i, addr := range []string{addr1, addr2} {
+			answered := make(chan string, 1)
+			b.provisioned = func(h *Handler) {
+				go func() {
+					w := httptest.NewRecorder()
+					r := httptest.NewRequest(http.MethodGet, "/?hostname=home.example.com&myip="+addr, nil)
+					r.SetBasicAuth("home", password)
+					if err := h.ServeHTTP(w, prepare(r, w, client, false), nil); err != nil {
+						t.Error(err)
+					}
+					answered <- w.Body.String()
+				}()
+				time.Sleep(time.Second)
+			}
+			b.load(b.config(strings.Repeat(`"ttl": 120000000000,`, i)))
+			b.provisioned = nil
+			if got := <-answered; got != "good "+addr+"\n" {
+				t.Errorf("answered %q", got)
+			}
+		}
+	})
+}

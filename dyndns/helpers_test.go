@@ -63,6 +63,9 @@ type bench struct {
 	// apps are more apps of the configuration, each after a comma.
 	apps string
 
+	// provisioned is called before the apps start.
+	provisioned func(*Handler)
+
 	mu     sync.Mutex
 	log    bytes.Buffer
 	site   *site
@@ -238,6 +241,9 @@ func (s *site) Provision(ctx caddy.Context) error {
 			return err
 		}
 		s.handlers = append(s.handlers, h.(*Handler))
+		if current.provisioned != nil {
+			current.provisioned(h.(*Handler))
+		}
 	}
 	return nil
 }

@@ -120,10 +120,13 @@ func hidePassword(r *http.Request) {
 // apply has DNS follow, and waits until it has.
 func (u *update) apply(ctx context.Context, req *request.Request) ([]reply.Line, error) {
 	app := u.handler.app
-	select {
-	case <-app.shared.ledger.Ready():
-	case <-ctx.Done():
-		return nil, reply.Refuse(http.StatusServiceUnavailable, reply.Trouble, "what is on record could not be read yet")
+	// The web server may take requests before all apps have started.
+	for _, ready := range []<-chan struct{}{app.attached, app.shared.ledger.Ready()} {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil, reply.Refuse(http.StatusServiceUnavailable, reply.Trouble, "this configuration does not run yet, or what is on record could not be read yet")
+		}
 	}
 	outcomes, err := u.resolve(req)
 	if err != nil {
@@ -217,12 +220,6 @@ type committed struct {
 // zones. It goes on when nobody waits for it any more.
 func (u *update) commit(ctx context.Context, req *request.Request) (c committed) {
 	a := u.handler.app
-	select {
-	case <-a.attached:
-	case <-ctx.Done():
-		c.err = reply.Refuse(http.StatusServiceUnavailable, reply.Trouble, "this configuration does not run yet")
-		return c
-	}
 	l := a.shared.ledger
 	release, err := l.Lock(ctx, u.hosts)
 	if err != nil {
