@@ -15,8 +15,11 @@ import (
 	"github.com/libdns/libdns"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 // talkativeSource gives addresses of both families, whatever it is asked for,
@@ -246,6 +249,27 @@ func TestNeverAnyAddress(t *testing.T) {
 		l.ask(http.MethodPost, "check")
 		if code, body := l.ask(http.MethodGet, "health"); code != http.StatusOK {
 			t.Errorf("health is %d %s", code, body)
+		}
+	})
+}
+
+// TestAddressOnItsWay: an address that was found and has not come to the zone
+// yet is not in sync.
+func TestAddressOnItsWay(t *testing.T) {
+	bubble(t, func(l *lab) {
+		l.address(addr1)
+		l.load(appConfig(standin.New(standin.Character{}, zoneName).Register(), `{"example.com": ["www"]}`))
+		l.wait(time.Minute)
+		app, err := activeApp()
+		if err != nil {
+			t.Fatal(err)
+		}
+		behind := reconcile.Snapshot{Records: []reconcile.Record{
+			{Key: plan.Key{Name: "www", Family: ipaddr.V4}, Desired: &plan.Desired{}},
+			{Key: plan.Key{Name: "www", Family: ipaddr.V6}, Desired: &plan.Desired{}},
+		}}
+		if got := app.managed.zones[0].records(behind); len(got) != 1 || got[0].State != status.StatePending || got[0].InSync != nil {
+			t.Errorf("got %+v", got)
 		}
 	})
 }

@@ -336,6 +336,7 @@ func TestSitesFollowReloads(t *testing.T) {
 		if err := l.tryLoad(app); err != nil {
 			t.Fatal(err)
 		}
+		l.wait(0)
 		if got := gone(); !slices.Equal(got, []any{"b.example.com", "a.example.com", "c.example.com", "b.example.com"}) {
 			t.Errorf("said to be gone: %v", got)
 		}

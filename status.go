@@ -2,6 +2,7 @@ package dynamicdns
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
@@ -107,14 +108,17 @@ func (z *managedZone) records(known reconcile.Snapshot) []status.RecordStatus {
 		byKey[known.Records[i].Key] = &known.Records[i]
 	}
 	records := []status.RecordStatus{}
-	var desired map[plan.Key]*plan.Desired
+	desired := sync.OnceValue(z.desired)
 	z.each(func(set *nameSet, key plan.Key) {
 		r := byKey[key]
-		if r == nil {
-			if desired == nil {
-				desired = z.desired()
+		switch {
+		case r == nil:
+			r = &reconcile.Record{Desired: desired()[key], State: reconcile.Pending, Reason: "not read yet"}
+		case r.Desired.State == plan.Unknown:
+			// What was found a moment ago may not have come to the zone yet.
+			if d := desired()[key]; d != nil && d.State != plan.Unknown {
+				r = &reconcile.Record{Desired: d, Observed: r.Observed, TTL: r.TTL, State: reconcile.Pending, Reason: "about to be written"}
 			}
-			r = &reconcile.Record{Desired: desired[key], State: reconcile.Pending, Reason: "not read yet"}
 		}
 		if r.Desired.State == plan.Unknown && !set.concerns(r.Observed) {
 			return
