@@ -17,6 +17,9 @@ import (
 // What it costs to wait: the CPU time of a Caddy whose watchers are all on and
 // to whom nothing happens, beside that of a Caddy that has none.
 func TestIdle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	t.Parallel()
 	h, echoes := newHomeWithISP(t, "example.test", "198.41.0.4")
 	file := filepath.Join(t.TempDir(), "addresses")

@@ -19,6 +19,9 @@ import (
 // to do. The distribution is what matters, and is printed; the limits are for
 // machines that are busier still. Not parallel, for it measures.
 func TestLatency(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	h := newHome(t, "example.test")
 	h.ns.AddAddr("wan0", first4+"/32")
 	h.start(h.app(map[string][]string{"example.test": {"www"}}))

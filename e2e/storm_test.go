@@ -13,6 +13,9 @@ import (
 // While an interface flaps, nobody outside is asked more often than 12 times a
 // minute, and soon after the last change what is true is in DNS.
 func TestStorm(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
 	t.Parallel()
 	h, echoes := newHomeWithISP(t, "example.test", "198.41.0.4")
 	app := h.app(map[string][]string{"example.test": {"www"}})
