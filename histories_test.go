@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libdns/libdns"
+
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
@@ -57,6 +59,8 @@ type world struct {
 	byHand map[string]bool
 	// lost is set once a write was accepted and had no effect.
 	lost atomic.Bool
+	// withdraws means that what names that leave held is taken away.
+	withdraws bool
 }
 
 func history(t *testing.T, seed uint64) {
@@ -72,6 +76,7 @@ func history(t *testing.T, seed uint64) {
 		}
 		w.module = w.z.Register()
 		w.z.Fail(w.fault)
+		w.withdraws = seed%4 == 1 && !w.character.NoDelete
 		w.newNames()
 		w.newAddrs()
 		w.reload()
@@ -220,7 +225,11 @@ func (w *world) check() {
 	if overlaps := w.z.Overlaps(); len(overlaps) > 0 {
 		t.Errorf("calls overlap: %v", overlaps)
 	}
+	w.checkWithdrawn()
 	for _, key := range w.z.Emptied(zoneName) {
+		if w.withdraws {
+			break
+		}
 		if w.character.KeepsNames && w.character.Reads && !w.byHand[key.Name] && !(w.character.RewritesZone && len(w.byHand) > 0) {
 			t.Errorf("left without an address: %v", key)
 		}
@@ -242,8 +251,36 @@ func (w *world) check() {
 	}
 }
 
+// checkWithdrawn looks at names that have left the configuration. Nothing is to
+// be left there that a call has written.
+func (w *world) checkWithdrawn() {
+	// A read that shows nothing is a provider's lie, which is believed.
+	if !w.withdraws || !w.character.Reads || w.character.RewritesZone || w.lost.Load() {
+		return
+	}
+	for name := range w.ever {
+		if slices.Contains(w.names, name) || w.byHand[name] {
+			continue
+		}
+		for _, typ := range []string{"A", "AAAA"} {
+			for _, value := range w.z.Values(zoneName, name, typ) {
+				if slices.ContainsFunc(w.z.Changes(), func(c standin.Change) bool {
+					return c.Method != "" && slices.ContainsFunc(c.Added, func(rr libdns.RR) bool {
+						return rr.Name == name && rr.Type == typ && rr.Data == value
+					})
+				}) {
+					w.t.Errorf("%s %s has left, and still holds %s", name, typ, value)
+				}
+			}
+		}
+	}
+}
+
 func (w *world) reload() {
 	config := appConfig(w.module, fmt.Sprintf(`{"example.com": ["%s"]}`, strings.Join(w.names, `","`)))
+	if w.withdraws {
+		config = withdrawing(config)
+	}
 	if w.ttl != "" {
 		config = strings.Replace(config, "{", `{"ttl": "`+w.ttl+`",`, 1)
 	}

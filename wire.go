@@ -138,7 +138,7 @@ func (m *managed) detach(logger *zap.Logger) {
 		return
 	}
 	m.withdrawing = true
-	m.ending.Go(func() { m.withdraw(leaving, logger) })
+	m.ending.Go(m.withdraw(leaving, logger))
 	if exiting() {
 		m.ending.Wait()
 	}

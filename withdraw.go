@@ -87,9 +87,9 @@ func (m *managed) recall(ctx context.Context, logger *zap.Logger) {
 	}
 }
 
-// withdraw takes away all that was published of the zones, as far as that can be
-// done in a short time, and gives the zones back.
-func (m *managed) withdraw(leaving []*managedZone, logger *zap.Logger) {
+// withdraw begins to take away all that was published of the zones. The function
+// that it returns waits for that, for a short time, and gives the zones back.
+func (m *managed) withdraw(leaving []*managedZone, logger *zap.Logger) (finish func()) {
 	var handles []*zone.Handle
 	var names []string
 	for _, z := range leaving {
@@ -97,6 +97,10 @@ func (m *managed) withdraw(leaving []*managedZone, logger *zap.Logger) {
 		handles = append(handles, z.holder.Withdraw(slices.Concat(own, gone)...)...)
 		names = append(names, dnsname.Display(z.zone.Name))
 	}
+	return func() { giveBack(leaving, names, handles, logger) }
+}
+
+func giveBack(leaving []*managedZone, names []string, handles []*zone.Handle, logger *zap.Logger) {
 	if missing := zone.Await(handles, withdrawTimeout); missing > 0 {
 		logger.Warn("not all addresses could be withdrawn in time; what is left and no longer managed is taken away by the next start that has the zone",
 			zap.Strings("zones", names), zap.Int("records", missing))

@@ -75,7 +75,8 @@ func TestWithdrawAtTheEnd(t *testing.T) {
 					t.Error("a text is gone")
 				}
 				if files := l.ledgers(); len(files) > 0 {
-					t.Errorf("left in the storage: %v", files)
+					b, _ := os.ReadFile(files[0])
+					t.Errorf("left in the storage: %v %s", files, b)
 				}
 				if lines := l.logged("warn", ""); len(lines) > 0 {
 					t.Errorf("trouble in the log: %v", lines)

@@ -83,18 +83,19 @@ func (m *Machine) drop(gone func(plan.Key, *rrset) bool) {
 // whether it took effect.
 func (m *Machine) giveUpWithdrawn() {
 	certain := !m.can.Read || m.reads.habits.shows == showsAtOnce || m.reads.at.Sub(m.reads.habits.wrote) >= rewriteAfter
-	m.withdrawn = slices.DeleteFunc(m.withdrawn, func(key plan.Key) bool {
+	for key, at := range m.withdrawn {
 		r := m.sets[key]
-		if r == nil || !r.withdraws() || m.open[key] != nil {
-			return true
-		}
-		if certain {
+		gone := r == nil || !r.withdraws() || m.open[key] != nil
+		if !gone && certain && (!m.can.Read || m.reads.at.After(at)) {
 			m.report(Withdrawn{key})
 			m.count(r, unknown)
 			delete(m.sets, key)
+			gone = true
 		}
-		return certain
-	})
+		if gone {
+			delete(m.withdrawn, key)
+		}
+	}
 }
 
 // withdraws reports whether the RRset is to be given up once what is ours is

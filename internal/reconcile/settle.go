@@ -24,7 +24,9 @@ func (m *Machine) settle(now time.Time, key plan.Key, r *rrset) {
 	}
 	c := Confirmed{Key: key, Desired: r.desired, To: r.believed.Addrs, TTL: r.believed.TTL}
 	r.pace.rest(now, r.desired.Class)
+	withdrew := d != nil && d.withdrew
 	if d != nil {
+		d.withdrew = false
 		c.From, c.Late = d.from, !d.told.IsZero()
 		c.Changed = d.begun && !slices.Equal(d.from, r.believed.Addrs)
 		c.Drifted = d.begun && d.drifted
@@ -50,8 +52,13 @@ func (m *Machine) settle(now time.Time, key plan.Key, r *rrset) {
 	c.Ours = r.changed != 0
 	delete(m.open, key)
 	m.report(c)
-	if r.withdraws() && !slices.Contains(m.withdrawn, key) {
-		m.withdrawn = append(m.withdrawn, key)
+	if _, ok := m.withdrawn[key]; r.withdraws() && (withdrew || !ok) {
+		// What was not our doing is looked at again.
+		at := m.reads.at
+		if withdrew {
+			at = time.Time{}
+		}
+		m.withdrawn[key] = at
 	}
 }
 

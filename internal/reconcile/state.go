@@ -50,8 +50,8 @@ type Machine struct {
 	open map[plan.Key]*rrset
 	// desires counts the RRsets of which something is desired.
 	desires int
-	// withdrawn are RRsets to be given up at the end of the step.
-	withdrawn []plan.Key
+	// withdrawn are RRsets to be given up, once they were read after a time.
+	withdrawn map[plan.Key]time.Time
 
 	reads reads
 	// before is when the zone was last written before there was this machine.
@@ -151,6 +151,8 @@ type doubt struct {
 	// unsure means that a write failed, or was given up, and may have taken
 	// effect all the same.
 	unsure bool
+	// withdrew means that the last write was accepted, and took away.
+	withdrew bool
 	// writing means that a write is under way.
 	writing bool
 	// unread means that a write awaits the read that follows it.

@@ -25,6 +25,8 @@ func New(habits Habits) *Machine {
 		sets:   make(map[plan.Key]*rrset),
 		open:   make(map[plan.Key]*rrset),
 		reads:  reads{spread: 1, habits: habits},
+
+		withdrawn: make(map[plan.Key]time.Time),
 	}
 }
 

@@ -300,6 +300,6 @@ func (w *world) clone() *world {
 		attempt.failed = maps.Clone(attempt.failed)
 		m.attempt = &attempt
 	}
-	m.reports, m.withdrawn = nil, slices.Clone(m.withdrawn)
+	m.reports, m.withdrawn = nil, maps.Clone(m.withdrawn)
 	return &n
 }

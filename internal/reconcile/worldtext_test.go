@@ -53,7 +53,7 @@ func (w *world) digest() uint64 {
 		num(int(valueOf(r.believed.Addrs)))
 		flag(r.known, r.seen, r.born == w.m.reads.begun, w.m.open[keys[i]] != nil)
 		if d := r.doubt; d != nil {
-			flag(d.pending, d.late, d.rewritten, d.unsure, d.unread, d.writing, d.based, d.begun, d.drifted, d.failure != nil,
+			flag(d.pending, d.late, d.rewritten, d.unsure, d.unread, d.writing, d.withdrew, d.based, d.begun, d.drifted, d.failure != nil,
 				d.way.repair, d.way.stuck, d.way.alone)
 			num(since(d.accepted), since(d.ended), max(since(d.since), -3601), int(valueOf(d.from)), int(valueOf(d.before)), int(valueOf(d.mine)), int(d.way.tries))
 			for _, past := range d.past {
@@ -62,7 +62,8 @@ func (w *world) digest() uint64 {
 		}
 	}
 	m := w.m
-	if len(m.withdrawn) > 0 {
+	if at, ok := m.withdrawn[keys[1]]; ok {
+		flag(m.reads.at.After(at))
 		num(max(since(m.reads.habits.wrote), -3601))
 	}
 	flag(m.hungRead, m.hungWrite, m.asked, m.attempt != nil, m.call != nil, w.late != nil)

@@ -26,7 +26,7 @@ func (m *Machine) accepted(now time.Time, call *Action) {
 			}
 		}
 		r.believed, r.known = shared.of(plan.RRset{Addrs: after, TTL: w.TTL}, r), true
-		d.unsure, d.failure, d.accepted, d.ended = false, nil, now, now
+		d.unsure, d.failure, d.accepted, d.ended, d.withdrew = false, nil, now, now, r.desired.State == plan.None
 		if d.way.alone {
 			d.way.alone, m.attempt.works = false, true
 		}

@@ -18,8 +18,11 @@ import (
 func (z *Zone) tell() {
 	b := z.backend()
 	var confirmed []reconcile.Confirmed
-	var withdrawn []plan.Key
-	for _, report := range z.machine.Reports() {
+	reports := z.machine.Reports()
+	if b != nil && b.Ledger != nil {
+		z.account(b, reports)
+	}
+	for _, report := range reports {
 		switch r := report.(type) {
 		case reconcile.Confirmed:
 			z.resolve(r.Key, func(h *Handle) error {
@@ -30,11 +33,6 @@ func (z *Zone) tell() {
 				return nil
 			})
 			confirmed = append(confirmed, r)
-			if b != nil {
-				z.account(b, r)
-			}
-		case reconcile.Withdrawn:
-			withdrawn = append(withdrawn, r.Key)
 		case reconcile.Failed:
 			z.resolve(r.Key, always(r.Err))
 		case reconcile.LeftAlone:
@@ -56,7 +54,6 @@ func (z *Zone) tell() {
 		}
 	}
 	if b != nil {
-		z.withdrawn(b, withdrawn)
 		z.tellConfirmed(b, confirmed)
 	}
 }

@@ -78,28 +78,30 @@ func (z *Zone) publish(ctx context.Context, b *Backend, writes []plan.Write) {
 	}
 }
 
-// account notes in the ledger what an RRset holds. What is not to be withdrawn
-// is none of the ledger's.
-func (z *Zone) account(b *Backend, c reconcile.Confirmed) {
-	switch {
-	case b.Ledger == nil:
-	case c.Desired.State == plan.Set && c.Desired.Withdraw && c.Ours:
-		b.Ledger.add(c.Key, c.To)
-		b.Ledger.holds(c.Key, c.To)
-	case c.Desired.State == plan.Set && c.Desired.Withdraw:
-		b.Ledger.holds(c.Key, c.To)
-	case c.Desired.State == plan.Set:
-		b.Ledger.holds(c.Key, nil)
+// account notes in the ledger what RRsets hold. It comes before anybody is told,
+// so that who waits for something to be withdrawn finds it in order.
+func (z *Zone) account(b *Backend, reports []reconcile.Report) {
+	withdrawn := false
+	for _, report := range reports {
+		switch r := report.(type) {
+		case reconcile.Confirmed:
+			if r.Desired.State != plan.Set {
+				continue
+			}
+			holds := r.To
+			if !r.Desired.Withdraw {
+				holds = nil
+			} else if r.Ours {
+				b.Ledger.add(r.Key, r.To)
+			}
+			b.Ledger.holds(r.Key, holds)
+		case reconcile.Withdrawn:
+			b.Ledger.holds(r.Key, nil)
+			withdrawn = true
+		}
 	}
-}
-
-// withdrawn notes that all that was published of RRsets is gone.
-func (z *Zone) withdrawn(b *Backend, keys []plan.Key) {
-	if b.Ledger == nil || len(keys) == 0 {
+	if !withdrawn {
 		return
-	}
-	for _, key := range keys {
-		b.Ledger.holds(key, nil)
 	}
 	go func() {
 		if err := b.Ledger.Store(context.Background()); err != nil {
