@@ -122,6 +122,7 @@ func TestLedgerWithoutStorage(t *testing.T) {
 			}
 		}
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		b.slow = 0
 		if err := l.Store(t.Context()); err != nil || len(b.files) != 1 {
 			t.Errorf("kept %v, %v", b.files, err)
