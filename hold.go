@@ -36,6 +36,81 @@ func (m *managed) keepLedgers(ledgers *conf.Ledgers) error {
 	return nil
 }
 
+// attach takes the zones over from the configuration before, unless they were
+// given back meanwhile.
+func (m *managed) attach() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.left {
+		return
+	}
+	for _, z := range m.zones {
+		z.holder = z.zone.Attach(z.backend, z.desired(), func(h *zone.Holder) {
+			if m.rejoin != nil {
+				m.rejoin()
+			}
+			h.Claim(z.desired())
+		})
+		z.unsubscribe = z.backend.Provider.NotifyChanged(z.zone.Name, func() { z.zone.Verify() })
+	}
+	m.ledgers.Use()
+	m.withdrawGone()
+}
+
+// detach gives the zones back to the configuration that had them before, if
+// that one goes on running. From those that no other one has, what is to be
+// withdrawn is taken away: before the process ends, but a reload does not wait.
+func (m *managed) detach(logger *zap.Logger) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.left = true
+	var leaving []*managedZone
+	for _, z := range m.zones {
+		if z.holder == nil {
+			continue
+		}
+		z.unsubscribe()
+		if z.backend.Ledger != nil && (exiting() || m.ledgers.Sole(z.backend.Provider.Name, z.zone.Name)) {
+			leaving = append(leaving, z)
+		} else {
+			z.holder.Release()
+		}
+	}
+	if len(leaving) == 0 {
+		return
+	}
+	m.withdrawing = true
+	m.ending.Go(m.withdraw(leaving, logger))
+	if exiting() {
+		m.ending.Wait()
+	}
+}
+
+// release lets the zones end that no other configuration has.
+func (m *managed) release() {
+	if m.released {
+		return
+	}
+	// The zones stay listed, for somebody may be asking for the status.
+	m.released = true
+	release := func() {
+		for _, z := range m.zones {
+			zone.Shared.Release(z.zone)
+		}
+		if m.ledgers != nil {
+			m.ledgers.Release()
+		}
+	}
+	if !m.withdrawing {
+		release()
+		return
+	}
+	go func() {
+		m.ending.Wait()
+		release()
+	}()
+}
+
 // withdrawGone takes away what was published of names that are no longer
 // managed. The caller has the lock.
 func (m *managed) withdrawGone() {
