@@ -30,8 +30,10 @@ type known struct {
 	due time.Time
 	// paces are how often each source was asked lately.
 	paces []pace
-	// repeat counts checks in which too few operators answered.
-	repeat quorum.Repeat
+	// repeat counts checks in which too few operators answered, repeated is when
+	// it last did.
+	repeat   quorum.Repeat
+	repeated time.Time
 }
 
 // Found is what is known of the addresses of one family.
@@ -154,15 +156,21 @@ func (k *Known) undoubted(f ipaddr.Family) {
 }
 
 // again counts a check in which too few operators answered, and said just this
-// address. The zero Addr ends the row.
-func (k *Known) again(f ipaddr.Family, addr netip.Addr, by []string) int {
+// address. Of checks in quick succession, as while an interface flaps, only the
+// first counts: the others may well be back soon. The zero Addr ends the row.
+func (k *Known) again(f ipaddr.Family, addr netip.Addr, by []string, now time.Time) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	n := &k.families[f]
 	if !addr.IsValid() {
-		k.families[f].repeat = quorum.Repeat{}
+		n.repeat = quorum.Repeat{}
 		return 0
 	}
-	return k.families[f].repeat.Again(addr, by)
+	if times := n.repeat.Times(addr, by); times > 0 && now.Sub(n.repeated) < repeatAfter {
+		return times
+	}
+	n.repeated = now
+	return n.repeat.Again(addr, by)
 }
 
 func (k *Known) setRefused(f ipaddr.Family, refused map[string]bool) {

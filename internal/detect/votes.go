@@ -75,7 +75,7 @@ func (d *Detector) weigh(f ipaddr.Family, u unsettled, problems []error) (addr n
 	if addr.IsValid() && (ipaddr.FamilyOf(addr) != f || d.Filter.Refuse(addr, false) != "") {
 		addr = netip.Addr{}
 	}
-	times := d.Known.again(f, addr, by)
+	times := d.Known.again(f, addr, by, time.Now())
 	switch {
 	case !addr.IsValid():
 		return addr, nil, nil

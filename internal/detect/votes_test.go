@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/quorum"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
@@ -114,6 +116,7 @@ func TestLoneVoteIsWarnedOf(t *testing.T) {
 		m.d.Families[ipaddr.V6] = false
 		for range quorum.Repeats {
 			m.d.detect(t.Context(), ipaddr.V4)
+			time.Sleep(repeatAfter)
 		}
 		lines := m.logs.TakeAll()
 		if len(lines) != 2 || lines[0].Message != "publishing an address in spite of doubts" || lines[1].Message != "address changed" {
@@ -121,6 +124,37 @@ func TestLoneVoteIsWarnedOf(t *testing.T) {
 		}
 		if text := lines[0].ContextMap()["error"].(string); !strings.Contains(text, "a repeated it in 3 checks") || !strings.Contains(text, "second: no answer") {
 			t.Errorf("the warning says %q", text)
+		}
+	})
+}
+
+// TestLoneVoteInAStorm: checks that follow each other because much happens here
+// are no evidence that the others are gone for good.
+func TestLoneVoteInAStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		a, b := &voting{name: "a", says: good4.String()}, &voting{name: "b", says: good4.String()}
+		m.d.Sources = []*Source{NewSource("first", a), NewSource("second", b)}
+		m.d.Families[ipaddr.V6] = false
+		s := NewSchedule([]*Detector{m.d}, 5*time.Minute, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.Run(ctx)
+		synctest.Wait()
+		a.says, b.says = new4.String(), ""
+		began := time.Now()
+		for range quorum.Repeats {
+			s.Kick()
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if got := m.d.Known.Family(ipaddr.V4).Addrs[0]; got != good4 {
+			t.Errorf("believes %s after %s", got, time.Since(began))
+		}
+		time.Sleep(2*repeatAfter + time.Second)
+		synctest.Wait()
+		if got := m.d.Known.Family(ipaddr.V4).Addrs[0]; got != new4 {
+			t.Errorf("still believes %s after %s", got, time.Since(began))
 		}
 	})
 }

@@ -17,11 +17,16 @@ type Repeat struct {
 	times  int
 }
 
+// Times returns how many checks in a row have ended like that so far.
+func (r *Repeat) Times(addr netip.Addr, voters []string) int {
+	if r.addr != addr || r.voters != strings.Join(voters, " ") {
+		return 0
+	}
+	return r.times
+}
+
 // Again counts a further check, and returns which one in the row it is.
 func (r *Repeat) Again(addr netip.Addr, voters []string) int {
-	if by := strings.Join(voters, " "); r.addr != addr || r.voters != by {
-		*r = Repeat{addr: addr, voters: by}
-	}
-	r.times++
+	*r = Repeat{addr, strings.Join(voters, " "), r.Times(addr, voters) + 1}
 	return r.times
 }
