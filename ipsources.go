@@ -53,6 +53,8 @@ type (
 	NoFamilyError = ipsources.NoFamilyError
 	// DoubtError says that there is reason to doubt an address.
 	DoubtError = ipsources.DoubtError
+	// HoldError says that DNS should stay as it is.
+	HoldError = ipsources.HoldError
 	// UnsettledError says that too few services agree.
 	UnsettledError = ipsources.UnsettledError
 	// DetailedError has details that are no news.

@@ -67,3 +67,15 @@ type DetailedError struct {
 func (e *DetailedError) Error() string { return e.Err.Error() + ": " + e.Details }
 
 func (e *DetailedError) Unwrap() error { return e.Err }
+
+// HoldError says that the source would know, and what it has is being replaced or
+// cannot be read. DNS stays as it is: the sources after it are not asked, for what
+// they know is something else.
+type HoldError struct {
+	// What is the matter.
+	Err error
+}
+
+func (e *HoldError) Error() string { return e.Err.Error() }
+
+func (e *HoldError) Unwrap() error { return e.Err }

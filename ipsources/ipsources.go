@@ -26,8 +26,8 @@ type IPSource interface {
 	//
 	// A source logs no failures. It returns them, and the app decides what is
 	// worth a line: see [SoonError], [NoFamilyError], [DoubtError],
-	// [UnsettledError] and [DetailedError] for what an error can say about
-	// itself.
+	// [HoldError], [UnsettledError] and [DetailedError] for what an error can
+	// say about itself.
 	GetIPs(ctx context.Context, settings IPSettings) ([]netip.Addr, error)
 }
 

@@ -235,6 +235,40 @@ func TestComplaints(t *testing.T) {
 			m.say(ipaddr.V4, nil, good4)
 			m.expect(time.Hour)
 		},
+		"doubt is worth a line although a later source knows": func(m *machine) {
+			later := new(script)
+			later.say(ipaddr.V4, nil, good4)
+			later.say(ipaddr.V6, nil, good6)
+			m.d.Sources = append(m.d.Sources, NewSource("later", later))
+			m.say(ipaddr.V4, doubt)
+			m.expect(day, "warn publishing an address in spite of doubts|error:script: they disagree|source:later", "info address changed|ipv4", "info address changed|ipv6")
+			m.expect(time.Hour, "warn publishing an address in spite of doubts")
+			m.say(ipaddr.V4, errors.New("no answer"))
+			m.expect(day)
+		},
+		"a voter settles what voters before it have left open": func(m *machine) {
+			vote := ipsources.Vote{Addr: good4, Voter: "x", Operator: "x"}
+			m.say(ipaddr.V4, &ipsources.DoubtError{Err: &ipsources.UnsettledError{Votes: []ipsources.Vote{vote}, Err: errors.New("they disagree")}})
+			m.d.Sources = append(m.d.Sources, NewSource("voter", &voting{name: "y", says: good4.String()}))
+			m.d.Families[ipaddr.V6] = false
+			m.d.detect(m.t.Context(), ipaddr.V4)
+			m.expect(0, "info address changed|ipv4|source:voter")
+		},
+		"hold": func(m *machine) {
+			m.say(ipaddr.V4, nil, good4)
+			later := new(script)
+			later.say(ipaddr.V4, nil, new4)
+			later.say(ipaddr.V6, nil, good6)
+			m.d.Sources = append(m.d.Sources, NewSource("later", later))
+			m.expect(5*time.Minute, "info address changed|ipv4", "info address changed|ipv6")
+			m.say(ipaddr.V4, &ipsources.HoldError{Err: errors.New("being replaced")})
+			m.expect(15*time.Minute, "warn address lost; leaving DNS as it is|being replaced")
+			if asked := later.times()[ipaddr.V4]; asked != 0 {
+				m.t.Errorf("asked the source after it %d times", asked)
+			}
+			m.say(ipaddr.V4, nil)
+			m.expect(5*time.Minute, "info address changed|"+new4.String())
+		},
 		"an error about the other family is no doubt": func(m *machine) {
 			m.say(ipaddr.V4, down, good4)
 			m.expect(day, "info address changed|ipv4")

@@ -45,7 +45,8 @@ type Observer interface {
 // Detector learns the addresses for all who share its sources, families and
 // filter.
 type Detector struct {
-	// Sources are asked in order until one has an acceptable address.
+	// Sources are asked in order until one has an acceptable address, or says
+	// that nothing should change.
 	Sources []*Source
 	// Families are those of which addresses are to be found.
 	Families [ipaddr.Families]bool
@@ -71,6 +72,7 @@ func (d *Detector) Enabled(f ipaddr.Family) bool { return d.Families[f] || d.wan
 // come of the check then, and it must begin anew.
 func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early time.Duration) {
 	var problems []error
+	var doubts doubts
 	var open unsettled
 	refused := make(map[string]bool)
 	defer func() {
@@ -102,7 +104,7 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 			d.Observer.Checked(src.Name, f, resultOf(addrs, good, err))
 		}
 		if len(good) > 0 {
-			d.found(src, f, good, confirmedBy(src, good), err)
+			d.found(src, f, good, confirmedBy(src, good), errors.Join(err, doubts.left(src)))
 			prefix.derive(src, good)
 			return soon, 0
 		}
@@ -115,7 +117,12 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 		if again, ok := errors.AsType[*ipsources.SoonError](err); ok && (soon == 0 || again.After < soon) {
 			soon = again.After
 		}
-		problems = append(problems, fmt.Errorf("%s: %w", src.Name, err))
+		err = fmt.Errorf("%s: %w", src.Name, err)
+		problems = append(problems, err)
+		doubts.add(err)
+		if _, ok := errors.AsType[*ipsources.HoldError](err); ok {
+			break
+		}
 	}
 	addr, by, err := d.weigh(f, open, problems)
 	switch {

@@ -67,6 +67,30 @@ func (u *unsettled) lone() (addr netip.Addr, by []string) {
 	return addr, slices.Compact(by)
 }
 
+// doubts are those of sources before the one that has an address.
+type doubts struct{ votes, others error }
+
+func (d *doubts) add(err error) {
+	if _, ok := errors.AsType[*ipsources.DoubtError](err); !ok {
+		return
+	}
+	err = &ipsources.DoubtError{Err: err} // which names the source
+	if _, ok := errors.AsType[*ipsources.UnsettledError](err); ok {
+		d.votes = errors.Join(d.votes, err)
+	} else {
+		d.others = errors.Join(d.others, err)
+	}
+}
+
+// left returns those that remain when a source has an address. A voter has
+// counted all votes, and settles what was open.
+func (d *doubts) left(src *Source) error {
+	if _, ok := src.IPSource.(ipsources.Voter); ok {
+		return d.others
+	}
+	return errors.Join(d.votes, d.others)
+}
+
 // weigh decides about votes that settle nothing. It returns an address to publish
 // along with a DoubtError, or the reason to come back soon, or nothing. The
 // problems are why the sources settled nothing.

@@ -29,8 +29,8 @@ const (
 	// maxSettle bounds how long a file that is written to all the time is
 	// waited for.
 	maxSettle = time.Second
-	// unterminated is how long a last line without its end is taken for one
-	// that is still being written.
+	// unterminated is how long a last line without its end, or a file without
+	// an address, is taken for one that is still being written.
 	unterminated = 2 * time.Second
 )
 
@@ -39,15 +39,16 @@ const (
 //
 // The file has one address a line. What follows a `#` is a comment, and empty
 // lines do not count. All addresses of a family are published together; a family
-// of which it has none is left to the next source. A file that does not exist,
-// has no address, is larger than 16 KiB, or has a line that is no address
-// changes nothing in DNS, not even where its other lines are good.
+// of which it has none is left to the next source, and so are both if the file
+// does not exist. One that is larger than 16 KiB, or has a line that is no
+// address, changes nothing in DNS, not even where its other lines are good or
+// another source follows.
 //
 // A change of the file is noticed at once, whether it is written, renamed into
 // its place or behind a symbolic link that now leads elsewhere, unless the app's
 // `watch` is off. It is best replaced by renaming. One that is written in place
-// is read when it has not been written to for 50 ms, and its last line counts
-// when that ends, or after 2 seconds.
+// is read when it has not been written to for 50 ms. Until its last line ends and
+// there is an address in it, it changes nothing for 2 seconds.
 type File struct {
 	// The path of the file, in which placeholders are resolved. It need not
 	// exist when the configuration is loaded.
@@ -147,18 +148,27 @@ func (s *File) parse(age time.Duration) ([]netip.Addr, error) {
 	}
 	defer file.Close()
 	addrs, ended, err := parse(file)
+	fresh := age >= 0 && age < unterminated
 	switch {
-	case !ended && age >= 0 && age < unterminated:
-		return nil, &ipsources.SoonError{
-			After: unterminated,
-			Err:   fmt.Errorf("%s: its last line does not end, so it may still be written; it counts after %s without a change", s.path, unterminated),
-		}
+	case fresh && !ended:
+		return nil, s.unfinished("its last line does not end")
+	case fresh && errors.Is(err, errEmpty):
+		// A shell empties the file before it runs what writes to it.
+		return nil, s.unfinished(errEmpty.Error())
 	case errors.Is(err, errEmpty):
 		return nil, fmt.Errorf("%s: %w", s.path, err)
 	case err != nil:
-		return nil, &ipsources.DoubtError{Err: fmt.Errorf("%s: %w; nothing of it is published", s.path, err)}
+		return nil, &ipsources.HoldError{Err: &ipsources.DoubtError{Err: fmt.Errorf("%s: %w; nothing of it is published", s.path, err)}}
 	}
 	return addrs, nil
+}
+
+// unfinished is the answer while the file may still be written.
+func (s *File) unfinished(reason string) error {
+	return &ipsources.HoldError{Err: &ipsources.SoonError{
+		After: unterminated,
+		Err:   fmt.Errorf("%s: %s, so it may still be written; it counts after %s without a change", s.path, reason, unterminated),
+	}}
 }
 
 var errNoPath = errors.New("file needs the path of a file with one address a line, such as `ip_source file /run/addresses`")
