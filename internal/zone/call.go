@@ -21,10 +21,11 @@ func (z *Zone) do(b *Backend, action reconcile.Action) {
 	ctx, cancel := context.WithCancel(z.ctx)
 	z.reading = cancel
 	write := action.Do != reconcile.DoRead
-	publishing := z.publishing(b, action)
+	own := z.own(b)
+	publishing := z.publishing(own, action)
 	go func() {
 		defer cancel()
-		z.publish(ctx, b, publishing)
+		z.publish(ctx, own, publishing)
 		observed, done, err := z.call(ctx, b, action, managed, idle)
 		if errors.Is(err, provider.ErrAbandoned) {
 			z.post(func() {

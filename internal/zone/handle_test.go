@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -169,6 +170,28 @@ func TestIdleForAll(t *testing.T) {
 		b.zone.Verify()
 		if err := b.outcome(h, time.Minute); err != nil {
 			t.Error(err)
+		}
+		others.Release()
+		own.Release()
+	})
+}
+
+// TestLedgerBesideClients: what this machine publishes is in its ledger, also
+// where a holder without one came later.
+func TestLedgerBesideClients(t *testing.T) {
+	inBubble(t, standin.Character{}, func(b *bench) {
+		backend := *b.holder.backend
+		backend.Ledger = NewLedger("dynamic_dns", "standin", origin)
+		backend.Ledger.Use(&box{files: make(map[string]string)})
+		own := b.zone.Attach(&backend, nil, nil)
+		others := b.attachClass(plan.Client, map[plan.Key]*plan.Desired{mail: set(addr2)})
+		d := set(addr1)
+		d.Withdraw = true
+		if err := b.outcome(own.Set(d, www)[0], time.Minute); err != nil {
+			t.Error(err)
+		}
+		if got := backend.Ledger.Keys(); !slices.Equal(got, []plan.Key{www}) {
+			t.Errorf("the ledger has %v", got)
 		}
 		others.Release()
 		own.Release()

@@ -20,7 +20,7 @@ func (z *Zone) tell() {
 	var confirmed []reconcile.Confirmed
 	reports := z.machine.Reports()
 	if b != nil && b.Ledger != nil {
-		z.account(b, reports)
+		z.account(z.own(b), reports)
 	}
 	for _, report := range reports {
 		switch r := report.(type) {

@@ -205,6 +205,15 @@ func (z *Zone) idle() func() bool {
 	}
 }
 
+// own is the backend of those of the zone's holders that may have a ledger, or
+// else the one that is given.
+func (z *Zone) own(b *Backend) *Backend {
+	if own := z.backends()[plan.Own]; own != nil {
+		return own
+	}
+	return b
+}
+
 // backends are those of the newest holder of each class.
 func (z *Zone) backends() map[plan.Class]*Backend {
 	newest := make(map[plan.Class]*Backend)
