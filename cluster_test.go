@@ -3,6 +3,7 @@ package dynamicdns
 import (
 	"context"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -138,6 +139,47 @@ func TestClusterWatches(t *testing.T) {
 			t.Errorf("status: %+v", s.Cluster)
 		} else if text := s.Text(false); !strings.Contains(text, "gone, last seen") || !strings.Contains(text, "this one, writes example.com") {
 			t.Errorf("text of the status:\n%s", text)
+		}
+	})
+}
+
+// TestClusterCutOff: without the storage, nothing is written, and status and
+// health say why.
+func TestClusterCutOff(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address("93.184.216.1")
+		l.load(clusterConfig(z.Register()))
+		l.wait(time.Minute)
+		if h := activeStatus(t).Health(); !h.Healthy {
+			t.Errorf("health of one that is well: %+v", h)
+		}
+		folder := l.storage + "/dynamic_dns/cluster"
+		if err := os.RemoveAll(folder); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(folder, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(30 * time.Second)
+		calls := z.Count("", "")
+		l.address("93.184.216.2")
+		l.wait(10 * time.Minute)
+		if n := z.Count("", "") - calls; n != 0 {
+			t.Errorf("%d provider calls of one that is cut off", n)
+		}
+		if h := activeStatus(t).Health(); h.Healthy || !strings.Contains(h.Reasons[0].Reason, "could not renew its lease") {
+			t.Errorf("health: %+v", h)
+		}
+		if n := len(l.logged("error", "storage that the instances share")) + len(l.logged("error", "cut off")); n != 1 {
+			t.Errorf("%d lines for one trouble", n)
+		}
+		if err := os.Remove(folder); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(10 * time.Minute)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{"93.184.216.2"}) {
+			t.Errorf("published in the end: %q", got)
 		}
 	})
 }

@@ -14,7 +14,7 @@ type Health struct {
 	// Whether every zone is in sync, or was within twice the verify interval,
 	// and the addresses are known: some address was found within 5 minutes of
 	// the start, and none of a family that was known has been lost for 15
-	// minutes.
+	// minutes. One of several instances that is cut off from the others is not.
 	Healthy bool `json:"healthy"`
 	// Why it is not.
 	Reasons []HealthReason `json:"reasons"`
@@ -46,6 +46,9 @@ func (s *Status) Health() Health {
 	h := Health{Reasons: []HealthReason{}}
 	for _, g := range s.Groups {
 		h.Reasons = append(h.Reasons, g.unhealthy(s.Time)...)
+	}
+	if s.Cluster != nil && s.Cluster.CutOff != "" {
+		h.Reasons = append(h.Reasons, HealthReason{Reason: "this instance writes nothing: " + s.Cluster.CutOff})
 	}
 	for _, z := range s.Zones {
 		grace := time.Duration(2 * s.VerifyInterval * float64(time.Second))

@@ -68,6 +68,12 @@ var (
 		"Whether the last check found an address of the family. If not, the one before stays.", []string{"group", "family"}, nil)
 	descTurned = prometheus.NewDesc(Prefix+"address_found_since_timestamp_seconds",
 		"Since when checks find the family, or do not.", []string{"group", "family"}, nil)
+	descInstances = prometheus.NewDesc(Prefix+"instances",
+		"How many of the instances that share names hold their lease, this one included.", nil, nil)
+	descCutOff = prometheus.NewDesc(Prefix+"instance_cut_off",
+		"Whether this instance is cut off from those that it shares names with, and writes nothing.", nil, nil)
+	descWriter = prometheus.NewDesc(Prefix+"zone_writer",
+		"Whether this instance writes the zone for all that share it.", []string{"zone", "provider"}, nil)
 )
 
 // Measurer is an app, as far as the metrics are concerned.
@@ -85,7 +91,7 @@ func (metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, c := range newCounts().collectors() {
 		c.Describe(ch)
 	}
-	for _, d := range []*prometheus.Desc{descInSync, descVerified, descFailures, descAddress, descFound, descTurned} {
+	for _, d := range []*prometheus.Desc{descInSync, descVerified, descFailures, descAddress, descFound, descTurned, descInstances, descCutOff, descWriter} {
 		ch <- d
 	}
 }
@@ -122,6 +128,9 @@ func (metrics) Collect(ch chan<- prometheus.Metric) {
 			gauge(ch, descTurned, float64(since.Unix()), g.Name, f.Family)
 		}
 	}
+	if c := shown.Cluster; c != nil {
+		collectCluster(ch, c, shown.Zones)
+	}
 	for key, z := range mergeZones(shown.Zones) {
 		inSync := 0.0
 		if z.InSync != nil && *z.InSync {
@@ -132,6 +141,31 @@ func (metrics) Collect(ch chan<- prometheus.Metric) {
 		if !z.LastVerified.IsZero() {
 			gauge(ch, descVerified, float64(z.LastVerified.Unix()), key[:]...)
 		}
+	}
+}
+
+func collectCluster(ch chan<- prometheus.Metric, c *status.ClusterStatus, zones []status.ZoneStatus) {
+	alive, cutOff := 0.0, 0.0
+	for _, i := range c.Instances {
+		if i.Alive {
+			alive++
+		}
+	}
+	if c.CutOff != "" {
+		cutOff = 1
+	}
+	gauge(ch, descInstances, alive)
+	gauge(ch, descCutOff, cutOff)
+	writes := make(map[[2]string]float64)
+	for _, z := range zones {
+		key := [2]string{z.Zone, z.Provider}
+		writes[key] = max(writes[key], 0)
+		if z.Writer == c.Instance {
+			writes[key] = 1
+		}
+	}
+	for key, value := range writes {
+		gauge(ch, descWriter, value, key[:]...)
 	}
 }
 
