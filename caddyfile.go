@@ -56,6 +56,7 @@ func init() {
 //		verify_interval <duration>
 //		watch           on|off
 //		cluster         [all|first] { name <id>; lease <duration> }
+//		heartbeat       <url> [<failure url>]
 //	}
 //
 // A provider without `domains` and `devices` of its own takes those of the block.
@@ -123,6 +124,7 @@ var blockOptions = map[string]blockOption{
 	"verify_interval": {parse: func(b *block) error { return b.parseDuration(&b.app.VerifyInterval, minVerifyInterval) }, appWide: true},
 	"watch":           {parse: (*block).parseWatch, appWide: true},
 	"cluster":         {parse: (*block).parseCluster, appWide: true},
+	"heartbeat":       {parse: (*block).parseHeartbeat, appWide: true},
 }
 
 func (b *block) parse() error {

@@ -74,15 +74,16 @@ var layers = map[string]layer{
 
 	// What Caddy's modules that keep zones have in common: how they load
 	// providers, and who is told what happens.
-	"internal/cluster": {ours: "internal/dnsname internal/ipaddr internal/lease internal/plan", others: "certmagic zap"},
-	"internal/conf":    {ours: "internal/provider internal/zone", others: "caddy certmagic"},
-	"internal/events":  {others: "caddy zap"},
-	"internal/show":    {ours: "internal/dnsname internal/plan internal/provider internal/reconcile status"},
-	"internal/observe": {ours: "internal/conf internal/detect internal/dnsname internal/events internal/ipaddr internal/plan internal/provider internal/show internal/zone status", others: "caddy prometheus"},
+	"internal/cluster":   {ours: "internal/dnsname internal/ipaddr internal/lease internal/plan", others: "certmagic zap"},
+	"internal/heartbeat": {others: "zap"},
+	"internal/conf":      {ours: "internal/provider internal/zone", others: "caddy certmagic"},
+	"internal/events":    {others: "caddy zap"},
+	"internal/show":      {ours: "internal/dnsname internal/plan internal/provider internal/reconcile status"},
+	"internal/observe":   {ours: "internal/conf internal/detect internal/dnsname internal/events internal/ipaddr internal/plan internal/provider internal/show internal/zone status", others: "caddy prometheus"},
 
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/advice internal/cluster internal/conf internal/detect internal/dnsname internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
+		ours: "internal/advice internal/cluster internal/conf internal/detect internal/dnsname internal/heartbeat internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
 			" ipsources ipsources/dnswhoami ipsources/file ipsources/fritzbox ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},

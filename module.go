@@ -74,6 +74,9 @@ type App struct {
 	// Default: it does not.
 	Cluster *Cluster `json:"cluster,omitempty"`
 
+	// Tell a monitoring service that all is well.
+	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
+
 	// written is where the parts of the configuration were written, where a
 	// Caddyfile is known.
 	written places.Map
@@ -136,6 +139,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.sites = shared.(*siteHosts)
+	if a.Heartbeat != nil {
+		if err := a.Heartbeat.provision(a.logger); err != nil {
+			return err
+		}
+	}
 	if a.Cluster != nil {
 		if err := a.Cluster.provision(&a.pooled); err != nil {
 			return err
@@ -171,6 +179,12 @@ func (a *App) Start() error {
 		a.schedule.Events = watchAddresses(ctx, a.logger)
 		a.schedule.Notices = true
 		a.running.Go(func() { hearGateway(ctx, a.schedule.Kick, a.logger) })
+	}
+	if a.Heartbeat != nil {
+		beat := a.Heartbeat.beat
+		beat.State = a.heartbeatState
+		a.schedule.Checked, a.observer.Trouble = beat.Poke, beat.Poke
+		a.running.Go(func() { a.onceStarted(ctx, func() { beat.Run(ctx) }) })
 	}
 	a.managed.log(a.logger)
 	if a.Cluster != nil {

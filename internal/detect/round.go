@@ -34,6 +34,8 @@ type round struct {
 	// asks are what to call after a check that begins from now on.
 	asks    chan func()
 	retries int
+	// checked is that of the schedule.
+	checked func()
 	// published is what the sink has.
 	published Found
 	// fresh is set until the first check, if no address was known before. When
@@ -120,6 +122,9 @@ func (r *round) check(ctx context.Context) (delay time.Duration, done bool) {
 	}
 	if ctx.Err() == nil {
 		r.publish()
+		if r.checked != nil {
+			r.checked()
+		}
 	}
 	delay = r.interval - time.Duration(r.random()*float64(r.interval)/20)
 	if soon > 0 {

@@ -19,6 +19,9 @@ type Schedule struct {
 	Events <-chan struct{}
 	// Notices has Run listen to sources that learn of changes on their own.
 	Notices bool
+	// Checked, which may be nil, is called after each check of a family. It
+	// returns at once.
+	Checked func()
 
 	detectors []*Detector
 	rounds    []*round
@@ -61,7 +64,7 @@ func (s *Schedule) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for _, r := range s.rounds {
-		r.fresh = !r.detector.Known.any()
+		r.fresh, r.checked = !r.detector.Known.any(), s.Checked
 	}
 	for _, r := range s.rounds {
 		running.Go(func() { r.run(ctx) })

@@ -29,6 +29,15 @@ type Observer struct {
 	// Counts outlive configurations.
 	Counts *Counts
 	Events *events.Emitter
+	// Trouble, which may be nil, is called when a zone or a family begins to
+	// fail. It returns at once.
+	Trouble func()
+}
+
+func (o *Observer) trouble() {
+	if o.Trouble != nil {
+		o.Trouble()
+	}
 }
 
 // New must be called in Provision; see [events.New].
@@ -78,6 +87,7 @@ func (o *Observer) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source
 // AddressLost implements detect.Observer.
 func (o *Observer) AddressLost(f ipaddr.Family, addrs []netip.Addr, err string) {
 	if o != nil {
+		o.trouble()
 		o.Events.Add("address_lost", map[string]any{
 			"family":    f.String(),
 			"addresses": status.Addresses(addrs),
@@ -127,6 +137,7 @@ func (o *Observer) RecordsChangedBy(client, zone, provider string, changes []pla
 // UpdateFailed implements zone.Observer.
 func (o *Observer) UpdateFailed(zone, provider string, err error, attempt int) {
 	if o != nil {
+		o.trouble()
 		o.Events.Add("update_failed", map[string]any{
 			"zone":     dnsname.Display(zone),
 			"provider": provider,

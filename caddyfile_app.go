@@ -5,7 +5,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/heartbeat"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 )
 
 // parseCluster parses the option `cluster`. Syntax:
@@ -49,5 +51,28 @@ func (b *block) parseCluster() error {
 		}
 	}
 	b.app.Cluster = c
+	return nil
+}
+
+// parseHeartbeat parses the option `heartbeat`. Syntax:
+//
+//	heartbeat <url> [<failure url>]
+func (b *block) parseHeartbeat() error {
+	urls := b.RemainingArgs()
+	if len(urls) < 1 || len(urls) > 2 {
+		return b.Err("heartbeat takes one or two URLs; write `heartbeat https://hc-ping.com/<uuid>`, and behind it the URL to ask when something fails")
+	}
+	for _, u := range urls {
+		if placeholders.In(u) {
+			continue
+		}
+		if _, err := heartbeat.Parse(u); err != nil {
+			return b.Errf("heartbeat: %w", err)
+		}
+	}
+	b.app.Heartbeat = &Heartbeat{URL: urls[0]}
+	if len(urls) == 2 {
+		b.app.Heartbeat.FailureURL = urls[1]
+	}
 	return nil
 }

@@ -1,0 +1,77 @@
+package dynamicdns
+
+import (
+	"fmt"
+	"net/url"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/heartbeat"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
+)
+
+// Heartbeat tells a monitoring service, such as healthchecks.io or a push
+// monitor of Uptime Kuma, that all is well, by a GET request after each check;
+// at most 12 a minute, of up to 10 seconds. Only the hosts of the URLs are
+// logged, for the rest is a secret. Placeholders are resolved.
+type Heartbeat struct {
+	// What is asked after a check that found every address that was known
+	// before, and after which every zone is as desired. Zones have 30 seconds
+	// for that.
+	URL string `json:"url"`
+
+	// What is asked after any other check, and when a zone or an address
+	// begins to fail. Default: nothing is.
+	FailureURL string `json:"failure_url,omitempty"`
+
+	beat *heartbeat.Heartbeat
+}
+
+func (h *Heartbeat) provision(logger *zap.Logger) (err error) {
+	h.beat = heartbeat.New()
+	h.beat.Logger = logger
+	if h.beat.URL, err = heartbeatURL(h.URL); err != nil {
+		return fmt.Errorf("heartbeat: url: %w", err)
+	}
+	if h.FailureURL == "" {
+		return nil
+	}
+	if h.beat.FailureURL, err = heartbeatURL(h.FailureURL); err != nil {
+		return fmt.Errorf("heartbeat: failure_url: %w", err)
+	}
+	return nil
+}
+
+func heartbeatURL(raw string) (*url.URL, error) {
+	resolved, err := placeholders.Resolve(raw)
+	if err != nil {
+		return nil, err
+	}
+	return heartbeat.Parse(resolved)
+}
+
+// heartbeatState is how all is, as far as a heartbeat is concerned.
+func (a *App) heartbeatState() heartbeat.State {
+	s := a.status(time.Now())
+	if s.Cluster != nil && s.Cluster.CutOff != "" {
+		return heartbeat.Failing
+	}
+	for i := range s.Groups {
+		if len(s.Groups[i].Missing()) > 0 {
+			return heartbeat.Failing
+		}
+	}
+	state := heartbeat.Well
+	for _, z := range s.Zones {
+		switch z.State {
+		case status.StateInSync, status.StateLeftAlone:
+		case status.StatePending, status.StateUnverified:
+			state = heartbeat.Settling
+		default:
+			return heartbeat.Failing
+		}
+	}
+	return state
+}
