@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
 
 var (
@@ -29,13 +30,17 @@ type answered struct {
 	answer       answer
 }
 
-// TestHistories: with providers whose reads show what they hold, whatever clients send at once, however the provider fails and
-// the server is reloaded and restarted, success is said of what was in DNS
-// while the client waited, and the newest value is there in the end.
+// TestHistories: with providers whose reads show what they hold, whatever
+// clients send at once, however the provider fails and the server is reloaded
+// and restarted, success is said of what was in DNS while the client waited,
+// and the newest value is there in the end.
 func TestHistories(t *testing.T) {
+	realChance := zone.Chance
+	t.Cleanup(func() { zone.Chance = realChance })
 	for seed := *firstHistory; seed < *firstHistory+uint64(*runHistories); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
+			zone.Chance = func(zone.Key) func() float64 { return rand.New(rand.NewPCG(seed, 1)).Float64 }
 			characters := []standin.Character{
 				{Latency: time.Second},
 				{Latency: 200 * time.Millisecond, PerRecord: true, Set: standin.SetLastWins, SetRefusesSeveral: true, Delete: standin.DeleteByData},
