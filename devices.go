@@ -127,8 +127,23 @@ func (g *group) deviceAddrs(ids []ipaddr.HostID, n detect.Network) (addrs []neti
 				refused = fmt.Sprintf("%s may not be published: %s", addr, reason)
 				continue
 			}
+			if site, ok := siteOf(prefix, n); ok && !site.Contains(addr) {
+				refused = fmt.Sprintf("%s is not in the prefix %s that this network has; write prefix_length %d or more", addr, site, site.Bits())
+				continue
+			}
 			addrs = append(addrs, addr)
 		}
 	}
 	return ipaddr.Sort(addrs), refused
+}
+
+// siteOf returns the prefix of this whole site, if that is known and less than
+// what the host IDs are joined with. That of one link may be a part of it.
+func siteOf(prefix netip.Prefix, n detect.Network) (netip.Prefix, bool) {
+	for _, known := range n.Prefixes {
+		if prefix.Bits() < known.Bits() && known.Bits() < ipaddr.DefaultPrefixLength && prefix.Contains(known.Addr()) {
+			return known, true
+		}
+	}
+	return netip.Prefix{}, false
 }

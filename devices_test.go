@@ -309,6 +309,32 @@ func TestDevicesPassTheFilter(t *testing.T) {
 	})
 }
 
+// TestPrefixIsShorterThanWritten: where the provider delegates less than the
+// prefix_length says, what is beside the prefix is other people's network.
+func TestPrefixIsShorterThanWritten(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		boxKnows("2606:2800:220:1120::/59", nil)
+		l.load(fmt.Sprintf(`{
+			"ip_sources": [{"source": "box"}], "dns_provider": {"name": %q}, "prefix_length": 56, "watch": false,
+			"devices": {"example.com": {"nas": ["0:0:0:2::15"], "tv": ["0:0:0:22::16"]}}
+		}`, z.Register()))
+		l.wait(time.Hour)
+		if got, want := published(z), "tv 2606:2800:220:1122::16"; got != want {
+			t.Errorf("published %s, want %s", got, want)
+		}
+		const reason = "2606:2800:220:1102::15 is not in the prefix 2606:2800:220:1120::/59 that this network has; write prefix_length 59 or more"
+		if lines := l.logged("warn", reason); len(lines) != 1 || lines[0]["name"] != "nas" {
+			t.Errorf("logged %v", lines)
+		}
+		boxKnows("2606:2800:220:1200::/56", nil)
+		l.wait(time.Hour)
+		if got, want := published(z), "nas 2606:2800:220:1202::15, tv 2606:2800:220:1222::16"; got != want {
+			t.Errorf("published %s, want %s", got, want)
+		}
+	})
+}
+
 // TestFirstDeviceOfAReload is not kept waiting for the next check.
 func TestFirstDeviceOfAReload(t *testing.T) {
 	bubble(t, func(l *lab) {
