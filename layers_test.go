@@ -54,7 +54,7 @@ var layers = map[string]layer{
 	"internal/netmon":        {ours: "internal/ipaddr", others: "netlink sys zap"},
 	"internal/igd":           {others: "charset"},
 	"internal/uplink":        {others: "sys"},
-	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "publicsuffix zap"},
+	"internal/quorum":        {ours: "internal/ipaddr ipsources", others: "idna publicsuffix zap"},
 	"internal/detect":        {ours: "internal/ipaddr internal/quorum ipsources", others: "zap"},
 	"ipsources/command":      {ours: "internal/conf internal/ipaddr internal/placeholders ipsources", others: "caddy"},
 	"ipsources/dnswhoami":    {ours: "internal/ipaddr internal/placeholders internal/quorum internal/uplink ipsources", others: "caddy miekg"},

@@ -93,6 +93,9 @@ func TestBallotSummary(t *testing.T) {
 
 func TestOperatorOf(t *testing.T) {
 	for host, want := range map[string]string{
+		"1.1.1.2": Cloudflare, "1.0.0.3": Cloudflare, "2606:4700:4700::1112": Cloudflare,
+		"208.67.222.123": "opendns.com", "2620:119:35::123": "opendns.com", "8.8.8.8": "google.com", "1.1.2.1": "1.1.2.1",
+		"bücher.example": "xn--bcher-kva.example", "www.BÜCHER.example.": "xn--bcher-kva.example", "a_b.example.com": "example.com",
 		"icanhazip.com": Cloudflare, "ipv4.icanhazip.com": Cloudflare, "one.one.one.one": Cloudflare,
 		"1.1.1.1": Cloudflare, "2606:4700:4700:0::1111": Cloudflare, "speed.cloudflare.com.": Cloudflare,
 		"www.example.co.uk": "example.co.uk", "Example.co.uk": "example.co.uk", "localhost": "localhost",

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
 )
 
@@ -13,8 +14,7 @@ const Cloudflare = "cloudflare.com"
 
 const openDNS = "opendns.com"
 
-// operators are those who run services under several registrable domains or at
-// addresses of their own.
+// operators are those who run services under several registrable domains.
 var operators = map[string]string{
 	"icanhazip.com":         Cloudflare,
 	"icanhazptr.com":        Cloudflare,
@@ -22,24 +22,25 @@ var operators = map[string]string{
 	"icanhaztraceroute.com": Cloudflare,
 	"one.one":               Cloudflare,
 	"cloudflare-dns.com":    Cloudflare,
-	"1.1.1.1":               Cloudflare,
-	"1.0.0.1":               Cloudflare,
-	"2606:4700:4700::1111":  Cloudflare,
-	"2606:4700:4700::1001":  Cloudflare,
+	"umbrella.com":          openDNS,
+	"tnedi.me":              "ident.me",
+	"dns.google":            "google.com",
+}
 
-	"umbrella.com":         openDNS,
-	"208.67.222.222":       openDNS,
-	"208.67.220.220":       openDNS,
-	"2620:119:35::35":      openDNS,
-	"2620:119:53::53":      openDNS,
-	"2620:0:ccc::2":        openDNS,
-	"2620:0:ccd::2":        openDNS,
-	"tnedi.me":             "ident.me",
-	"dns.google":           "google.com",
-	"8.8.8.8":              "google.com",
-	"8.8.4.4":              "google.com",
-	"2001:4860:4860::8888": "google.com",
-	"2001:4860:4860::8844": "google.com",
+// networks are those of operators whose services are asked at bare addresses, of
+// which each has several: 1.1.1.2 is 1.1.1.1 with a filter.
+var networks = map[netip.Prefix]string{
+	netip.MustParsePrefix("1.1.1.0/24"):          Cloudflare,
+	netip.MustParsePrefix("1.0.0.0/24"):          Cloudflare,
+	netip.MustParsePrefix("2606:4700:4700::/48"): Cloudflare,
+	netip.MustParsePrefix("208.67.216.0/21"):     openDNS,
+	netip.MustParsePrefix("2620:119:35::/48"):    openDNS,
+	netip.MustParsePrefix("2620:119:53::/48"):    openDNS,
+	netip.MustParsePrefix("2620:0:ccc::/48"):     openDNS,
+	netip.MustParsePrefix("2620:0:ccd::/48"):     openDNS,
+	netip.MustParsePrefix("8.8.4.0/24"):          "google.com",
+	netip.MustParsePrefix("8.8.8.0/24"):          "google.com",
+	netip.MustParsePrefix("2001:4860:4860::/48"): "google.com",
 }
 
 // OperatorOf returns who runs the services of a host, which is a name or an
@@ -48,8 +49,19 @@ var operators = map[string]string{
 func OperatorOf(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if addr, err := netip.ParseAddr(host); err == nil {
-		host = addr.Unmap().WithZone("").String()
-	} else if domain, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
+		addr = addr.Unmap().WithZone("")
+		for network, operator := range networks {
+			if network.Contains(addr) {
+				return operator
+			}
+		}
+		return addr.String()
+	}
+	// An international name and its ASCII form are one host.
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+		host = ascii
+	}
+	if domain, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
 		host = domain
 	}
 	if operator, ok := operators[host]; ok {

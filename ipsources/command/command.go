@@ -33,9 +33,10 @@ const (
 
 // Command is an IP source that runs a program, which prints addresses: with
 // commas or white space between them, of one or both families. All addresses of
-// a family are published together. A program that prints none, anything else or
-// more than 4 KiB, or that exits with another status than 0, changes nothing in
-// DNS; the error has what it wrote to its standard error.
+// a family are published together. Of a program that prints none, anything else
+// or more than 4 KiB, or that exits with another status than 0, nothing is
+// published, and the next source is asked; the error has what it wrote to its
+// standard error.
 //
 // The program is run without a shell, as the user of Caddy, once for both
 // families, and never twice at a time. Of the environment it gets PATH and HOME,
