@@ -14,6 +14,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 const (
@@ -201,3 +203,39 @@ var (
 	_ caddy.Provisioner = (*adminAPI)(nil)
 	_ caddy.AdminRouter = (*adminAPI)(nil)
 )
+
+// withServer adds what is known of the clients to the status.
+func withServer(s *status.Status) *status.Status {
+	if server, ok := serverOf(caddy.ActiveContext()); ok {
+		var zones []status.ZoneStatus
+		s.Clients, zones = server.ServerStatus(s.Time)
+		for _, z := range zones {
+			s.InSync = status.BothInSync(s.InSync, z.InSync)
+			s.Zones = append(s.Zones, z)
+		}
+	}
+	return s
+}
+
+// currentStatus is the status of the configuration that is running, which may
+// have dyndns handlers alone.
+func currentStatus(now time.Time) (*status.Status, error) {
+	app, err := activeApp()
+	if err == nil {
+		return withServer(app.status(now)), nil
+	}
+	if _, ok := serverOf(caddy.ActiveContext()); !ok {
+		return nil, err
+	}
+	return withServer(&status.Status{
+		Time: show.Stamp(now), VerifyInterval: defaultVerifyInterval.Seconds(),
+		Groups: []status.GroupStatus{}, Zones: []status.ZoneStatus{}, InSync: new(true),
+	}), nil
+}
+
+// Measure implements observe.Measurer.
+func (a *App) Measure() (*observe.Counts, *status.Status) {
+	return a.observer.Counts, withServer(a.status(time.Now()))
+}
+
+var _ observe.Measurer = (*App)(nil)

@@ -90,22 +90,6 @@ func (c *Cluster) provision(pooled *conf.Pooled) error {
 	return err
 }
 
-// join makes the instance a member by the configuration's settings. It is done
-// once Caddy has started, and again where a later configuration gives up.
-func (a *App) join() {
-	a.Cluster.member.Configure(cluster.Settings{
-		Storage:  a.ctx.Storage(),
-		Share:    a.Cluster.share,
-		Lease:    time.Duration(a.Cluster.Lease),
-		Sets:     a.managed.shared,
-		Report:   a.managed.report,
-		Changed:  a.managed.republish,
-		Begin:    a.managed.begin,
-		Observer: a.observer,
-		Logger:   a.logger,
-	})
-}
-
 // part gives the lease up, unless another configuration goes on with it.
 func (c *Cluster) part(pooled *conf.Pooled) {
 	if !pooled.Last(conf.Key{Kind: "cluster", Config: c.member.Name}) {
@@ -114,77 +98,6 @@ func (c *Cluster) part(pooled *conf.Pooled) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaving)
 	defer cancel()
 	c.member.Leave(ctx)
-}
-
-// zoneID is what instances that share a zone call it.
-func (z *managedZone) zoneID() lease.ZoneID {
-	return lease.ZoneID{Zone: z.zone.Name, Provider: z.backend.Provider.Name}
-}
-
-// shared is what this instance would publish, for the others to know.
-func (m *managed) shared() []lease.Set {
-	var sets []lease.Set
-	for _, z := range m.zones {
-		for _, set := range z.sets {
-			s := lease.Set{ZoneID: z.zoneID(), Names: set.names, TTL: time.Duration(set.group.TTL).Seconds(), UpdateOnly: set.group.updateOnly()}
-			if set.ids != nil {
-				prefix := set.group.detector.Known.Prefix()
-				for _, name := range set.names {
-					addrs, _ := set.group.deviceAddrs(set.ids[name], prefix.Network)
-					s.Names = []string{name}
-					s.Found[ipaddr.V6] = &lease.Found{Addrs: addrs, Source: prefix.Source, Lost: prefix.Failing}
-					sets = append(sets, s)
-				}
-				continue
-			}
-			for f := ipaddr.V4; f < ipaddr.Families; f++ {
-				if set.families[f] {
-					known := set.group.detector.Known.Family(f)
-					s.Found[f] = &lease.Found{Addrs: known.Addrs, Source: known.Source, Lost: known.Failing}
-				}
-			}
-			sets = append(sets, s)
-		}
-	}
-	return sets
-}
-
-// report says how a zone is doing that this instance writes, and for how long
-// its provider has refused it.
-func (m *managed) report(id lease.ZoneID) (inSync *bool, refusedFor time.Duration) {
-	now := time.Now()
-	for _, z := range m.zones {
-		if z.zoneID() != id {
-			continue
-		}
-		known := z.zone.Snapshot()
-		s := z.ownStatus(known, now)
-		if known.Err != nil && !known.Since.IsZero() {
-			refusedFor = now.Sub(known.Since)
-		}
-		return s.InSync, refusedFor
-	}
-	return nil, 0
-}
-
-// republish has the zones hold what all instances have for them.
-func (m *managed) republish() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, z := range m.zones {
-		if z.holder != nil && !m.left {
-			z.holder.Claim(z.desired())
-		}
-	}
-}
-
-// begin has a zone read that this instance begins to write.
-func (m *managed) begin(id lease.ZoneID) {
-	for _, z := range m.zones {
-		if z.zoneID() == id {
-			z.zone.Verify()
-		}
-	}
 }
 
 // status is what is known of the instances.
@@ -226,31 +139,6 @@ func newInstance(e *lease.Entry) status.InstanceStatus {
 	slices.Sort(i.Writes)
 	i.Writes = slices.Compact(i.Writes)
 	return i
-}
-
-// shareStatus adds who writes the zone. What this instance knows of a zone
-// that another one writes may be old.
-func (z *managedZone) shareStatus(s *status.ZoneStatus, now time.Time) {
-	writer, inSync, cut := z.member.Zone(z.zoneID())
-	s.Writer = writer
-	if cut == nil && writer == z.member.Name {
-		return
-	}
-	s.InSync, s.State, s.NextAttempt, s.LastFailure, s.Failures, s.FailingSince = inSync, status.StatePending, time.Time{}, nil, 0, time.Time{}
-	reason := "no instance writes the zone at the moment"
-	switch {
-	case cut != nil:
-		s.InSync, reason = nil, "this instance writes nothing: "+cut.Error()
-	case writer != "":
-		reason = fmt.Sprintf("the instance %q writes the zone", writer)
-	}
-	if isTrue(s.InSync) {
-		s.State, s.LastInSync = status.StateInSync, show.Stamp(now)
-	}
-	for i := range s.Records {
-		r := &s.Records[i]
-		r.State, r.Reason, r.InSync, r.Observed, r.Accepted, r.TTL = s.State, reason, s.InSync, nil, nil, 0
-	}
 }
 
 // log says once per start that names are shared.

@@ -3,7 +3,6 @@ package dynamicdns
 import (
 	"fmt"
 	"net/url"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -53,8 +52,7 @@ func heartbeatURL(raw string) (*url.URL, error) {
 }
 
 // heartbeatState is how all is, as far as a heartbeat is concerned.
-func (a *App) heartbeatState() heartbeat.State {
-	s := a.status(time.Now())
+func heartbeatState(s *status.Status) heartbeat.State {
 	if s.Cluster != nil && s.Cluster.CutOff != "" {
 		return heartbeat.Failing
 	}

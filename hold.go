@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
@@ -185,5 +187,71 @@ func giveBack(leaving []*managedZone, names []string, handles []*zone.Handle, lo
 			logger.Warn("cannot remember what was withdrawn", zap.Error(err))
 		}
 		z.holder.Release()
+	}
+}
+
+// shared is what this instance would publish, for the others to know.
+func (m *managed) shared() []lease.Set {
+	var sets []lease.Set
+	for _, z := range m.zones {
+		for _, set := range z.sets {
+			s := lease.Set{ZoneID: z.zoneID(), Names: set.names, TTL: time.Duration(set.group.TTL).Seconds(), UpdateOnly: set.group.updateOnly()}
+			if set.ids != nil {
+				prefix := set.group.detector.Known.Prefix()
+				for _, name := range set.names {
+					addrs, _ := set.group.deviceAddrs(set.ids[name], prefix.Network)
+					s.Names = []string{name}
+					s.Found[ipaddr.V6] = &lease.Found{Addrs: addrs, Source: prefix.Source, Lost: prefix.Failing}
+					sets = append(sets, s)
+				}
+				continue
+			}
+			for f := ipaddr.V4; f < ipaddr.Families; f++ {
+				if set.families[f] {
+					known := set.group.detector.Known.Family(f)
+					s.Found[f] = &lease.Found{Addrs: known.Addrs, Source: known.Source, Lost: known.Failing}
+				}
+			}
+			sets = append(sets, s)
+		}
+	}
+	return sets
+}
+
+// report says how a zone is doing that this instance writes, and for how long
+// its provider has refused it.
+func (m *managed) report(id lease.ZoneID) (inSync *bool, refusedFor time.Duration) {
+	now := time.Now()
+	for _, z := range m.zones {
+		if z.zoneID() != id {
+			continue
+		}
+		known := z.zone.Snapshot()
+		s := z.ownStatus(known, now)
+		if known.Err != nil && !known.Since.IsZero() {
+			refusedFor = now.Sub(known.Since)
+		}
+		return s.InSync, refusedFor
+	}
+	return nil, 0
+}
+
+// republish has the zones hold what all instances have for them.
+func (m *managed) republish() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, z := range m.zones {
+		if z.holder != nil && !m.left {
+			z.holder.Claim(z.desired())
+		}
+	}
+}
+
+// begin has a zone read that this instance begins to write.
+func (m *managed) begin(id lease.ZoneID) {
+	for _, z := range m.zones {
+		if z.zoneID() == id {
+			z.zone.Verify()
+		}
 	}
 }

@@ -18,13 +18,17 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/heartbeat"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/natpmp"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 // watchAddresses and hearGateway are variables for tests.
@@ -182,7 +186,7 @@ func (a *App) Start() error {
 	}
 	if a.Heartbeat != nil {
 		beat := a.Heartbeat.beat
-		beat.State = a.heartbeatState
+		beat.State = func() heartbeat.State { return heartbeatState(a.status(time.Now())) }
 		a.schedule.Checked, a.observer.Trouble = beat.Poke, beat.Poke
 		a.running.Go(func() { a.onceStarted(ctx, func() { beat.Run(ctx) }) })
 	}
@@ -277,6 +281,54 @@ func (a *App) Cleanup() error {
 	a.managed.release()
 	a.pooled.Release()
 	return nil
+}
+
+// join makes the instance a member by the configuration's settings. It is done
+// once Caddy has started, and again where a later configuration gives up.
+func (a *App) join() {
+	a.Cluster.member.Configure(cluster.Settings{
+		Storage:  a.ctx.Storage(),
+		Share:    a.Cluster.share,
+		Lease:    time.Duration(a.Cluster.Lease),
+		Sets:     a.managed.shared,
+		Report:   a.managed.report,
+		Changed:  a.managed.republish,
+		Begin:    a.managed.begin,
+		Observer: a.observer,
+		Logger:   a.logger,
+	})
+}
+
+// status is how the app is doing.
+func (a *App) status(now time.Time) *status.Status {
+	s := &status.Status{
+		Time:           show.Stamp(now),
+		NextCheck:      show.Stamp(a.schedule.Next()),
+		CheckInterval:  time.Duration(a.CheckInterval).Seconds(),
+		VerifyInterval: time.Duration(a.VerifyInterval).Seconds(),
+		Groups:         []status.GroupStatus{},
+		Zones:          []status.ZoneStatus{},
+		InSync:         new(true),
+	}
+	for _, g := range a.groups {
+		gs := g.status()
+		for _, f := range gs.Missing() {
+			s.InSync, s.Reason = nil, f.Doubt(s.Time)
+		}
+		s.Groups = append(s.Groups, gs)
+	}
+	if a.Cluster != nil {
+		s.Cluster = a.Cluster.status()
+	}
+	for _, managed := range a.managed.zones {
+		z := managed.status(now)
+		s.InSync = status.BothInSync(s.InSync, z.InSync)
+		s.Zones = append(s.Zones, z)
+	}
+	if s.InSync != nil {
+		s.Reason = ""
+	}
+	return s
 }
 
 var (

@@ -2,16 +2,19 @@ package dynamicdns
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 // autoHTTPSServer is the server that automatic HTTPS adds for redirects. Its
@@ -182,4 +185,38 @@ func eachHost(routes caddyhttp.RouteList, add func(string)) {
 			}
 		}
 	}
+}
+
+// server is the app of the dyndns handlers, as far as this one is concerned.
+type server interface {
+	// Serves reports whether clients may update the host.
+	Serves(host string) bool
+	// ServerStatus is what is known of the clients, and of the zones that
+	// their hosts are in.
+	ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneStatus)
+}
+
+// serverOf returns the app of a configuration's dyndns handlers, if there is
+// one.
+func serverOf(ctx caddy.Context) (server, bool) {
+	app, err := ctx.AppIfConfigured("dyndns")
+	if err != nil {
+		return nil, false
+	}
+	s, ok := app.(server)
+	return s, ok
+}
+
+// checkServed refuses hosts of sites that clients update, too.
+func checkServed(ctx caddy.Context, taken takenSites) error {
+	server, ok := serverOf(ctx)
+	if !ok {
+		return nil
+	}
+	for _, fqdn := range slices.Sorted(maps.Keys(taken.taken)) {
+		if host := strings.TrimSuffix(fqdn, "."); server.Serves(host) {
+			return fmt.Errorf("the host %q is managed twice: dynamic_domains takes it from a site, and a user of dyndns may update it; write `except %s` in the dynamic_dns block, or leave it out of the user's hosts", host, host)
+		}
+	}
+	return nil
 }

@@ -13,38 +13,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-// status is how the app is doing.
-func (a *App) status(now time.Time) *status.Status {
-	s := &status.Status{
-		Time:           show.Stamp(now),
-		NextCheck:      show.Stamp(a.schedule.Next()),
-		CheckInterval:  time.Duration(a.CheckInterval).Seconds(),
-		VerifyInterval: time.Duration(a.VerifyInterval).Seconds(),
-		Groups:         []status.GroupStatus{},
-		Zones:          []status.ZoneStatus{},
-		InSync:         new(true),
-	}
-	for _, g := range a.groups {
-		gs := g.status()
-		for _, f := range gs.Missing() {
-			s.InSync, s.Reason = nil, f.Doubt(s.Time)
-		}
-		s.Groups = append(s.Groups, gs)
-	}
-	if a.Cluster != nil {
-		s.Cluster = a.Cluster.status()
-	}
-	for _, managed := range a.managed.zones {
-		z := managed.status(now)
-		s.InSync = status.BothInSync(s.InSync, z.InSync)
-		s.Zones = append(s.Zones, z)
-	}
-	if s.InSync != nil {
-		s.Reason = ""
-	}
-	return s
-}
-
 func (g *group) status() status.GroupStatus {
 	s := status.GroupStatus{Name: g.name(), Provider: g.provider.Name}
 	for f := ipaddr.V4; f < ipaddr.Families; f++ {
@@ -153,6 +121,31 @@ func (s *nameSet) whyUnknown(key plan.Key, never bool) string {
 		}
 	}
 	return reason
+}
+
+// shareStatus adds who writes the zone. What this instance knows of a zone
+// that another one writes may be old.
+func (z *managedZone) shareStatus(s *status.ZoneStatus, now time.Time) {
+	writer, inSync, cut := z.member.Zone(z.zoneID())
+	s.Writer = writer
+	if cut == nil && writer == z.member.Name {
+		return
+	}
+	s.InSync, s.State, s.NextAttempt, s.LastFailure, s.Failures, s.FailingSince = inSync, status.StatePending, time.Time{}, nil, 0, time.Time{}
+	reason := "no instance writes the zone at the moment"
+	switch {
+	case cut != nil:
+		s.InSync, reason = nil, "this instance writes nothing: "+cut.Error()
+	case writer != "":
+		reason = fmt.Sprintf("the instance %q writes the zone", writer)
+	}
+	if isTrue(s.InSync) {
+		s.State, s.LastInSync = status.StateInSync, show.Stamp(now)
+	}
+	for i := range s.Records {
+		r := &s.Records[i]
+		r.State, r.Reason, r.InSync, r.Observed, r.Accepted, r.TTL = s.State, reason, s.InSync, nil, nil, 0
+	}
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
@@ -53,6 +54,11 @@ type managedZone struct {
 	member *cluster.Member
 	// unsubscribe ends the notice of changes by others.
 	unsubscribe func()
+}
+
+// zoneID is what instances that share a zone call it.
+func (z *managedZone) zoneID() lease.ZoneID {
+	return lease.ZoneID{Zone: z.zone.Name, Provider: z.backend.Provider.Name}
 }
 
 // wire takes the zones of the groups, and makes the schedule that feeds them.
