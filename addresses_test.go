@@ -214,6 +214,35 @@ func TestNetworkComes(t *testing.T) {
 	})
 }
 
+// TestNetworkIsNotReady: when something changes here, what is beyond may take a
+// moment longer, such as a name server or a session with the provider. That is
+// waited for a minute, and then asked for at the usual pace.
+func TestNetworkIsNotReady(t *testing.T) {
+	bubble(t, func(l *lab) {
+		events := watched(t)
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		l.load(strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": true, "versions": {"ipv6": false}`, 1))
+		l.wait(time.Minute)
+		l.fail(errNetwork)
+		events <- struct{}{}
+		l.wait(3 * time.Second)
+		l.address(addr2)
+		l.wait(4 * time.Second)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr2}) {
+			t.Errorf("got %v 4 s after the network was ready", got)
+		}
+		l.wait(4 * time.Minute)
+		l.fail(errNetwork)
+		before := l.timesAsked()
+		events <- struct{}{}
+		l.wait(time.Hour)
+		if n := l.timesAsked() - before; n < 12+5 || n > 13+7 {
+			t.Errorf("asked %d times in an hour without a network", n)
+		}
+	})
+}
+
 // TestSlowFamily: where one family takes long to fail, the other does not
 // wait for it, nor does what comes in meanwhile.
 func TestSlowFamily(t *testing.T) {

@@ -14,6 +14,10 @@ const (
 	// maxRetry.
 	firstRetry = 2 * time.Second
 	maxRetry   = time.Minute
+	// So they are, this many times, when something has happened and a family
+	// that was known is not found: what is beyond this machine, such as a name
+	// server or a session with the provider, may take longer to be there.
+	eventRetries = 5
 )
 
 // Sink takes what is known of a family, which is at least one address or the
@@ -34,6 +38,8 @@ type round struct {
 	// asks are what to call after a check that begins from now on.
 	asks    chan func()
 	retries int
+	// stirred is set from an event until what came of it is known.
+	stirred bool
 	// checked is that of the schedule.
 	checked func()
 	// published is what the sink has.
@@ -66,7 +72,7 @@ func (r *round) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		case <-r.kick:
-			r.retries = 0
+			r.retries, r.stirred = 0, true
 		case done := <-r.asks:
 			asked = append(asked, done)
 		}
@@ -130,10 +136,12 @@ func (r *round) check(ctx context.Context) (delay time.Duration, done bool) {
 	if soon > 0 {
 		delay = min(delay, soon)
 	}
-	retry := !r.detector.Known.any() || r.fresh && r.detector.Known.Family(r.family).Failing
+	found := r.detector.Known.Family(r.family)
+	retry := !r.detector.Known.any() || r.fresh && found.Failing ||
+		r.stirred && found.Failing && found.any() && soon == 0 && r.retries < eventRetries
 	r.fresh = false
 	if !retry {
-		r.retries = 0
+		r.retries, r.stirred = 0, false
 		return delay, true
 	}
 	delay = min(delay, firstRetry<<min(r.retries, 5), maxRetry)
