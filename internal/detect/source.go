@@ -67,15 +67,19 @@ func guard[T any](ctx context.Context, s *Source, busy chan struct{}, logger *za
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		defer func() { <-busy }()
+		var a answer
+		defer func() {
+			// Before the answer, upon which the next question may come at once.
+			<-busy
+			answers <- a
+		}()
 		defer func() {
 			if r := recover(); r != nil {
 				logger.Debug("IP source panicked", zap.String("source", s.Name), zap.ByteString("stack", debug.Stack()))
-				answers <- answer{none, fmt.Errorf("the IP source panicked: %v", r)}
+				a = answer{none, fmt.Errorf("the IP source panicked: %v", r)}
 			}
 		}()
-		value, err := question(ctx)
-		answers <- answer{value, err}
+		a.value, a.err = question(ctx)
 	}()
 	select {
 	case a := <-answers:
