@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -12,6 +13,10 @@ import (
 // pollInterval is how often the file is looked at where the system tells
 // nothing, as on network file systems.
 const pollInterval = 10 * time.Second
+
+// maxLooks bounds how long directories that appear one in the other are followed
+// without an event.
+const maxLooks = 16
 
 // Notify implements ipsources.Notifier.
 func (s *File) Notify(ctx context.Context, changed func()) { watch(s.path).run(ctx, changed) }
@@ -72,28 +77,52 @@ type sight struct {
 // look watches the directories that the file is in now, and sees what is there.
 // Files are replaced by renaming, so watching the file itself would not do.
 func (w *watcher) look() (now sight) {
-	if dir, err := filepath.EvalSymlinks(filepath.Dir(w.path)); err == nil {
-		now.link = filepath.Join(dir, filepath.Base(w.path))
-	}
-	now.target, _ = filepath.EvalSymlinks(w.path)
-	if w.system != nil {
-		wanted := make(map[string]bool)
-		for _, path := range []string{now.link, now.target} {
-			if path != "" {
-				wanted[filepath.Dir(path)] = true
-			}
-		}
-		for _, dir := range w.system.WatchList() {
-			if !wanted[dir] {
-				_ = w.system.Remove(dir)
-			}
-		}
-		for dir := range wanted {
-			_ = w.system.Add(dir)
+	// Until a directory is watched, it may change unseen.
+	for range maxLooks {
+		var dirs []string
+		now, dirs = find(w.path)
+		if w.system == nil || !w.follow(dirs) {
+			break
 		}
 	}
 	now.info, _ = os.Stat(w.path)
 	return now
+}
+
+// find returns where the path leads, and the directories to watch: those of the
+// link and of its target, or the nearest one above where there is none.
+func find(path string) (now sight, dirs []string) {
+	above := filepath.Dir(path)
+	dir, err := filepath.EvalSymlinks(above)
+	if err == nil {
+		now.link = filepath.Join(dir, filepath.Base(path))
+	}
+	for ; err != nil && above != filepath.Dir(above); dir, err = filepath.EvalSymlinks(above) {
+		above = filepath.Dir(above)
+	}
+	if err == nil {
+		dirs = append(dirs, dir)
+	}
+	if now.target, err = filepath.EvalSymlinks(path); err == nil && filepath.Dir(now.target) != dir {
+		dirs = append(dirs, filepath.Dir(now.target))
+	}
+	return now, dirs
+}
+
+// follow watches these directories and no others. It reports whether that is
+// new.
+func (w *watcher) follow(dirs []string) (changed bool) {
+	watched := w.system.WatchList()
+	for _, dir := range watched {
+		if !slices.Contains(dirs, dir) {
+			_ = w.system.Remove(dir)
+		}
+	}
+	for _, dir := range dirs {
+		// Again, too, where it is watched: it may be another one of that name.
+		changed = w.system.Add(dir) == nil && !slices.Contains(watched, dir) || changed
+	}
+	return changed
 }
 
 func (a sight) same(b sight) bool {

@@ -77,6 +77,23 @@ func TestNotify(t *testing.T) {
 				},
 			},
 		},
+		// As systemd makes and removes a service's RuntimeDirectory.
+		"in a directory that comes and goes": {
+			prepare: func(string) {},
+			path:    "run/wan/addresses",
+			changes: []func(dir string){
+				func(dir string) {
+					must(os.MkdirAll(dir+"/run/wan", 0o700))
+					write(dir+"/run/wan/addresses", "198.51.100.7\n")
+				},
+				func(dir string) { write(dir+"/run/wan/addresses", "198.51.100.8\n") },
+				func(dir string) { must(os.RemoveAll(dir + "/run")) },
+				func(dir string) {
+					must(os.MkdirAll(dir+"/run/wan", 0o700))
+					write(dir+"/run/wan/addresses", "198.51.100.7\n")
+				},
+			},
+		},
 		"in a directory that is a link": {
 			prepare: func(dir string) {
 				must(os.Mkdir(dir+"/1", 0o700))
