@@ -103,6 +103,12 @@ func (*adminAPI) servePlan(w http.ResponseWriter, _ *http.Request) error {
 	deadline := time.Now().Add(answerTimeout)
 	for {
 		app, err := activeApp()
+		if _, ok := serverOf(caddy.ActiveContext()); ok && err != nil {
+			return caddy.APIError{
+				HTTPStatus: http.StatusNotFound,
+				Err:        errors.New("there is no dynamic_dns block whose names could be planned; status and check have those of the dyndns handlers"),
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -124,7 +130,7 @@ func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
 	for {
 		app, err := activeApp()
 		if err != nil {
-			return err
+			return checkServer(ctx, w)
 		}
 		var done bool
 		select {
@@ -153,6 +159,29 @@ func (a *App) checkNow() bool {
 	var rounds []<-chan struct{}
 	for _, z := range a.managed.zones {
 		rounds = append(rounds, z.zone.Verify())
+	}
+	return verified(ctx, rounds)
+}
+
+// checkServer answers a check where there may be dyndns handlers alone.
+func checkServer(ctx context.Context, w http.ResponseWriter) error {
+	if _, err := currentStatus(time.Now()); err != nil {
+		return err
+	}
+	done := verified(ctx, nil)
+	shown, err := currentStatus(time.Now())
+	if err != nil {
+		return err
+	}
+	shown.CheckDone = &done
+	return answer(w, http.StatusOK, shown)
+}
+
+// verified waits until the zones have been verified, those of the clients
+// too, and reports whether that was done in time.
+func verified(ctx context.Context, rounds []<-chan struct{}) bool {
+	if server, ok := serverOf(caddy.ActiveContext()); ok {
+		rounds = append(rounds, server.Verify()...)
 	}
 	for _, round := range rounds {
 		select {
@@ -199,11 +228,6 @@ func encode(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-var (
-	_ caddy.Provisioner = (*adminAPI)(nil)
-	_ caddy.AdminRouter = (*adminAPI)(nil)
-)
-
 // withServer adds what is known of the clients to the status.
 func withServer(s *status.Status) *status.Status {
 	if server, ok := serverOf(caddy.ActiveContext()); ok {
@@ -238,4 +262,8 @@ func (a *App) Measure() (*observe.Counts, *status.Status) {
 	return a.observer.Counts, withServer(a.status(time.Now()))
 }
 
-var _ observe.Measurer = (*App)(nil)
+var (
+	_ caddy.Provisioner = (*adminAPI)(nil)
+	_ caddy.AdminRouter = (*adminAPI)(nil)
+	_ observe.Measurer  = (*App)(nil)
+)

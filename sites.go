@@ -194,6 +194,9 @@ type server interface {
 	// ServerStatus is what is known of the clients, and of the zones that
 	// their hosts are in.
 	ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneStatus)
+	// Verify has these zones read now. The channels are closed when that is
+	// done.
+	Verify() []<-chan struct{}
 }
 
 // serverOf returns the app of a configuration's dyndns handlers, if there is

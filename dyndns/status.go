@@ -46,6 +46,15 @@ func (a *App) ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneS
 	return clients, zones
 }
 
+// Verify has all zones read now. The channels are closed when that is done.
+func (a *App) Verify() []<-chan struct{} {
+	var rounds []<-chan struct{}
+	for _, z := range a.zones {
+		rounds = append(rounds, z.zone.Verify())
+	}
+	return rounds
+}
+
 func hostStatus(e *ledger.Entry, state status.State) status.HostStatus {
 	h := status.HostStatus{Name: e.Host, Updated: e.Updated, State: state}
 	for _, r := range e.Records {

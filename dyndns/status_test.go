@@ -23,12 +23,18 @@ import (
 // status asks the admin endpoint of the dynamic_dns app.
 func (b *bench) status() *status.Status {
 	b.t.Helper()
+	return b.admin(http.MethodGet, "status")
+}
+
+// admin has the admin endpoint of the dynamic_dns app answer.
+func (b *bench) admin(method, what string) *status.Status {
+	b.t.Helper()
 	info, err := caddy.GetModule("admin.api.dynamic_dns")
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	rec := httptest.NewRecorder()
-	if err := info.New().(caddy.AdminRouter).Routes()[0].Handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/dynamic_dns/status", nil)); err != nil {
+	if err := info.New().(caddy.AdminRouter).Routes()[0].Handler.ServeHTTP(rec, httptest.NewRequest(method, "/dynamic_dns/"+what, nil)); err != nil {
 		b.t.Fatal(err)
 	}
 	s := new(status.Status)
@@ -113,6 +119,31 @@ func TestSeen(t *testing.T) {
 					return e.Name() == "records_changed" && e.Data["client"] == "home" && e.Data["zone"] == "example.com"
 				}); n < 0 {
 					t.Errorf("no event of the change: %+v", b.events)
+				}
+			})
+		})
+	}
+}
+
+// TestCheckRepairs: a check reads and repairs clients' zones, beside this
+// machine's names or alone.
+func TestCheckRepairs(t *testing.T) {
+	for _, beside := range []bool{false, true} {
+		t.Run(fmt.Sprintf("beside=%t", beside), func(t *testing.T) {
+			bubble(t, standin.Character{}, func(b *bench) {
+				if beside {
+					b.apps = fmt.Sprintf(`, "dynamic_dns": {"dns_provider": {"name": %q}, "domains": {"example.net": ["own"]}, "versions": {"ipv6": false}, "watch": false, "ip_sources": [{"source": "static", "ips": [%q]}]}`, b.module, addr3)
+				}
+				b.load(b.config(""))
+				b.do(from("curl"), "/nic/update?hostname=home.example.com&myip="+addr1)
+				time.Sleep(time.Minute)
+				b.z.Drop(origin, "home", "A")
+				s := b.admin(http.MethodPost, "check")
+				if s.CheckDone == nil || !*s.CheckDone {
+					t.Error("the check is not done")
+				}
+				if got := b.z.Values(origin, "home", "A"); len(got) != 1 || got[0] != addr1 {
+					t.Errorf("after the check home has %q", got)
 				}
 			})
 		})
