@@ -49,6 +49,9 @@ func parseDevices(d *caddyfile.Dispenser) ([]deviceOption, error) {
 		for d.NextArg() {
 			o.ids = append(o.ids, d.Token())
 		}
+		if _, err := ipaddr.ParseHostID(o.name.Text, 64); o.ids == nil && err == nil {
+			return nil, errorAt(o.name, "the machine %s has no name; write one between the zone and the host ID, such as `example.com nas %[1]s`", o.name.Text)
+		}
 		if o.ids == nil {
 			return nil, errorAt(o.name, "the device %q: %w", o.name.Text, errNoHostID)
 		}

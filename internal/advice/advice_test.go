@@ -99,6 +99,10 @@ func TestSource(t *testing.T) {
 		"br-3f2a":                     "write `ip_source interface br-3f2a`",
 		"https://me:s3cret@a.example": "unknown IP source \"https://a.example\"; write `ip_source simple_http https://a.example`",
 		"2001:db8::7":                 "write `ip_source static 2001:db8::7`",
+		"pcp":                         "write `ip_source natpmp`, or `ip_source upnp`",
+		"igd":                         "write `ip_source upnp`",
+		"fritz":                       "write `ip_source fritzbox`",
+		"command":                     "add `--with github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/command` to the build",
 		"oracle":                      "; write one of simple_http, upnp",
 	} {
 		if got := Source(name, nil, []string{"upnp", "simple_http"}); !strings.Contains(got, want) {

@@ -66,6 +66,14 @@ func sourceHint(name string, args, known []string) string {
 		return fmt.Sprintf("; write `ip_source static %s`", name)
 	case slices.Contains([]string{"web", "http", "https", "url", "icanhazip", "ipify", "endpoint"}, name):
 		return "; write " + web
+	case slices.Contains([]string{"pcp", "nat_pmp", "nat-pmp", "router", "gateway"}, name):
+		return "; write `ip_source natpmp`, or `ip_source upnp`, as the router speaks it"
+	case slices.Contains([]string{"igd", "upnp_igd"}, name):
+		return "; write `ip_source upnp`"
+	case slices.Contains([]string{"fritz", "avm"}, name):
+		return "; write `ip_source fritzbox`"
+	case name == "command", name == "cmd":
+		return fmt.Sprintf(": it runs programs, so it is compiled in only where a build asks for it; add `--with %s/ipsources/command` to the build, and write `ip_source command <program>`", ourModule)
 	case interfaceName.MatchString(name):
 		return fmt.Sprintf("; write `ip_source interface %s`", name)
 	}

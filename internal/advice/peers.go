@@ -44,6 +44,10 @@ var options = map[string]string{
 	"proxied": inside,
 	"proxy":   inside,
 
+	"host":       domains,
+	"hosts":      domains,
+	"hostname":   domains,
+	"hostnames":  domains,
 	"domain":     domains,
 	"zone":       domains,
 	"zones":      domains,
@@ -72,6 +76,11 @@ var options = map[string]string{
 	"address":     "`ip_source static 203.0.113.7`",
 	"static":      "`ip_source static 203.0.113.7`",
 	"upnp":        "`ip_source upnp`",
+	"natpmp":      "`ip_source natpmp`",
+	"fritzbox":    "`ip_source fritzbox`",
+	"file":        "`ip_source file /run/wan-addresses`",
+	"command":     "`ip_source command /usr/local/bin/my-address`",
+	"cmd":         "`ip_source command /usr/local/bin/my-address`",
 
 	"ipv4":        versions,
 	"ipv6":        versions,

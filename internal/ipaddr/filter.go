@@ -164,6 +164,9 @@ func ParseRange(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("an address is not a range: write %s/%d", addr, addr.BitLen())
 	}
 	prefix, err := netip.ParsePrefix(s)
+	if err != nil && (s == "private" || s == "lan" || s == "local") {
+		return netip.Prefix{}, fmt.Errorf("not a CIDR range: write those that are meant, such as 192.168.0.0/16, or in a Caddyfile private_ranges for all private ones")
+	}
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("not a CIDR range: write one such as 198.51.100.0/24 or 2001:db8::/32")
 	}

@@ -141,6 +141,7 @@ func TestAddrFilterTeaches(t *testing.T) {
 		"::ffff:0:0/90":       `IPv4-mapped addresses are never published: write an IPv4 range`,
 		"10.0.0.0/33":         `not a CIDR range: write one such as 198.51.100.0/24`,
 		"example.com":         `not a CIDR range`,
+		"private":             `in a Caddyfile private_ranges for all`,
 		"":                    `not a CIDR range`,
 	} {
 		_, err := NewFilter([]string{in}, nil)
