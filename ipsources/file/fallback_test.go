@@ -27,8 +27,8 @@ func TestFileBeforeAnotherSource(t *testing.T) {
 		ago           time.Duration
 		want, warning string
 	}{
-		{name: "half written", content: "93.184.216.3", ago: time.Second / 2, want: known},
-		{name: "just truncated", content: "", ago: time.Second / 2, want: known},
+		{name: "half written", content: "93.184.216.3", ago: settleTime, want: known},
+		{name: "just truncated", content: "", ago: settleTime, want: known},
 		{name: "malformed", content: "none\n", ago: time.Minute, want: known, warning: `line 1: "none" is not an address`},
 		{name: "empty", content: "", ago: time.Minute, want: other},
 		{name: "comments", content: "# offline\n", ago: time.Minute, want: other},
