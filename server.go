@@ -20,16 +20,25 @@ func (a *App) ZoneNames() []string {
 		for zone := range g.zones {
 			zones[dnsname.Display(zone)] = true
 		}
+		for zone := range g.devices {
+			zones[dnsname.Display(zone)] = true
+		}
 	}
 	return slices.Sorted(maps.Keys(zones))
 }
 
 // Manages calls fn for each full name that is managed, those of sites apart.
 func (a *App) Manages(fn func(host string)) {
+	manages := func(name, zone string) { fn(strings.TrimSuffix(dnsname.Absolute(name, zone), ".")) }
 	for _, g := range a.groups {
 		for zone, names := range g.zones {
 			for _, name := range names {
-				fn(strings.TrimSuffix(dnsname.Absolute(name, zone), "."))
+				manages(name, zone)
+			}
+		}
+		for zone, devices := range g.devices {
+			for name := range devices {
+				manages(name, zone)
 			}
 		}
 	}

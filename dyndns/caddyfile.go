@@ -2,7 +2,6 @@ package dyndns
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,32 +30,7 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 	if err := h.UnmarshalCaddyfile(helper.Dispenser); err != nil {
 		return nil, err
 	}
-	if len(h.DNSProviderRaw) == 0 && !providesDNS(helper.Option("dynamic_dns")) {
-		h.DNSProviderRaw = globalDNS(helper.Option("dns"))
-	}
 	return h, nil
-}
-
-// providesDNS reports whether the global option dynamic_dns names a provider
-// that handlers may use, which they do without repeating it.
-func providesDNS(option any) bool {
-	app, ok := option.(httpcaddyfile.App)
-	if !ok {
-		return false
-	}
-	var fields struct {
-		DNSProvider json.RawMessage `json:"dns_provider"`
-	}
-	return json.Unmarshal(app.Value, &fields) == nil && len(fields.DNSProvider) > 0
-}
-
-// globalDNS returns the provider of the global option dns, if there is one.
-func globalDNS(option any) json.RawMessage {
-	module, ok := option.(caddy.Module)
-	if !ok {
-		return nil
-	}
-	return caddyconfig.JSONModuleObject(module, "name", module.CaddyModule().ID.Name(), nil)
 }
 
 // UnmarshalCaddyfile parses a handler:

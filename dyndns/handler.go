@@ -35,7 +35,7 @@ func init() {
 type Handler struct {
 	// The DNS provider that holds the zones: a `dns.providers.*` module that
 	// can set records, or append and delete them. Default: that of the
-	// `dynamic_dns` app.
+	// `dynamic_dns` app, then that of the `tls` app (the global option `dns`).
 	DNSProviderRaw json.RawMessage `json:"dns_provider,omitempty" caddy:"namespace=dns.providers inline_key=name"`
 
 	// The zones that the hosts of the users are in. Default: those of the

@@ -45,7 +45,9 @@ func TestRefusedAtLoad(t *testing.T) {
 		"from":             {[]string{provider + "," + zones + "," + user(`"hosts": ["home.example.com"], "from": ["home"]`)}, "", "from: "},
 		"device":           {[]string{provider + "," + zones + "," + user(`"devices": {"nas.example.com": []}`)}, "", `device "nas.example.com": there is no host ID`},
 		"two TTLs":         {[]string{provider + "," + zones + "," + good, provider + "," + zones + `, "ttl": 120000000000,` + good}, "", `the host "home.example.com" is served by two dyndns handlers`},
+		"exact and below":  {[]string{provider + "," + zones + "," + good, provider + "," + zones + `, "ttl": 120000000000,` + strings.Replace(user(`"hosts": ["*.example.com"]`), `"home"`, `"other"`, 1)}, "", `the host "home.example.com" is served by two dyndns handlers`},
 		"managed":          {[]string{zones + "," + good}, own, `the host "home.example.com" is managed twice`},
+		"managed device":   {[]string{zones + "," + good}, fmt.Sprintf(`, "dynamic_dns": {%s, "domains": {"example.com": ["router"]}, "devices": {"example.com": {"home": ["::1"]}}, "ip_sources": [{"source": "static", "ips": [%q]}]}`, provider, addr1), `the host "home.example.com" is managed twice`},
 		"managed below":    {[]string{zones + "," + user(`"hosts": ["*.dyn.example.com"]`)}, own, `the host "a.dyn.example.com" is managed twice`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,6 +69,15 @@ func TestRefusedAtLoad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGlobalProvider: the provider may be that of Caddy's global option dns.
+func TestGlobalProvider(t *testing.T) {
+	bubble(t, standin.Character{}, func(b *bench) {
+		b.apps = fmt.Sprintf(`, "tls": {"dns": {"name": %q}}`, b.module)
+		b.load(strings.Replace(b.config(""), fmt.Sprintf(`"dns_provider": {"name": %q},`, b.module), "", 1))
+		b.update("hostname=home.example.com&myip="+addr1, "200 good "+addr1)
+	})
 }
 
 // TestSitesApart: a host that dynamic_domains takes from a site is no client's.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/auth"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
@@ -58,6 +59,11 @@ func (a *App) serve(h *Handler, users []*auth.User) error {
 		raw = other.DNSProvider()
 	}
 	if len(raw) == 0 {
+		if raw, err = conf.GlobalProvider(a.ctx); err != nil {
+			return err
+		}
+	}
+	if len(raw) == 0 {
 		return errors.New("no DNS provider is configured; write one, such as `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: dns_provider)")
 	}
 	if len(written) == 0 && other != nil {
@@ -98,6 +104,15 @@ func (a *App) serve(h *Handler, users []*auth.User) error {
 			return fmt.Errorf("user %q: %w", u.Name, err)
 		}
 	}
+	for host, s := range a.exact {
+		label, parent, _ := strings.Cut(host, ".")
+		if label == "*" {
+			continue
+		}
+		if err := s.serves(host, host, a.below[parent]); err != nil {
+			return err
+		}
+	}
 	if other == nil {
 		return nil
 	}
@@ -113,30 +128,33 @@ func (a *App) serveUser(s *service, u *auth.User) error {
 	if at, there := slices.BinarySearch(a.users, u.Name); !there {
 		a.users = slices.Insert(a.users, at, u.Name)
 	}
-	take := func(services map[string]*service, host, shown, example string) error {
-		z, _ := s.locate(example)
-		if z == nil {
-			return fmt.Errorf("the host %q is in none of the zones %s; add its zone, or correct the name", shown, displays(s.names))
-		}
-		before := services[host]
-		if before == nil {
-			services[host] = s
-			return nil
-		}
-		if there, _ := before.locate(example); there != z || before.ttl != s.ttl {
-			return fmt.Errorf("the host %q is served by two dyndns handlers with different providers, zones or TTLs; have them agree", shown)
-		}
-		return nil
-	}
 	for _, host := range u.Hosts.Exact {
-		if err := take(a.exact, host, host, host); err != nil {
+		if err := s.serves(host, host, a.exact[host]); err != nil {
 			return err
 		}
+		a.exact[host] = s
 	}
 	for _, parent := range u.Hosts.Parents {
-		if err := take(a.below, parent, "*."+parent, parent); err != nil {
+		if err := s.serves(parent, "*."+parent, a.below[parent]); err != nil {
 			return err
 		}
+		a.below[parent] = s
+	}
+	return nil
+}
+
+// serves refuses a host that is in none of the zones, or served otherwise by
+// another handler.
+func (s *service) serves(host, shown string, before *service) error {
+	z, _ := s.locate(host)
+	if z == nil {
+		return fmt.Errorf("the host %q is in none of the zones %s; add its zone, or correct the name", shown, displays(s.names))
+	}
+	if before == nil {
+		return nil
+	}
+	if there, _ := before.locate(host); there != z || before.ttl != s.ttl {
+		return fmt.Errorf("the host %q is served by two dyndns handlers with different providers, zones or TTLs; have them agree", shown)
 	}
 	return nil
 }
