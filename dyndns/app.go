@@ -164,13 +164,14 @@ func (a *App) Start() error {
 	}
 	a.logServed()
 	a.running.Go(func() { a.observer.Events.Run(ctx) })
-	a.running.Go(func() {
+	// Stop does not wait for it: a storage may hang.
+	go func() {
 		select {
 		case <-a.observer.Events.Started():
 			a.follow(ctx)
 		case <-ctx.Done():
 		}
-	})
+	}()
 	return nil
 }
 
@@ -210,6 +211,9 @@ func (a *App) followOnce(ctx context.Context) error {
 func (a *App) complain(before string, err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
+		return before
+	case errors.As(err, new(*ledger.DamagedError)):
+		a.logger.Error("some of what is on record of the clients' hosts is damaged; those hosts are left alone until their clients come again", zap.Error(err))
 		return before
 	case err == nil && before != "":
 		a.logger.Info("what is on record of the clients' hosts can be read again")

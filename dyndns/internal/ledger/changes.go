@@ -60,7 +60,7 @@ func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply fu
 	unsure := slices.Sorted(maps.Keys(l.changes.unsure))
 	l.mu.Unlock()
 	if behind {
-		if err := l.Load(ctx, storage, apply); err != nil {
+		if err := l.Load(ctx, storage, apply); err != nil && !errors.As(err, new(*DamagedError)) {
 			return err
 		}
 		l.mu.Lock()
@@ -84,7 +84,7 @@ func (l *Ledger) look(ctx context.Context, storage certmagic.Storage, name strin
 	}
 	defer release()
 	there, err := load(ctx, storage, name)
-	if err != nil && !errors.As(err, new(*brokenError)) {
+	if err != nil && !errors.As(err, new(*DamagedError)) {
 		return err
 	}
 	if there != nil {

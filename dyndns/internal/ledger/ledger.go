@@ -85,14 +85,15 @@ func (l *Ledger) Apply(name string, apply func(*Entry)) {
 	}
 }
 
-// Load reads all entries. It returns those that are new or newer, and notes
-// each that cannot be read in the error; such a one is treated as missing.
+// Load reads all entries, and calls apply with those that are new or newer. One
+// that is damaged counts as missing: once the others are read, the error is a
+// [*DamagedError].
 func (l *Ledger) Load(ctx context.Context, storage certmagic.Storage, apply func(*Entry)) error {
 	keys, err := storage.List(ctx, hostsDirectory, false)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	var broken []error
+	var damaged []error
 	for _, key := range keys {
 		if !strings.HasSuffix(key, ".json") {
 			continue
@@ -106,7 +107,7 @@ func (l *Ledger) Load(ctx context.Context, storage certmagic.Storage, apply func
 		}
 		entry, err := decode("", data)
 		if err != nil {
-			broken = append(broken, fmt.Errorf("%s: %w", key, err))
+			damaged = append(damaged, fmt.Errorf("%s: %w", key, err))
 			continue
 		}
 		l.adopt(entry, apply)
@@ -118,7 +119,10 @@ func (l *Ledger) Load(ctx context.Context, storage certmagic.Storage, apply func
 	default:
 		close(l.ready)
 	}
-	return errors.Join(broken...)
+	if len(damaged) > 0 {
+		return &DamagedError{errors.Join(damaged...)}
+	}
+	return nil
 }
 
 // adopt takes over an entry that is newer than what is known. apply is called
@@ -186,7 +190,8 @@ func (l *Ledger) Lock(ctx context.Context, names []string) (func(), error) {
 	return release, nil
 }
 
-// Store makes an update durable and then calls apply, under the lock of Under.
+// Store makes an update durable and then calls apply, under the lock of Under,
+// with what is on record then: another process's, if that is newer after all.
 // The caller has the host's turn. What others have stored meanwhile is taken
 // for older.
 func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update, now time.Time, apply func(*Entry)) error {
@@ -195,7 +200,7 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 	switch others, err := load(ctx, storage, u.Host); {
 	case err == nil && others != nil && others.Compare(newest) > 0:
 		known, newest = others, others.Version
-	case err != nil && !errors.As(err, new(*brokenError)):
+	case err != nil && !errors.As(err, new(*DamagedError)):
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	entry := &Entry{
@@ -219,14 +224,14 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 	h := l.host(u.Host)
 	if h.entry == nil || h.entry.Compare(entry.Version) < 0 {
 		h.entry = entry
-		apply(entry)
 	}
+	apply(h.entry)
 	l.changes.add(entry)
 	return nil
 }
 
-// brokenError is the error of an entry that can be read, but makes no sense.
-type brokenError struct{ error }
+// DamagedError is the error of entries that can be read, but make no sense.
+type DamagedError struct{ error }
 
 // load returns the entry of a host as it is stored, or nil.
 func load(ctx context.Context, storage certmagic.Storage, host string) (*Entry, error) {
@@ -239,7 +244,7 @@ func load(ctx context.Context, storage certmagic.Storage, host string) (*Entry, 
 	}
 	entry, err := decode(host, data)
 	if err != nil {
-		return nil, &brokenError{err}
+		return nil, &DamagedError{err}
 	}
 	return entry, nil
 }

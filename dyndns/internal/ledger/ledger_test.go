@@ -280,6 +280,56 @@ func TestStorageFails(t *testing.T) {
 	a.expect(home, "[192.0.2.2] []")
 }
 
+// TestDamagedHoldsUpNothing: where an entry is damaged, and all are to be read
+// again, the others are told of all the same.
+func TestDamagedHoldsUpNothing(t *testing.T) {
+	files := &certmagic.FileStorage{Path: t.TempDir()}
+	storage := &broken{Storage: files}
+	a, b := start(t, "a", storage), start(t, "b", files)
+	if err := files.Store(t.Context(), key("cut.example.com"), []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	storage.err = errors.New("away for a while")
+	if a.Follow(t.Context(), storage, a.apply) == nil {
+		t.Error("no error")
+	}
+	storage.err = nil
+	a.store(update(home, set("192.0.2.1"), Record{}))
+	a.follow()
+	b.follow()
+	b.expect(home, "[192.0.2.1] []")
+}
+
+// hooked is a storage that does something else before it stores.
+type hooked struct {
+	certmagic.Storage
+	before func()
+}
+
+func (s *hooked) Store(ctx context.Context, key string, value []byte) error {
+	s.before()
+	return s.Storage.Store(ctx, key, value)
+}
+
+// TestOvertakenWhileStored: who stores an update while a newer one of another
+// process arrives is handed the newer one.
+func TestOvertakenWhileStored(t *testing.T) {
+	files := &certmagic.FileStorage{Path: t.TempDir()}
+	storage := &hooked{files, func() {}}
+	a, b := start(t, "a", storage), start(t, "b", files)
+	storage.before = func() {
+		storage.before = func() {}
+		b.store(update(home, set("192.0.2.2"), Record{}))
+		b.follow()
+		// It hears of it, and cannot look, for the host's turn is taken.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = a.Follow(ctx, files, func(*Entry) {})
+	}
+	a.store(update(home, set("192.0.2.1"), Record{}))
+	a.expect(home, "[192.0.2.2] []")
+}
+
 // TestTurns: who writes several hosts waits for nobody who waits for them.
 func TestTurns(t *testing.T) {
 	p := start(t, "a", &certmagic.FileStorage{Path: t.TempDir()})
@@ -325,7 +375,7 @@ func TestEdited(t *testing.T) {
 	b := New("b")
 	n := 0
 	err := b.Load(t.Context(), storage, func(*Entry) { n++ })
-	if err == nil || strings.Count(err.Error(), "\n") != 2 || n != 1 {
+	if !errors.As(err, new(*DamagedError)) || strings.Count(err.Error(), "\n") != 2 || n != 1 {
 		t.Errorf("%d entries, and the error %v", n, err)
 	}
 	select {
