@@ -73,6 +73,7 @@ func TestRefused(t *testing.T) {
 			{"malformed", nil, "/?hostname=home.example.com&myip=" + addr1 + ",", "400 dnserr"},
 			{"offline", nil, "/?hostname=home.example.com&offline=YES", "400 dnserr"},
 			{"method", func(r *http.Request) { r.Method = http.MethodDelete }, "/?hostname=home.example.com&myip=" + addr1, "405 badagent"},
+			{"method of checkip", func(r *http.Request) { r.Method = http.MethodDelete }, "/checkip", "405 badagent"},
 			{"below, two labels", as("other", password), "/?hostname=a.b.dyn.example.com&myip=" + addr1, "404 nohost"},
 		} {
 			if got := b.do(test.change, test.target).String(); got != test.want {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/auth"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/reply"
 )
 
@@ -136,7 +137,9 @@ func (u *update) note(r *http.Request, lines []reply.Line, refused *reply.Error,
 		return
 	}
 	level := zapcore.WarnLevel
-	if u.user == nil && !u.tried || shared.seen.repeats(u.client.String()+" "+string(refused.Word)+" "+refused.Reason, now) {
+	// A stranger has all addresses of a network, and would fill the log.
+	network := auth.Network(u.client).String()
+	if u.user == nil && !u.tried || shared.seen.repeats(network+" "+string(refused.Word)+" "+refused.Reason, now) {
 		level = zapcore.DebugLevel
 	}
 	u.handler.logger.Log(level, "refused an update", append(who,

@@ -2,6 +2,7 @@ package dyndns
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +35,10 @@ func (a *App) ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneS
 		}
 	})
 	clients := []status.ClientStatus{}
-	for _, name := range a.users {
+	// The last update of a host may be that of a user who has left since.
+	users := slices.AppendSeq(slices.Clone(a.users), maps.Keys(hosts))
+	slices.Sort(users)
+	for _, name := range slices.Compact(users) {
 		visit := a.shared.seen.of(name)
 		c := status.ClientStatus{Name: name, LastSeen: show.Stamp(visit.at), Agent: visit.agent, Result: string(visit.result), Hosts: hosts[name]}
 		if visit.client.IsValid() {

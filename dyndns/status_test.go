@@ -226,3 +226,32 @@ func TestSecrets(t *testing.T) {
 		}
 	})
 }
+
+// TestStrangersFillNoLog: failures of one network are told once, whichever of
+// its addresses they come from.
+func TestStrangersFillNoLog(t *testing.T) {
+	bubble(t, standin.Character{}, func(b *bench) {
+		b.load(b.config(""))
+		for i := range 300 {
+			r := httptest.NewRequest(http.MethodGet, "/?hostname=home.example.com", nil)
+			r.SetBasicAuth("home", "wrong")
+			b.serve(r, fmt.Sprintf("2606:2800:220:1::%x", i+1), false)
+		}
+		if lines := b.logged("warn", "refused an update"); len(lines) == 0 || len(lines) > 3 {
+			t.Errorf("%d lines", len(lines))
+		}
+	})
+}
+
+// TestUserLeaves: a host stays in the status when its user's name changes.
+func TestUserLeaves(t *testing.T) {
+	bubble(t, standin.Character{}, func(b *bench) {
+		b.load(b.config(""))
+		b.update("hostname=home.example.com&myip="+addr1, "200 good "+addr1)
+		b.load(strings.Replace(b.config(""), `"name": "home"`, `"name": "renamed"`, 1))
+		clients := b.status().Clients
+		if len(clients) != 3 || clients[0].Name != "home" || len(clients[0].Hosts) != 1 || clients[0].Hosts[0].Name != "home.example.com" {
+			t.Errorf("the clients are %+v", clients)
+		}
+	})
+}

@@ -46,16 +46,16 @@ func (u *update) serve(r *http.Request) ([]reply.Line, error) {
 	defer cancel()
 	hidePassword(r)
 	u.client = clientOf(r)
+	params, err := request.Read(r)
+	if err != nil {
+		return nil, err
+	}
 	if r.URL.Path == "/checkip" {
 		if !u.client.IsValid() {
 			return nil, reply.Refuse(http.StatusBadRequest, reply.DNSError, "the trusted proxy names no client")
 		}
 		u.address = u.client
 		return nil, nil
-	}
-	params, err := request.Read(r)
-	if err != nil {
-		return nil, err
 	}
 	if u.user, err = u.login(ctx, r, params); err != nil {
 		return nil, err

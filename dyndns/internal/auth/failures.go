@@ -21,14 +21,21 @@ type failureKey struct {
 	user    string
 }
 
-// failureKeys returns the key of the client's network, and if there is a user
-// the one of the user there.
-func failureKeys(client netip.Addr, user *User) []failureKey {
+// Network returns the network of a client, which is one customer's: a single
+// IPv4 address, or a /64 of IPv6. It is invalid where the address is.
+func Network(client netip.Addr) netip.Prefix {
 	bits := 32
 	if client.Is6() {
 		bits = 64
 	}
 	network, _ := client.WithZone("").Prefix(bits)
+	return network
+}
+
+// failureKeys returns the key of the client's network, and if there is a user
+// the one of the user there.
+func failureKeys(client netip.Addr, user *User) []failureKey {
+	network := Network(client)
 	keys := []failureKey{{network: network}}
 	if user != nil {
 		keys = append(keys, failureKey{network, user.Name})
