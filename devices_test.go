@@ -159,8 +159,8 @@ func TestDevicesOfTwoGroups(t *testing.T) {
 		z := standin.New(standin.Character{}, zoneName)
 		name := z.Register()
 		l.address(addr1, addr6)
-		l.load(devicesConfig(name, `{"nas": ["::15"]}`, fmt.Sprintf(
-			`, "providers": [{"domains": {"example.com": ["www"]}}, {"devices": {"example.com": {"tv": ["0:0:0:1::16"]}}, "prefix_length": 48}]`)))
+		l.load(devicesConfig(name, `{"nas": ["::15"]}`,
+			`, "providers": [{"domains": {"example.com": ["www"]}}, {"devices": {"example.com": {"tv": ["0:0:0:1::16"]}}, "prefix_length": 48}]`))
 		l.wait(time.Second)
 		if got, want := published(z), "nas 2606:2800:220:1::15, tv 2606:2800:220:1::16, www "+addr6; got != want {
 			t.Errorf("published %s, want %s", got, want)

@@ -43,12 +43,12 @@ func inRealTime(b *testing.B, hosts int) *bench {
 }
 
 // run loads the configuration.
-func (l *bench) run(b *testing.B) {
-	b.Helper()
-	if err := caddy.Load([]byte(l.json([]string{l.config("")}, "")), true); err != nil {
-		b.Fatal(err)
+func (b *bench) run(tb *testing.B) {
+	tb.Helper()
+	if err := caddy.Load([]byte(b.json([]string{b.config("")}, "")), true); err != nil {
+		tb.Fatal(err)
 	}
-	l.loaded = true
+	b.loaded = true
 }
 
 // BenchmarkUnchanged is an update that changes nothing, from the request to

@@ -114,7 +114,7 @@ func TestFirst(t *testing.T) {
 		w.expect(2*testLease, "192.0.2.2")
 		b.kill()
 		w.expect(30*time.Second, "192.0.2.1")
-		b = w.start("b", "192.0.2.2")
+		w.start("b", "192.0.2.2")
 		w.start("c", "192.0.2.3")
 		w.expect(2*testLease, "192.0.2.1")
 		a.kill()
