@@ -94,7 +94,7 @@ var layers = map[string]layer{
 	"dyndns/internal/ledger":  {ours: "internal/ipaddr internal/plan", others: "certmagic"},
 	"dyndns": {
 		ours: "dyndns/internal/auth dyndns/internal/ledger dyndns/internal/reply dyndns/internal/request internal/conf internal/dnsname internal/ipaddr" +
-			" internal/observe internal/placeholders internal/plan internal/provider internal/show internal/zone status",
+			" internal/observe internal/placeholders internal/places internal/plan internal/provider internal/show internal/zone status",
 		others: "caddy prometheus zap",
 	},
 	"dyndns/internal/auth": {ours: "dyndns/internal/reply internal/dnsname", others: "crypto"},

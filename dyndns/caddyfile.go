@@ -2,6 +2,8 @@ package dyndns
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +20,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 )
 
 func init() {
@@ -30,6 +33,11 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 	if err := h.UnmarshalCaddyfile(helper.Dispenser); err != nil {
 		return nil, err
 	}
+	value, err := json.Marshal(h)
+	if err != nil {
+		return nil, helper.WrapErr(err)
+	}
+	places.Remember(value, h.written)
 	return h, nil
 }
 
@@ -52,6 +60,7 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
+	h.written = places.Map{"": position(d)}
 	if d.NextArg() {
 		return d.Errf("unexpected argument %q; write the settings in a block: dyndns { ... }", d.Val())
 	}
@@ -93,6 +102,9 @@ type word struct {
 	// refuse makes an error with file and line.
 	refuse func(format string, args ...any) error
 }
+
+// position is where the current word is.
+func position(d *caddyfile.Dispenser) string { return fmt.Sprintf("%s:%d", d.File(), d.Line()) }
 
 // here returns the current word.
 func here(d *caddyfile.Dispenser, text string) word {
@@ -278,6 +290,9 @@ func (p *parser) addHost(d *caddyfile.Dispenser, host string) error {
 		return d.WrapErr(err)
 	}
 	p.hosts = append(p.hosts, here(d, host))
+	if name, err := dnsname.Host(strings.Trim(host, `"`)); err == nil {
+		p.handler.written[name] = position(d)
+	}
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/reply"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/request"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 )
 
 func init() {
@@ -75,6 +76,8 @@ type Handler struct {
 	rules  *request.Rules
 	// devices are the host IDs of devices, by full name.
 	devices map[string][]ipaddr.HostID
+	// written is where the hosts are written, by full name.
+	written places.Map
 }
 
 // User is somebody who may update hosts.
@@ -116,6 +119,9 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // network.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
+	if value, err := json.Marshal(h); err == nil {
+		h.written = places.Recall(value)
+	}
 	app, err := ctx.App(appName)
 	if err != nil {
 		return err

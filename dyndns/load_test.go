@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
@@ -70,6 +71,35 @@ func TestRefusedAtLoad(t *testing.T) {
 		})
 	}
 }
+
+// TestRefusedWithLine: what shows only when all is loaded is told with file and
+// line, too.
+func TestRefusedWithLine(t *testing.T) {
+	const user = "\n\t\tuser home " + tokenHash + " {\n\t\t\thosts "
+	for name, test := range map[string]struct{ global, hosts, want string }{
+		"managed":       {"home", "other.example.com home.example.com", `managed twice: by the dynamic_dns app, which publishes this machine's addresses, and by the users here; leave it in one of them, at Caddyfile:13`},
+		"managed below": {"a.dyn", "*.dyn.example.com", "leave it in one of them, at Caddyfile:13"},
+		"in no zone":    {"www", "home.example.net", `the host "home.example.net" is in none of the zones example.com; add its zone, or correct the name, at Caddyfile:13`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := "{\n\tadmin off\n\tdynamic_dns {\n\t\tprovider cloudflare " + strings.Repeat("x", 40) + "\n\t\tdomains {\n\t\t\texample.com " + test.global + "\n\t\t}\n\t}\n}\n:80 {\n\tdyndns {" +
+				user + test.hosts + "\n\t\t}\n\t}\n}\n"
+			adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var config caddy.Config
+			if err := caddy.StrictUnmarshalJSON(adapted, &config); err != nil {
+				t.Fatal(err)
+			}
+			if err := caddy.Validate(&config); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got error %v\nwant one with %s", err, test.want)
+			}
+		})
+	}
+}
+
+const tokenHash = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 // TestGlobalProvider: the provider may be that of Caddy's global option dns.
 func TestGlobalProvider(t *testing.T) {

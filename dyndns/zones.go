@@ -1,6 +1,7 @@
 package dyndns
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -64,13 +65,13 @@ func (a *App) serve(h *Handler, users []*auth.User) error {
 		}
 	}
 	if len(raw) == 0 {
-		return errors.New("no DNS provider is configured; write one, such as `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: dns_provider)")
+		return h.at("", errors.New("no DNS provider is configured; write one, such as `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: dns_provider)"))
 	}
 	if len(written) == 0 && other != nil {
 		written = other.ZoneNames()
 	}
 	if len(written) == 0 {
-		return errors.New("no zones are configured; write those that the hosts are in, such as `zone example.com` (JSON: zones)")
+		return h.at("", errors.New("no zones are configured; write those that the hosts are in, such as `zone example.com` (JSON: zones)"))
 	}
 	p, key, err := a.providers.Load(raw)
 	if err != nil {
@@ -100,7 +101,7 @@ func (a *App) serve(h *Handler, users []*auth.User) error {
 		s.names = append(s.names, name)
 	}
 	for _, u := range users {
-		if err := a.serveUser(s, u); err != nil {
+		if err := a.serveUser(h, s, u); err != nil {
 			return fmt.Errorf("user %q: %w", u.Name, err)
 		}
 	}
@@ -110,7 +111,7 @@ func (a *App) serve(h *Handler, users []*auth.User) error {
 			continue
 		}
 		if err := s.serves(host, host, a.below[parent]); err != nil {
-			return err
+			return h.at(host, err)
 		}
 	}
 	if other == nil {
@@ -118,25 +119,25 @@ func (a *App) serve(h *Handler, users []*auth.User) error {
 	}
 	other.Manages(func(host string) {
 		if a.find(host) != nil && err == nil {
-			err = fmt.Errorf("the host %q is managed twice: by the dynamic_dns app, which publishes this machine's addresses, and by the users here; leave it in one of them", host)
+			err = h.at(host, fmt.Errorf("the host %q is managed twice: by the dynamic_dns app, which publishes this machine's addresses, and by the users here; leave it in one of them", host))
 		}
 	})
 	return err
 }
 
-func (a *App) serveUser(s *service, u *auth.User) error {
+func (a *App) serveUser(h *Handler, s *service, u *auth.User) error {
 	if at, there := slices.BinarySearch(a.users, u.Name); !there {
 		a.users = slices.Insert(a.users, at, u.Name)
 	}
 	for _, host := range u.Hosts.Exact {
 		if err := s.serves(host, host, a.exact[host]); err != nil {
-			return err
+			return h.at(host, err)
 		}
 		a.exact[host] = s
 	}
 	for _, parent := range u.Hosts.Parents {
 		if err := s.serves(parent, "*."+parent, a.below[parent]); err != nil {
-			return err
+			return h.at("*."+parent, err)
 		}
 		a.below[parent] = s
 	}
@@ -157,6 +158,20 @@ func (s *service) serves(host, shown string, before *service) error {
 		return fmt.Errorf("the host %q is served by two dyndns handlers with different providers, zones or TTLs; have them agree", shown)
 	}
 	return nil
+}
+
+// at adds to an error about a host where it is written, or else where the handler
+// is.
+func (h *Handler) at(host string, err error) error {
+	place := h.written[host]
+	if place == "" {
+		_, parent, _ := strings.Cut(host, ".")
+		place = cmp.Or(h.written["*."+parent], h.written[""])
+	}
+	if place == "" {
+		return err
+	}
+	return fmt.Errorf("%w, at %s", err, place)
 }
 
 func displays(zones []string) string {
