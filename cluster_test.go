@@ -130,6 +130,12 @@ func TestClusterWatches(t *testing.T) {
 		if s := status1(t); s.Writer != "c" || s.InSync == nil || !*s.InSync || len(s.Records[0].Desired) != 2 {
 			t.Errorf("status of the zone: %+v", s)
 		}
+		text := activeStatus(t).Text(false)
+		for _, want := range []string{"  b  93.184.216.1\n", "  c  93.184.216.2\n", "in sync, written by c\n"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the text lacks %q:\n%s", want, text)
+			}
+		}
 		p.end()
 		l.wait(30 * time.Second)
 		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{"93.184.216.1"}) {

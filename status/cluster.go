@@ -40,6 +40,10 @@ func (p *printer) cluster(now time.Time, c *ClusterStatus) {
 	if c.CutOff != "" {
 		p.line(2, "%s", p.paint(red, "This instance writes nothing: "+c.CutOff))
 	}
+	width := 0
+	for _, instance := range c.Instances {
+		width = max(width, visible(clean(instance.Name))+2)
+	}
 	for i, instance := range c.Instances {
 		seen := "this one"
 		switch {
@@ -51,7 +55,7 @@ func (p *printer) cluster(now time.Time, c *ClusterStatus) {
 		if len(instance.Writes) > 0 {
 			seen += ", writes " + strings.Join(instance.Writes, ", ")
 		}
-		p.line(2, "%s  %s", instance.Name, instance.Addresses)
+		p.row(2, min(width, lineWidth/2), painted(clean(instance.Name)), "%s", instance.Addresses.String())
 		p.line(8, "%s", seen)
 	}
 }

@@ -112,6 +112,8 @@ func (p *printer) family(now time.Time, f FamilyStatus) {
 func (p *printer) zone(s *Status, z ZoneStatus) {
 	var facts []string
 	switch {
+	case s.Cluster != nil && z.Writer != "" && z.Writer != s.Cluster.Instance:
+		facts = append(facts, "written by "+z.Writer)
 	case !z.Readable:
 		facts = append(facts, "the provider cannot be read, so this is what it accepted")
 	case z.LastVerified.IsZero():
