@@ -4,22 +4,30 @@
 package dyndns
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/netip"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/auth"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/reply"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/request"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
+)
+
+const (
+	defaultTTL          = time.Minute
+	defaultPrefixLength = 64
 )
 
 func init() {
@@ -143,49 +151,161 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.users, err = auth.NewUsers(users); err != nil {
 		return err
 	}
-	return h.app.serve(h, users)
+	return h.app.serve(&served{
+		provider: h.DNSProviderRaw, zones: h.Zones, ttl: time.Duration(h.TTL), users: users, at: h.at,
+	})
 }
 
-// ServeHTTP answers an update. Whatever comes is answered here: it never calls
-// the next handler.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	began := time.Now()
-	u := &update{handler: h, agent: agentOf(r.UserAgent())}
-	lines, err := u.serve(r)
-	var refused *reply.Error
-	if err != nil && !errors.As(err, &refused) {
-		// What is no answer of the protocol must not look like success.
-		refused = reply.Refuse(http.StatusServiceUnavailable, reply.Trouble, "%v", err)
+// makeRules makes what holds for all requests.
+func (h *Handler) makeRules() (*request.Rules, error) {
+	if h.PrefixLength == 0 {
+		h.PrefixLength = defaultPrefixLength
 	}
-	switch {
-	case refused != nil:
-		refused.Write(w)
-	case u.address.IsValid():
-		reply.Address(w, u.address)
-		return nil
-	default:
-		reply.Success(w, lines)
+	if err := ipaddr.CheckPrefixLength(h.PrefixLength); err != nil {
+		return nil, fmt.Errorf("prefix_length: %w", err)
 	}
-	u.note(r, lines, refused, time.Since(began))
-	return nil
-}
-
-// clientOf returns the address that the request came from, as Caddy knows it.
-// It is invalid where a trusted proxy names no client.
-func clientOf(r *http.Request) netip.Addr {
-	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
-	addr, err := netip.ParseAddr(ip)
+	include, err := ranges("include", h.Include)
 	if err != nil {
-		return netip.Addr{}
+		return nil, err
 	}
-	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	if remote, err := netip.ParseAddrPort(r.RemoteAddr); trusted && err == nil && remote.Addr().Unmap() == addr.Unmap() {
-		return netip.Addr{}
+	exclude, err := ranges("exclude", h.Exclude)
+	if err != nil {
+		return nil, err
 	}
-	return addr.Unmap().WithZone("")
+	filter, err := ipaddr.NewFilter(include, exclude)
+	if err != nil {
+		return nil, err
+	}
+	return &request.Rules{PrefixLength: h.PrefixLength, Filter: filter, AllowOffline: h.AllowOffline}, nil
+}
+
+// ranges resolves the placeholders of ranges.
+func ranges(option string, written []string) ([]string, error) {
+	resolved := make([]string, len(written))
+	for i, s := range written {
+		var err error
+		if resolved[i], err = placeholders.Resolve(s); err != nil {
+			return nil, fmt.Errorf("%s %q: %w", option, s, err)
+		}
+		if resolved[i] == conf.PrivateRanges {
+			return nil, fmt.Errorf("%s %q: this word is for the Caddyfile: in JSON, write the ranges %q", option, s, conf.ExpandRanges([]string{conf.PrivateRanges}))
+		}
+	}
+	return resolved, nil
+}
+
+// makeUsers looks through what is configured of the users.
+func (h *Handler) makeUsers() ([]*auth.User, error) {
+	h.devices = make(map[string][]ipaddr.HostID)
+	users := make([]*auth.User, 0, len(h.Users))
+	for i, written := range h.Users {
+		if written == nil {
+			return nil, fmt.Errorf("users[%d] is null; write an object with name, password and hosts", i)
+		}
+		u, err := h.makeUser(written)
+		if err != nil {
+			return nil, fmt.Errorf("user %q: %w", written.Name, err)
+		}
+		users = append(users, u)
+	}
+	return users, nil
+}
+
+func (h *Handler) makeUser(written *User) (*auth.User, error) {
+	u := new(auth.User)
+	var err error
+	if u.Name, err = placeholders.Resolve(written.Name); err != nil {
+		return nil, err
+	}
+	if written.Password != "" {
+		hash, err := placeholders.Resolve(written.Password)
+		if err != nil {
+			// The error would repeat what may be a password in braces.
+			return nil, errors.New("the password has a placeholder that is empty or unknown; write the hash, or the name of a variable that holds it, such as {env.HOME_HASH}")
+		}
+		if u.Hash, err = auth.ParseHash(hash); err != nil {
+			return nil, err
+		}
+	}
+	resolved := make([]string, len(written.Hosts), len(written.Hosts)+len(written.Devices))
+	for i, host := range written.Hosts {
+		if resolved[i], err = placeholders.Resolve(host); err != nil {
+			return nil, fmt.Errorf("hosts: %q: %w", host, err)
+		}
+	}
+	for _, raw := range slices.Sorted(maps.Keys(written.Devices)) {
+		host, err := h.makeDevice(raw, written.Devices[raw])
+		if err != nil {
+			return nil, fmt.Errorf("device %q: %w", raw, err)
+		}
+		resolved = append(resolved, host)
+	}
+	if len(resolved) == 0 {
+		return nil, errors.New("there are no hosts that the user may update; write some, such as `hosts home.example.com`")
+	}
+	if u.Hosts, err = auth.ParseHosts(resolved); err != nil {
+		return nil, err
+	}
+	from, err := ranges("from", written.From)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range from {
+		prefix, err := ipaddr.ParseRange(s)
+		if err != nil {
+			return nil, fmt.Errorf("from: %w", err)
+		}
+		u.From = append(u.From, prefix)
+	}
+	return u, nil
+}
+
+// makeDevice returns the device's full name.
+func (h *Handler) makeDevice(raw string, ids []string) (string, error) {
+	resolved, err := placeholders.Resolve(raw)
+	if err != nil {
+		return "", err
+	}
+	host, err := dnsname.Host(resolved)
+	if err != nil {
+		return "", err
+	}
+	if len(ids) == 0 {
+		return "", errors.New("there is no host ID; write the lower part of its IPv6 address, such as ::21b:21ff:fe3c:4d5e, or its MAC address")
+	}
+	var parsed []ipaddr.HostID
+	for _, s := range ids {
+		resolved, err := placeholders.Resolve(s)
+		if err != nil {
+			return "", err
+		}
+		id, err := ipaddr.ParseHostID(resolved, h.PrefixLength)
+		if err != nil {
+			return "", err
+		}
+		parsed = append(parsed, id)
+	}
+	if other, ok := h.devices[host]; ok && !slices.Equal(other, parsed) {
+		return "", errors.New("another user has this device with other host IDs; write the same ones in both places")
+	}
+	h.devices[host] = parsed
+	return host, nil
+}
+
+// at adds to an error about a host where it is written, or else where the handler
+// is.
+func (h *Handler) at(host string, err error) error {
+	place := h.written[host]
+	if place == "" {
+		_, parent, _ := strings.Cut(host, ".")
+		place = cmp.Or(h.written["*."+parent], h.written[""])
+	}
+	if place == "" {
+		return err
+	}
+	return fmt.Errorf("%w, at %s", err, place)
 }
 
 var (
-	_ caddy.Provisioner           = (*Handler)(nil)
-	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ caddy.Provisioner = (*Handler)(nil)
 )

@@ -2,7 +2,6 @@ package dyndns
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -155,7 +154,7 @@ func (u *update) apply(ctx context.Context, req *request.Request) ([]reply.Line,
 	if c.err != nil {
 		return nil, c.err
 	}
-	return u.wait(ctx, &c)
+	return c.wait(ctx, app)
 }
 
 // resolve decides what becomes of the hosts, from what is on record.
@@ -209,13 +208,6 @@ func (a *App) isDone(outcomes []request.Outcome) bool {
 	return a.inSync(keys)
 }
 
-// committed is what was stored, and whereby it is known when it is confirmed.
-type committed struct {
-	outcomes []request.Outcome
-	waits    []wait
-	err      error
-}
-
 // commit stores what differs from what is on record, and hands it to the
 // zones. It goes on when nobody waits for it any more.
 func (u *update) commit(ctx context.Context, req *request.Request) (c committed) {
@@ -262,11 +254,17 @@ func (u *update) commit(ctx context.Context, req *request.Request) (c committed)
 	return c
 }
 
-// refusedByDNS is the answer where DNS does not follow. The update is stored,
-// and tried again.
-func refusedByDNS(format string, args ...any) error {
-	return reply.Refuse(http.StatusServiceUnavailable, reply.DNSError, format, args...)
+// clientOf returns the address that the request came from, as Caddy knows it.
+// It is invalid where a trusted proxy names no client.
+func clientOf(r *http.Request) netip.Addr {
+	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return netip.Addr{}
+	}
+	trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	if remote, err := netip.ParseAddrPort(r.RemoteAddr); trusted && err == nil && remote.Addr().Unmap() == addr.Unmap() {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
 }
-
-// outOfTime is the reason where nothing is known in time.
-var errOutOfTime = errors.New("not confirmed in time; it goes on being tried")

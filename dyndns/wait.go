@@ -3,6 +3,7 @@ package dyndns
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/netip"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
@@ -21,9 +22,16 @@ type wait struct {
 	handles [ipaddr.Families]*zone.Handle
 }
 
+// committed is what was stored, and whereby it is known when it is confirmed.
+type committed struct {
+	outcomes []request.Outcome
+	waits    []wait
+	err      error
+}
+
 // wait waits until all that the request is about is confirmed, and says what
 // is in DNS. The error is a [*reply.Error].
-func (u *update) wait(ctx context.Context, c *committed) ([]reply.Line, error) {
+func (c *committed) wait(ctx context.Context, a *App) ([]reply.Line, error) {
 	lines := make([]reply.Line, len(c.outcomes))
 	for i, o := range c.outcomes {
 		lines[i].Addrs = o.Gave
@@ -37,7 +45,7 @@ func (u *update) wait(ctx context.Context, c *committed) ([]reply.Line, error) {
 			if state == plan.Unknown {
 				continue
 			}
-			d, err := u.confirmed(ctx, w, ipaddr.Family(f))
+			d, err := w.confirmed(ctx, a, ipaddr.Family(f))
 			if err != nil {
 				return nil, refusedByDNS("host %q, type %s: %v", o.Host, ipaddr.Family(f).RRType(), err)
 			}
@@ -71,8 +79,7 @@ func in(confirmed [ipaddr.Families]*plan.Desired) []netip.Addr {
 // confirmed waits for one family of a host, and returns what has come true of
 // it: what was asked for, or something newer. Where another configuration has
 // taken the zone meanwhile, it goes on with that one.
-func (u *update) confirmed(ctx context.Context, w *wait, f ipaddr.Family) (*plan.Desired, error) {
-	a := u.handler.app
+func (w *wait) confirmed(ctx context.Context, a *App, f ipaddr.Family) (*plan.Desired, error) {
 	for {
 		h := w.handles[f]
 		if h == nil {
@@ -129,3 +136,12 @@ func (s *shared) set(e *ledger.Entry, own *App) [ipaddr.Families]*zone.Handle {
 	}
 	return own.set(e)
 }
+
+// refusedByDNS is the answer where DNS does not follow. The update is stored,
+// and tried again.
+func refusedByDNS(format string, args ...any) error {
+	return reply.Refuse(http.StatusServiceUnavailable, reply.DNSError, format, args...)
+}
+
+// outOfTime is the reason where nothing is known in time.
+var errOutOfTime = errors.New("not confirmed in time; it goes on being tried")

@@ -1,7 +1,7 @@
 package dyndns
 
 import (
-	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -49,13 +49,25 @@ func (s *service) locate(host string) (*keptZone, string) {
 	return s.zones[z], name
 }
 
+// served is what a handler serves.
+type served struct {
+	// provider and zones may be left out.
+	provider json.RawMessage
+	zones    []string
+	ttl      time.Duration
+	users    []*auth.User
+	// at adds to an error about a host, or about the handler, where that is
+	// written.
+	at func(host string, err error) error
+}
+
 // serve takes in what a handler serves, or says why it cannot be served.
-func (a *App) serve(h *Handler, users []*auth.User) error {
+func (a *App) serve(h *served) error {
 	other, err := a.dynamicDNS()
 	if err != nil {
 		return err
 	}
-	raw, written := h.DNSProviderRaw, h.Zones
+	raw, written := h.provider, h.zones
 	if len(raw) == 0 && other != nil {
 		raw = other.DNSProvider()
 	}
@@ -77,7 +89,7 @@ func (a *App) serve(h *Handler, users []*auth.User) error {
 	if err != nil {
 		return fmt.Errorf("dns_provider: %w", err)
 	}
-	s := &service{zones: make(map[string]*keptZone), ttl: time.Duration(h.TTL)}
+	s := &service{zones: make(map[string]*keptZone), ttl: h.ttl}
 	for _, raw := range written {
 		resolved, err := placeholders.Resolve(raw)
 		if err != nil {
@@ -100,7 +112,7 @@ func (a *App) serve(h *Handler, users []*auth.User) error {
 		s.zones[name] = a.zones[id]
 		s.names = append(s.names, name)
 	}
-	for _, u := range users {
+	for _, u := range h.users {
 		if err := a.serveUser(h, s, u); err != nil {
 			return fmt.Errorf("user %q: %w", u.Name, err)
 		}
@@ -125,7 +137,7 @@ func (a *App) serve(h *Handler, users []*auth.User) error {
 	return err
 }
 
-func (a *App) serveUser(h *Handler, s *service, u *auth.User) error {
+func (a *App) serveUser(h *served, s *service, u *auth.User) error {
 	if at, there := slices.BinarySearch(a.users, u.Name); !there {
 		a.users = slices.Insert(a.users, at, u.Name)
 	}
@@ -158,20 +170,6 @@ func (s *service) serves(host, shown string, before *service) error {
 		return fmt.Errorf("the host %q is served by two dyndns handlers with different providers, zones or TTLs; have them agree", shown)
 	}
 	return nil
-}
-
-// at adds to an error about a host where it is written, or else where the handler
-// is.
-func (h *Handler) at(host string, err error) error {
-	place := h.written[host]
-	if place == "" {
-		_, parent, _ := strings.Cut(host, ".")
-		place = cmp.Or(h.written["*."+parent], h.written[""])
-	}
-	if place == "" {
-		return err
-	}
-	return fmt.Errorf("%w, at %s", err, place)
 }
 
 func displays(zones []string) string {
