@@ -83,8 +83,6 @@ type Member struct {
 	// hold is until when changes by others wait for more of them.
 	hold    time.Time
 	pending bool
-	// counts of storage operations, for people who pay for them.
-	operations int
 }
 
 // New makes the member of a process. The word of the process must be another
@@ -166,5 +164,5 @@ func (m *Member) wait() time.Duration {
 	if m.pending {
 		wait = min(wait, max(0, time.Until(m.hold)))
 	}
-	return max(wait-pause, 0)
+	return wait
 }

@@ -90,7 +90,6 @@ func (m *Member) store(ctx context.Context, s Settings, e *lease.Entry) error {
 		return err
 	}
 	key := entryKey(e.Name, e.Process)
-	m.count(1)
 	err = m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Store(ctx, key, data) }, nil)
 	if err != nil {
 		return fmt.Errorf("storing %s: %w", key, err)
@@ -101,7 +100,6 @@ func (m *Member) store(ctx context.Context, s Settings, e *lease.Entry) error {
 // read returns the entries of the others.
 func (m *Member) read(ctx context.Context, s Settings) ([]lease.Entry, error) {
 	var keys []string
-	m.count(1)
 	err := m.storage.do(ctx, s.patience(), func(ctx context.Context) error {
 		listed, err := s.Storage.List(ctx, folder, false)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -120,7 +118,6 @@ func (m *Member) read(ctx context.Context, s Settings) ([]lease.Entry, error) {
 			continue
 		}
 		var data []byte
-		m.count(1)
 		err := m.storage.do(ctx, s.patience(), func(ctx context.Context) (err error) {
 			loaded, err := s.Storage.Load(ctx, key)
 			data = loaded
@@ -147,7 +144,6 @@ func (m *Member) lock(ctx context.Context, s Settings) (unlock func(), err error
 		ctx := context.WithoutCancel(ctx)
 		_ = m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Unlock(ctx, lockName) }, nil)
 	}
-	m.count(2)
 	err = m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Lock(ctx, lockName) }, unlock)
 	return unlock, err
 }
@@ -158,15 +154,8 @@ func (m *Member) sweep(ctx context.Context) {
 	s, dead := m.settings, m.roster.Dead(time.Now())
 	m.mu.Unlock()
 	for _, e := range dead {
-		m.count(1)
 		_ = m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Delete(ctx, entryKey(e.Name, e.Process)) }, nil)
 	}
-}
-
-func (m *Member) count(n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.operations += n
 }
 
 func entryKey(name, process string) string {

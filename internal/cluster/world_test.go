@@ -66,16 +66,18 @@ type instance struct {
 
 	// What follows is guarded by the world's lock.
 
-	claimed  *plan.Desired
-	addr     netip.Addr
-	lost     bool
-	running  bool
-	failing  bool // the storage refuses its calls
-	hanging  bool // the storage does not answer it
-	delay    time.Duration
-	elsewhen map[string][]byte // its own storage, if it sees another one
-	deceived bool              // and others were well when that began
-	refused  time.Time         // since when the provider refuses it
+	claimed *plan.Desired
+	// operations counts calls of the storage.
+	operations int
+	addr       netip.Addr
+	lost       bool
+	running    bool
+	failing    bool // the storage refuses its calls
+	hanging    bool // the storage does not answer it
+	delay      time.Duration
+	elsewhen   map[string][]byte // its own storage, if it sees another one
+	deceived   bool              // and others were well when that began
+	refused    time.Time         // since when the provider refuses it
 	// sound is since when nothing was wrong with it.
 	sound time.Time
 }
@@ -242,6 +244,13 @@ func (w *world) fail(format string, args ...any) {
 	w.t.Errorf(format+"\n%s", append(args, strings.Join(w.lines, "\n"))...)
 }
 
+func (w *world) operations() (n int) {
+	for _, i := range w.instances {
+		n += i.operations
+	}
+	return n
+}
+
 // writers returns who believes that it writes.
 func (w *world) writers() (names []string) {
 	w.mu.Lock()
@@ -264,6 +273,7 @@ func (i *instance) alive() bool {
 // begin is the storage's answer to any call.
 func (i *instance) begin(ctx context.Context) error {
 	i.w.mu.Lock()
+	i.operations++
 	failing, hanging, delay := i.failing, i.hanging, i.delay
 	i.w.mu.Unlock()
 	if hanging {
