@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
 
 // DNSProvider is the configuration of the provider that dyndns handlers use
@@ -42,4 +43,14 @@ func (a *App) Manages(fn func(host string)) {
 			}
 		}
 	}
+}
+
+// Keeps reports whether the host is managed, be it that of a site.
+func (a *App) Keeps(host string) (kept bool) {
+	for _, z := range a.managed.zones {
+		z.each(func(_ *nameSet, key plan.Key) {
+			kept = kept || dnsname.Absolute(key.Name, z.zone.Name) == host+"."
+		})
+	}
+	return kept
 }

@@ -55,10 +55,13 @@ type App struct {
 	attached chan struct{}
 	// mu guards the holders of the zones, and left, which is set once they
 	// are given back.
-	mu      sync.Mutex
-	left    bool
-	cancel  context.CancelFunc
-	running sync.WaitGroup
+	mu   sync.Mutex
+	left bool
+	// services are those of the handlers, other is the dynamic_dns app, or nil.
+	services []*service
+	other    dynamicDNS
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
 }
 
 // shared outlives configurations.
@@ -136,6 +139,9 @@ type dynamicDNS interface {
 	ZoneNames() []string
 	// Manages calls fn for each full name that the app manages.
 	Manages(fn func(host string))
+	// Keeps reports whether the app manages the host, be it that of a site.
+	// It is known once the app has started.
+	Keeps(host string) bool
 }
 
 // dynamicDNS returns the dynamic_dns app, or nil.

@@ -57,6 +57,7 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //		prefix_length <bits>
 //		query_auth
 //		allow_offline
+//		withdraw
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -190,9 +191,13 @@ var options = map[string]func(*parser, *caddyfile.Dispenser) error{
 		p.handler.AllowOffline = true
 		return none(d)
 	},
+	"withdraw": func(p *parser, d *caddyfile.Dispenser) error {
+		p.handler.Withdraw = true
+		return none(d)
+	},
 }
 
-var optionNames = []string{"provider", "zone", "user", "ttl", "include", "exclude", "prefix_length", "query_auth", "allow_offline"}
+var optionNames = []string{"provider", "zone", "user", "ttl", "include", "exclude", "prefix_length", "query_auth", "allow_offline", "withdraw"}
 
 // repeated are options that may be there several times.
 var repeated = map[string]bool{"zone": true, "user": true, "include": true, "exclude": true}

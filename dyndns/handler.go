@@ -78,6 +78,12 @@ type Handler struct {
 	// Whether `offline=YES` takes all addresses of a host away.
 	AllowOffline bool `json:"allow_offline,omitempty"`
 
+	// Whether the addresses of a host are taken away once no user has it any
+	// more, which needs a provider that can delete records. Caddys that share
+	// a storage should have the same users then. Default: the host stays in
+	// DNS as it is.
+	Withdraw bool `json:"withdraw,omitempty"`
+
 	app    *App
 	logger *zap.Logger
 	users  *auth.Users
@@ -152,7 +158,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	return h.app.serve(&served{
-		provider: h.DNSProviderRaw, zones: h.Zones, ttl: time.Duration(h.TTL), users: users, at: h.at,
+		provider: h.DNSProviderRaw, zones: h.Zones, ttl: time.Duration(h.TTL), withdraw: h.Withdraw, users: users, at: h.at,
 	})
 }
 

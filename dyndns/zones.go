@@ -38,6 +38,8 @@ type service struct {
 	names []string
 	zones map[string]*keptZone
 	ttl   time.Duration
+	// withdraw is set where hosts without a user are taken away.
+	withdraw bool
 }
 
 // locate returns the zone of a host, and the host's name in it.
@@ -55,6 +57,7 @@ type served struct {
 	provider json.RawMessage
 	zones    []string
 	ttl      time.Duration
+	withdraw bool
 	users    []*auth.User
 	// at adds to an error about a host, or about the handler, where that is
 	// written.
@@ -89,7 +92,11 @@ func (a *App) serve(h *served) error {
 	if err != nil {
 		return fmt.Errorf("dns_provider: %w", err)
 	}
-	s := &service{zones: make(map[string]*keptZone), ttl: h.ttl}
+	if h.withdraw && !p.CanDelete() {
+		return h.at("", fmt.Errorf("the DNS provider %q cannot delete records (it does not implement libdns.RecordDeleter), so nothing can be withdrawn; leave withdraw out", p.Name))
+	}
+	s := &service{zones: make(map[string]*keptZone), ttl: h.ttl, withdraw: h.withdraw}
+	a.services, a.other = append(a.services, s), other
 	for _, raw := range written {
 		resolved, err := placeholders.Resolve(raw)
 		if err != nil {
@@ -198,16 +205,37 @@ func (a *App) Serves(host string) bool { return a.find(host) != nil }
 // is on record, and where.
 func (a *App) desired(e *ledger.Entry) (z *keptZone, name string, desired [ipaddr.Families]*plan.Desired) {
 	s := a.find(e.Host)
+	gone := s == nil
+	if gone {
+		s = a.withdraws(e.Host)
+	}
 	if s == nil {
 		return nil, "", desired
 	}
 	z, name = s.locate(e.Host)
 	for f, r := range e.Records {
+		if r.State == plan.Set && gone {
+			r.State = plan.None
+		}
 		if r.State != plan.Unknown {
 			desired[f] = &plan.Desired{State: r.State, Addrs: r.Addrs, TTL: s.ttl, Source: e.User, Class: plan.Client}
 		}
 	}
 	return z, name, desired
+}
+
+// withdraws returns the service that takes away a host which no user has any
+// more, or nil if it stays in DNS, be it because somebody else manages it.
+func (a *App) withdraws(host string) *service {
+	if a.other != nil && a.other.Keeps(host) {
+		return nil
+	}
+	for _, s := range a.services {
+		if z, _ := s.locate(host); z != nil && s.withdraw {
+			return s
+		}
+	}
+	return nil
 }
 
 // all returns all that is desired, by zone.
