@@ -318,6 +318,38 @@ func TestOthers(t *testing.T) {
 	})
 }
 
+// TestOthersAtOnce: an old address that comes back is news where another process
+// has taken in a newer one a moment ago.
+func TestOthersAtOnce(t *testing.T) {
+	bubble(t, standin.Character{}, func(b *bench) {
+		b.load(b.config(""))
+		b.update("hostname=home.example.com&myip="+addr1, "200 good "+addr1)
+		storage := &certmagic.FileStorage{Path: b.storage}
+		other, ignore := ledger.New("other"), func(*ledger.Entry) {}
+		elsewhere := func(addr string) {
+			time.Sleep(time.Minute)
+			if err := other.Load(b.t.Context(), storage, ignore); err != nil {
+				t.Fatal(err)
+			}
+			u := &ledger.Update{Host: "home.example.com", User: "home"}
+			u.Records[ipaddr.V4] = ledger.Record{State: plan.Set, Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
+			if err := other.Store(b.t.Context(), storage, u, time.Now(), ignore); err != nil {
+				t.Fatal(err)
+			}
+			if err := other.Follow(b.t.Context(), storage, ignore); err != nil {
+				t.Fatal(err)
+			}
+		}
+		elsewhere(addr2)
+		time.Sleep(5 * time.Second)
+		b.update("hostname=home.example.com&myip="+addr2, "200 nochg "+addr2)
+		elsewhere(addr1)
+		b.update("hostname=home.example.com&myip="+addr2, "200 good "+addr2)
+		time.Sleep(time.Minute)
+		b.expect(origin, "home", "A", addr2)
+	})
+}
+
 // TestBeforeTheStart: a request that comes before all apps have started waits,
 // be it at the first start or at a reload.
 func TestBeforeTheStart(t *testing.T) {

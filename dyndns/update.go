@@ -138,7 +138,7 @@ func (u *update) apply(ctx context.Context, req *request.Request) ([]reply.Line,
 			u.leftAlone = append(u.leftAlone, o.Host+": "+o.LeftAlone)
 		}
 	}
-	if app.isDone(outcomes) {
+	if app.isDone(outcomes) && u.isNewest(ctx, outcomes) {
 		return lines, nil
 	}
 	done := make(chan committed, 1)
@@ -155,6 +155,18 @@ func (u *update) apply(ctx context.Context, req *request.Request) ([]reply.Line,
 		return nil, c.err
 	}
 	return c.wait(ctx, app)
+}
+
+// isNewest reports whether nothing newer is stored of the hosts than what is
+// known of them.
+func (u *update) isNewest(ctx context.Context, outcomes []request.Outcome) bool {
+	app := u.handler.app
+	s := app.shared
+	if err := s.ledger.Refresh(ctx, app.ctx.Storage(), u.hosts, func(e *ledger.Entry) { s.set(e, app) }); err != nil {
+		// What is known is true, if not the newest.
+		return true
+	}
+	return app.isDone(outcomes)
 }
 
 // resolve decides what becomes of the hosts, from what is on record.

@@ -29,6 +29,8 @@ type changes struct {
 	unsure map[string]bool
 	// behind is set where changes may have been missed.
 	behind bool
+	// alongside is set once another process has written while this one ran.
+	alongside bool
 }
 
 func (c *changes) add(e *Entry) {
@@ -49,7 +51,7 @@ func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply fu
 	for i, entry := range told {
 		if l.adopt(entry, apply) {
 			l.mu.Lock()
-			l.changes.unsure[entry.Host] = true
+			l.changes.unsure[entry.Host], l.changes.alongside = true, true
 			// What was pushed out of a full file may be news, too.
 			l.changes.behind = l.changes.behind || i == 0 && len(told) >= maxChanges
 			l.mu.Unlock()
@@ -73,6 +75,23 @@ func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply fu
 		}
 	}
 	return l.announce(ctx, storage, told)
+}
+
+// Refresh takes over what is stored of hosts, if other processes write there,
+// too: nothing newer than what they have told of may be taken for old.
+func (l *Ledger) Refresh(ctx context.Context, storage certmagic.Storage, hosts []string, apply func(*Entry)) error {
+	l.mu.Lock()
+	alongside := l.changes.alongside
+	l.mu.Unlock()
+	if !alongside {
+		return nil
+	}
+	for _, host := range hosts {
+		if err := l.look(ctx, storage, host, apply); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // look takes over the stored entry of a host if it is newer than what is known,
