@@ -115,7 +115,7 @@ func (c *Cluster) status() *status.ClusterStatus {
 	}
 	s.Instances[0].Alive = known.CutOff == nil
 	for _, m := range known.Members {
-		i := newInstance(m.Entry)
+		i := newInstance(&m.Entry)
 		i.Alive, i.LastSeen = m.Alive, show.Stamp(m.Seen)
 		s.Instances = append(s.Instances, i)
 	}

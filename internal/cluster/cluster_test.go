@@ -16,7 +16,7 @@ import (
 
 var (
 	firstSeed = flag.Uint64("histories.first", 1, "the first seed of TestHistories")
-	runs      = flag.Uint64("histories.runs", 300, "how many seeds TestHistories runs")
+	runs      = flag.Uint64("histories.runs", defaultRuns, "how many seeds TestHistories runs")
 )
 
 func addrs(list ...string) (all []netip.Addr) {
@@ -215,7 +215,10 @@ func TestNamesakes(t *testing.T) {
 		a, other := w.start("a", "192.0.2.1"), w.start("a", "192.0.2.2")
 		time.Sleep(2 * testLease)
 		for _, i := range []*instance{a, other} {
-			if i.member.said == "" {
+			i.member.mu.Lock()
+			said := i.member.said
+			i.member.mu.Unlock()
+			if said == "" {
 				t.Error("one of two with the same name does not report it")
 			}
 		}

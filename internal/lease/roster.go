@@ -232,7 +232,7 @@ func (r *Roster) Alive(now time.Time) []*Entry {
 
 // Member is another instance as people see it.
 type Member struct {
-	*Entry
+	Entry
 	Alive bool
 	// Seen is when its entry was last seen to change.
 	Seen time.Time
@@ -244,7 +244,7 @@ func (r *Roster) Members() []Member {
 	var all []Member
 	for _, m := range r.others {
 		if r.alive(m) || !m.Left && m.Name != r.self.Name && !alive[m.Name] {
-			all = append(all, Member{&m.Entry, r.alive(m), m.changed})
+			all = append(all, Member{m.Entry, r.alive(m), m.changed})
 		}
 	}
 	slices.SortFunc(all, func(a, b Member) int {
