@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"go.uber.org/zap"
@@ -249,13 +248,13 @@ func (m *Member) Leave(ctx context.Context) {
 	}
 }
 
+// aliveNow returns the hosts of the others who are alive, by name.
 func (m *Member) aliveNow(now time.Time) map[string]string {
-	alive := maps.Collect(func(yield func(string, string) bool) {
-		for _, e := range m.roster.Alive(now) {
-			if e.Name != m.Name && !yield(e.Name, e.Host) {
-				return
-			}
+	alive := make(map[string]string)
+	for _, e := range m.roster.Alive(now) {
+		if e.Name != m.Name {
+			alive[e.Name] = e.Host
 		}
-	})
+	}
 	return alive
 }
