@@ -13,8 +13,10 @@ var (
 	// forOthers keeps to 12 questions in any minute, and asks within 8 seconds
 	// once something has happened.
 	forOthers = limit{5, 8 * time.Second}
-	// forLocal is for sources that ask nobody, and spares the CPU.
-	forLocal = limit{20, 250 * time.Millisecond}
+	// forLocal is for sources that ask nobody beyond the router. It spares the
+	// CPU in a storm, and keeps up with an address that changes every time the
+	// one before has been looked at.
+	forLocal = limit{20, 100 * time.Millisecond}
 )
 
 // pace is how much of a limit is used up: until when, if nothing is asked, some

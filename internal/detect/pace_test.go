@@ -45,6 +45,22 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// TestPaceOfLocal: an address of this machine that changes three times a second
+// is never waited for, though each change has one look at it at once and one
+// when all is quiet.
+func TestPaceOfLocal(t *testing.T) {
+	var p pace
+	now := time.Unix(0, 0)
+	for i := range 1000 {
+		for range 2 {
+			if wait := p.take(forLocal, now); wait > 0 {
+				t.Fatalf("change %d has to wait for %s", i, wait)
+			}
+		}
+		now = now.Add(time.Second / 3)
+	}
+}
+
 // crier is a source that notices changes, and is asked for IPv4.
 type crier struct {
 	script
