@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
 // prefixLength is how much of an address is the prefix.
@@ -128,13 +129,41 @@ func (g *group) deviceAddrs(ids []ipaddr.HostID, n detect.Network) (addrs []neti
 				continue
 			}
 			if site, ok := siteOf(prefix, n); ok && !site.Contains(addr) {
-				refused = fmt.Sprintf("%s is not in the prefix %s that this network has; write prefix_length %d or more", addr, site, site.Bits())
+				refused = notInSite(addr, site)
 				continue
 			}
 			addrs = append(addrs, addr)
 		}
 	}
 	return ipaddr.Sort(addrs), refused
+}
+
+func notInSite(addr netip.Addr, site netip.Prefix) string {
+	return fmt.Sprintf("%s is not in the prefix %s that this network has; write prefix_length %d or more", addr, site, site.Bits())
+}
+
+// checkSite refuses a host ID that leads out of the prefix that the
+// configuration itself has.
+func (g *group) checkSite() error {
+	first := g.detector.Sources[0].IPSource
+	foreteller, ok := first.(ipsources.Foreteller)
+	if _, configured := first.(ipsources.Configured); !ok || !configured {
+		return nil
+	}
+	n := detect.Network{Prefixes: foreteller.Foretell()}
+	for _, zone := range slices.Sorted(maps.Keys(g.devices)) {
+		for _, name := range slices.Sorted(maps.Keys(g.devices[zone])) {
+			for _, prefix := range g.prefixes(n) {
+				site, ok := siteOf(prefix, n)
+				for _, id := range g.devices[zone][name] {
+					if addr := ipaddr.Join(prefix, id); ok && !site.Contains(addr) {
+						return g.at(fmt.Sprintf("devices[%q][%q]", dnsname.Display(zone), name), fmt.Errorf("host id %q: %s", id, notInSite(addr, site)))
+					}
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // siteOf returns the prefix of this whole site, if that is known and less than

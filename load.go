@@ -105,6 +105,9 @@ func (l *loader) loadGroup(g *group) error {
 	if err := l.loadDetector(g); err != nil {
 		return err
 	}
+	if err := g.checkSite(); err != nil {
+		return err
+	}
 	for f := range g.detector.Families {
 		g.detector.Families[f] = g.detector.Families[f] || g.needs(ipaddr.Family(f))
 	}

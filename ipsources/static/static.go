@@ -120,6 +120,18 @@ func (s *Static) Prefix(context.Context, ipsources.IPSettings) (netip.Prefix, er
 	return s.prefix, nil
 }
 
+// Foretell implements ipsources.Foreteller.
+func (s *Static) Foretell() []netip.Prefix {
+	var ranges []netip.Prefix
+	if s.prefix.IsValid() {
+		ranges = append(ranges, s.prefix)
+	}
+	for _, addr := range s.addrs {
+		ranges = append(ranges, netip.PrefixFrom(addr, addr.BitLen()))
+	}
+	return ranges
+}
+
 // GetIPs returns the addresses of the families that are asked for.
 func (s *Static) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
 	var addrs []netip.Addr
@@ -147,6 +159,7 @@ var (
 	_ caddyfile.Unmarshaler = (*Static)(nil)
 	_ ipsources.IPSource    = (*Static)(nil)
 	_ ipsources.Configured  = (*Static)(nil)
+	_ ipsources.Foreteller  = (*Static)(nil)
 	_ ipsources.Local       = (*Static)(nil)
 	_ ipsources.Prefixer    = (*Static)(nil)
 )
