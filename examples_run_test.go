@@ -131,7 +131,7 @@ func TestExampleMonitoring(t *testing.T) {
 		l.loadExample("examples/monitoring/Caddyfile", z.Register())
 		l.wait(time.Minute)
 		served := l.scrape()
-		for _, file := range []string{"alerts.yml", "alerts_test.yml", "dashboard.json", "README.md"} {
+		for _, file := range []string{"alerts.yml", "alerts_test.yml", "dashboard.json", "../../docs/monitoring.md"} {
 			text, err := os.ReadFile("examples/monitoring/" + file)
 			if err != nil {
 				t.Fatal(err)

@@ -65,16 +65,16 @@ func hasApps(text []byte) bool {
 	return json.Unmarshal(text, &c) == nil && c.Apps != nil
 }
 
-func TestREADMEConfigsLoad(t *testing.T) {
+func TestDocsConfigsLoad(t *testing.T) {
 	var configs []copied
 	fence := regexp.MustCompile("(?ms)^```(caddyfile|json)\n(.*?)^```$")
 	for _, file := range documents(t) {
-		readme := read(t, file)
-		for _, at := range fence.FindAllStringSubmatchIndex(readme, -1) {
+		page := read(t, file)
+		for _, at := range fence.FindAllStringSubmatchIndex(page, -1) {
 			configs = append(configs, copied{
-				place: fmt.Sprintf("%s:%d", file, 1+strings.Count(readme[:at[0]], "\n")),
-				json:  readme[at[2]:at[3]] == "json",
-				text:  []byte(readme[at[4]:at[5]]),
+				place: fmt.Sprintf("%s:%d", file, 1+strings.Count(page[:at[0]], "\n")),
+				json:  page[at[2]:at[3]] == "json",
+				text:  []byte(page[at[4]:at[5]]),
 			})
 		}
 	}
@@ -138,20 +138,19 @@ func loadAll(t *testing.T, configs []copied) {
 	}
 }
 
-func TestREADMEHasAllOptions(t *testing.T) {
-	readme := read(t, "README.md")
-	for _, heading := range []string{"Options", "Several providers"} {
-		got := firstColumn(section(t, readme, heading))
+func TestDocsHaveAllOptions(t *testing.T) {
+	for file, heading := range map[string]string{"README.md": "Options", "docs/providers.md": "Several providers"} {
+		got := firstColumn(section(t, read(t, file), heading))
 		if !slices.Equal(got, dynamicdns.OptionNames) {
 			t.Errorf("the table of %q has the options\n%q, the Caddyfile has\n%q", heading, got, dynamicdns.OptionNames)
 		}
 	}
 }
 
-// TestREADMEHasThePanics: what Caddy says where two modules are one too many is
+// TestDocsHaveThePanics: what Caddy says where two modules are one too many is
 // what people search for.
-func TestREADMEHasThePanics(t *testing.T) {
-	readme := read(t, "README.md")
+func TestDocsHaveThePanics(t *testing.T) {
+	page := read(t, "docs/build.md")
 	for name, register := range map[string]func(){
 		"the app":    func() { httpcaddyfile.RegisterGlobalOption("dynamic_dns", nil) },
 		"a provider": func() { caddy.RegisterModule(new(cloudflare.Provider)) },
@@ -161,8 +160,8 @@ func TestREADMEHasThePanics(t *testing.T) {
 			register()
 			return nil
 		}()
-		if !strings.Contains(readme, fmt.Sprintf("`panic: %v`", text)) {
-			t.Errorf("%s: the README does not have: panic: %v", name, text)
+		if !strings.Contains(page, fmt.Sprintf("`panic: %v`", text)) {
+			t.Errorf("%s: docs/build.md does not have: panic: %v", name, text)
 		}
 	}
 }
@@ -194,11 +193,11 @@ func read(t *testing.T, file string) string {
 }
 
 // section returns what stands under the heading.
-func section(t *testing.T, readme, heading string) string {
+func section(t *testing.T, page, heading string) string {
 	t.Helper()
-	_, text, ok := strings.Cut(readme, "\n## "+heading+"\n")
+	_, text, ok := strings.Cut(page, "\n## "+heading+"\n")
 	if !ok {
-		t.Fatalf("the README has no section %q", heading)
+		t.Fatalf("the page has no section %q", heading)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
 	return text

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -25,7 +26,7 @@ func startQuickstart(t *testing.T, ns *lab.NS) *quickstart {
 	t.Helper()
 	lab.Need(t, "dig")
 	q := &quickstart{t: t, ns: ns}
-	q.terminal = lab.TypeCommand(t, ns, "go run ./cmd/caddy run --config examples/quickstart/Caddyfile")
+	q.terminal = lab.TypeCommand(t, ns, fence(t, "sh"))
 	// What is left of the build is linking.
 	lab.Eventually(t, 3*time.Minute, "Caddy runs and says what to try", func() bool {
 		if !q.terminal.Running() {
@@ -48,6 +49,39 @@ func startQuickstart(t *testing.T, ns *lab.NS) *quickstart {
 		t.Errorf("not a command that can be pasted: %q", q.dig)
 	}
 	return q
+}
+
+// fence returns the README's first block in the language.
+func fence(t *testing.T, language string) string {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		if block[1] == language {
+			return block[2]
+		}
+	}
+	t.Fatalf("the README has no block of %q", language)
+	return ""
+}
+
+// expectLines compares the form of the lines of the log in the README with that
+// on the terminal. What they say, a test of the root compares.
+func (q *quickstart) expectLines(lines string) {
+	q.t.Helper()
+	form := func(line string) string {
+		line = regexp.MustCompile(`\x1b\[\d*m`).ReplaceAllString(strings.TrimSpace(line), "")
+		line = regexp.MustCompile(`^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{3}\t`).ReplaceAllString(line, "TIME\t")
+		return regexp.MustCompile(`(: \[?)"[^"]*"`).ReplaceAllString(line, `$1"..."`)
+	}
+	for line := range strings.Lines(lines) {
+		lab.Eventually(q.t, soon, "a line on the terminal looks like that of the README: "+line, func() bool {
+			screen := strings.Split(q.terminal.Screen(), "\n")
+			return slices.ContainsFunc(screen, func(other string) bool { return form(other) == form(line) })
+		})
+	}
 }
 
 func logTime(t *testing.T, s string) time.Time {
@@ -104,6 +138,7 @@ func TestQuickstartFollowsTheAddress(t *testing.T) {
 	ns.IP("addr add 192.168.7.23/24 dev eth0", "route add default via 192.168.7.1")
 	q := startQuickstart(t, ns)
 	q.expect("192.168.7.23")
+	q.expectLines(fence(t, ""))
 
 	ns.IP("addr del 192.168.7.23/24 dev eth0", "addr add 192.168.7.42/24 dev eth0", "route replace default via 192.168.7.1")
 	q.expect("192.168.7.42")
