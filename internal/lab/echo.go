@@ -15,16 +15,16 @@ import (
 	"testing"
 )
 
-// Echo is an HTTPS service that answers with the address of its caller, or
+// Echo is an HTTPS or DNS service that answers with the address of its caller, or
 // with one that it was told to answer with.
 type Echo struct {
-	// Where it is asked.
+	// Where it is asked: a URL, or the address of a DNS server.
 	URL string
 	// The file of the certificate that its callers must trust.
 	CertFile string
 
 	mu     sync.Mutex
-	answer map[bool]string // by whether the caller came over IPv6
+	answer map[bool]netip.Addr // by whether the caller came over IPv6
 	asked  int
 }
 
@@ -32,17 +32,15 @@ type Echo struct {
 // port that is there.
 func StartEcho(t testing.TB, ns *NS, addr string) *Echo {
 	t.Helper()
-	e := &Echo{answer: make(map[bool]string)}
 	ln := ns.Listen(addr)
+	e := newEcho("https://" + ln.Addr().String())
 	srv := httptest.NewUnstartedServer(e)
 	_ = srv.Listener.Close()
 	srv.Listener = ln
 	srv.TLS = testTLS(t, ln.Addr().(*net.TCPAddr).IP)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	e.URL = "https://" + ln.Addr().String()
-	e.CertFile = filepath.Join(tempDir(t), "echo.pem")
-	writeFile(t, e.CertFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})))
+	e.publish(t, srv.Certificate().Raw)
 	return e
 }
 
@@ -60,7 +58,8 @@ func Trust(echoes ...*Echo) string {
 func (e *Echo) Answer(addr string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.answer[netip.MustParseAddr(addr).Is6()] = addr
+	told := netip.MustParseAddr(addr)
+	e.answer[told.Is6()] = told
 }
 
 // Asked returns how often the service has been asked so far.
@@ -71,13 +70,25 @@ func (e *Echo) Asked() int {
 }
 
 func (e *Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintln(w, e.seen(r.RemoteAddr))
+}
+
+func newEcho(url string) *Echo { return &Echo{URL: url, answer: make(map[bool]netip.Addr)} }
+
+// publish writes the file of the certificate.
+func (e *Echo) publish(t testing.TB, cert []byte) {
+	e.CertFile = filepath.Join(tempDir(t), "echo.pem")
+	writeFile(t, e.CertFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
+}
+
+// seen returns what a caller is told that its address is.
+func (e *Echo) seen(caller string) netip.Addr {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.asked++
-	caller := netip.MustParseAddrPort(r.RemoteAddr).Addr().Unmap()
-	if told, ok := e.answer[caller.Is6()]; ok {
-		fmt.Fprintln(w, told)
-		return
+	addr := netip.MustParseAddrPort(caller).Addr().Unmap()
+	if told, ok := e.answer[addr.Is6()]; ok {
+		return told
 	}
-	fmt.Fprintln(w, caller)
+	return addr
 }

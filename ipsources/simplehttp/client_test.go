@@ -274,7 +274,7 @@ func TestEchoSlowAnswers(t *testing.T) {
 		"slow body": func(conn net.Conn) {
 			io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
 			for {
-				time.Sleep(time.Second)
+				time.Sleep(700 * time.Millisecond) // never in the moment of the deadline
 				if _, err := conn.Write([]byte{'1'}); err != nil {
 					return
 				}
