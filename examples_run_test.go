@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -122,40 +120,4 @@ func TestExampleEvents(t *testing.T) {
 			t.Errorf("ran\n%s\nwant\n%s", strings.Join(commands.run, "\n"), strings.Join(want, "\n"))
 		}
 	})
-}
-
-func TestExampleMonitoring(t *testing.T) {
-	bubble(t, func(l *lab) {
-		z := standin.New(standin.Character{}, zoneName)
-		l.address(addr1)
-		l.loadExample("examples/monitoring/Caddyfile", z.Register())
-		l.wait(time.Minute)
-		served := l.scrape()
-		for _, file := range []string{"alerts.yml", "alerts_test.yml", "dashboard.json", "../../docs/monitoring.md"} {
-			text, err := os.ReadFile("examples/monitoring/" + file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			names := regexp.MustCompile(observe.Prefix+`\w+`).FindAllString(string(text), -1)
-			if len(names) == 0 {
-				t.Errorf("%s names no metric", file)
-			}
-			for _, name := range names {
-				if !strings.Contains(served, "\n"+name+"{") && !strings.Contains(served, "\n"+name+"_bucket{") {
-					t.Errorf("%s names %s, which is not served:\n%s", file, name, served)
-				}
-			}
-			if strings.HasSuffix(file, ".json") && !json.Valid(text) {
-				t.Errorf("%s is no JSON", file)
-			}
-		}
-	})
-	promtool := needPromtool(t)
-	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
-		cmd := exec.Command(promtool, args...)
-		cmd.Dir = "examples/monitoring"
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("promtool %v: %v\n%s", args, err, out)
-		}
-	}
 }

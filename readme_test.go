@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"maps"
 	"net/netip"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,12 +36,8 @@ var fenced = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
 // TestREADMEShowsWhatIsSeen runs the first Caddyfile of the README, at
 // Cloudflare's API, and compares the log and the status that stand below it.
 func TestREADMEShowsWhatIsSeen(t *testing.T) {
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	// Who has a minute sees all of it.
-	top := strings.Join(strings.SplitAfter(string(text), "\n")[:60], "")
+	top := strings.Join(strings.SplitAfter(readFile(t, "README.md"), "\n")[:60], "")
 	blocks := fenced.FindAllStringSubmatch(top, -1)
 	at := slices.IndexFunc(blocks, func(b []string) bool { return b[1] == "caddyfile" })
 	if at < 0 || len(blocks) < at+3 {

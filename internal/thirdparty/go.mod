@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/caddy-dynamic-dns/caddy-dynamic-dns v0.0.0
 	github.com/caddyserver/caddy/v2 v2.11.9
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/libdns/desec v1.0.1
 	github.com/libdns/duckdns v0.3.0
 	github.com/libdns/gandi v1.1.0
