@@ -1,6 +1,7 @@
 package simplehttp
 
 import (
+	"bufio"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -285,8 +286,10 @@ func TestEchoSlowAnswers(t *testing.T) {
 			s := newTestEcho(t, SimpleHTTP{Endpoints: []string{"http://a.example"}})
 			s.ask = (&client{dial: func(context.Context, string, string) (net.Conn, error) {
 				ours, theirs := net.Pipe()
-				go io.Copy(io.Discard, theirs)
-				go serve(theirs)
+				go func() {
+					http.ReadRequest(bufio.NewReader(theirs))
+					serve(theirs)
+				}()
 				return ours, nil
 			}}).ask
 			start := time.Now()
