@@ -15,7 +15,7 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/delegation"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/delegation"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 

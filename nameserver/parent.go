@@ -7,7 +7,7 @@ import (
 	"github.com/miekg/dns"
 	"go.uber.org/zap"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/delegation"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/delegation"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
 )
 

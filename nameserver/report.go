@@ -3,7 +3,7 @@ package nameserver
 import (
 	"time"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/delegation"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/delegation"
 )
 
 // Status is what `GET /nameserver/status` returns.

@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/delegation"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/delegation"
 )
 
 func runningApp(t *testing.T) *App {

@@ -55,7 +55,7 @@ const maxServers = 6
 // Check asks the parent's servers for a zone. What they should say is the NS
 // records of the zone, and the addresses of those servers that lie in it.
 func (f *Finder) Check(ctx context.Context, zone string, want []dns.RR) (*Report, error) {
-	parent, servers, err := f.parentOf(ctx, zone)
+	parent, servers, err := f.Parent(ctx, zone)
 	if err != nil {
 		return nil, err
 	}
@@ -84,11 +84,11 @@ func (f *Finder) Check(ctx context.Context, zone string, want []dns.RR) (*Report
 	return r, nil
 }
 
-// parentOf returns the parent zone and the addresses of its servers.
-func (f *Finder) parentOf(ctx context.Context, zone string) (parent string, servers []string, err error) {
+// Parent returns the parent zone and the addresses of its servers.
+func (f *Finder) Parent(ctx context.Context, zone string) (parent string, servers []string, err error) {
 	for off, end := dns.NextLabel(zone, 0); !end; off, end = dns.NextLabel(zone, off) {
 		parent = zone[off:]
-		hosts, err := f.resolve(ctx, parent, dns.TypeNS)
+		hosts, err := f.Resolve(ctx, parent, dns.TypeNS)
 		if err != nil {
 			return "", nil, err
 		}
@@ -98,7 +98,7 @@ func (f *Finder) parentOf(ctx context.Context, zone string) (parent string, serv
 				continue
 			}
 			for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
-				addrs, _ := f.resolve(ctx, ns.Ns, typ) // one that has no addresses cannot be asked
+				addrs, _ := f.Resolve(ctx, ns.Ns, typ) // one that has no addresses cannot be asked
 				for _, rr := range addrs {
 					switch rr := rr.(type) {
 					case *dns.A:
@@ -116,7 +116,8 @@ func (f *Finder) parentOf(ctx context.Context, zone string) (parent string, serv
 	return "", nil, fmt.Errorf("the servers of the parent zone of %s cannot be found", zone)
 }
 
-func (f *Finder) resolve(ctx context.Context, name string, typ uint16) ([]dns.RR, error) {
+// Resolve asks the resolver, and returns the records of its answer.
+func (f *Finder) Resolve(ctx context.Context, name string, typ uint16) ([]dns.RR, error) {
 	m, err := f.Ask(ctx, new(dns.Msg).SetQuestion(name, typ), f.Resolver)
 	if err != nil {
 		return nil, fmt.Errorf("asking the resolver %s for %s: %w", f.Resolver, name, err)
