@@ -34,7 +34,7 @@ const requestTimeout = answerTimeout + 5*time.Second
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "dynamic-dns",
-		Usage: "status|check|plan [--address <listen>] [--config <path> [--adapter <name>]] [--json], token [<user>]",
+		Usage: "status|check|plan|doctor [--address <listen>] [--config <path> [--adapter <name>]] [--json], token [<user>]",
 		Short: "Shows whether DNS records are as they should be",
 		Long: `
 Shows what the dynamic_dns app of a running Caddy does: whether the records are
@@ -46,9 +46,9 @@ cannot be told.`,
 			// Without it, a mistyped subcommand shows the help and exits with 0.
 			cmd.RunE = func(_ *cobra.Command, args []string) error {
 				if len(args) == 0 {
-					return errors.New("what to show is missing; write status, check, plan or token")
+					return errors.New("what to show is missing; write status, check, plan, doctor or token")
 				}
-				return fmt.Errorf("there is no %q; write status, check, plan or token", args[0])
+				return fmt.Errorf("there is no %q; write status, check, plan, doctor or token", args[0])
 			}
 			cmd.DisableFlagsInUseLine = true
 			cmd.AddCommand(
@@ -67,6 +67,7 @@ the one that is running, nor need any be.
 
 The exit status is 0 if nothing would change, 2 if something would or is in the
 way, and 1 if that cannot be told.`, runPlan),
+				doctorCommand(),
 				tokenCommand(),
 			)
 		},
@@ -231,6 +232,16 @@ func planFromConfig(file, adapter string) (*status.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	app, err := provisionOnly(raw)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = app.Cleanup() }()
+	return app.planOnce()
+}
+
+// provisionOnly loads the app of a configuration, and starts nothing.
+func provisionOnly(raw []byte) (*App, error) {
 	var config caddy.Config
 	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &config); err != nil {
 		return nil, fmt.Errorf("decoding config: %w", err)
@@ -247,9 +258,7 @@ func planFromConfig(file, adapter string) (*status.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	app := value.(*App)
-	defer func() { _ = app.Cleanup() }()
-	return app.planOnce()
+	return value.(*App), nil
 }
 
 // planOnce makes a plan for an app that is not started.

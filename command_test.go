@@ -122,10 +122,10 @@ func TestExitStatus(t *testing.T) {
 
 	expect("caddy dynamic-dns status --address localhost:1", 1, "asking Caddy at localhost:1")
 	expect("caddy dynamic-dns status --adress localhost:1", 1, "unknown flag")
-	expect("caddy dynamic-dns stauts", 1, `no "stauts"; write status, check, plan or token`)
-	expect("caddy dynamic-dns", 1, "write status, check, plan or token")
+	expect("caddy dynamic-dns stauts", 1, `no "stauts"; write status, check, plan, doctor or token`)
+	expect("caddy dynamic-dns", 1, "write status, check, plan, doctor or token")
 	expect("caddy dynamic-dns status example.com", 1, "unknown command")
-	expect("caddy dynamic-dns --help", 0, "status|check|plan [--address")
+	expect("caddy dynamic-dns --help", 0, "status|check|plan|doctor [--address")
 	if err := caddy.Load([]byte(`{"admin": {"listen": "unix/`+socket+`", "config": {"persist": false}}}`), true); err != nil {
 		t.Fatal(err)
 	}

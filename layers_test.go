@@ -83,7 +83,7 @@ var layers = map[string]layer{
 
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/advice internal/cluster internal/conf internal/detect internal/dnsname internal/heartbeat internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone" +
+		ours: "internal/advice internal/cluster internal/conf internal/delegation internal/detect internal/dnsname internal/doctor internal/heartbeat internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/probe internal/provider internal/reconcile internal/show internal/zone" +
 			" ipsources ipsources/dnswhoami ipsources/file ipsources/fritzbox ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},
@@ -99,14 +99,18 @@ var layers = map[string]layer{
 	},
 	"dyndns/internal/auth": {ours: "dyndns/internal/reply internal/dnsname", others: "crypto"},
 
+	// Why it does not work. What is judged is pure; probe finds out.
+	"internal/delegation": {others: "miekg"},
+	"internal/doctor":     {ours: "internal/ipaddr status", std: "cmp fmt maps net/netip slices strings time"},
+	"internal/probe":      {ours: "internal/delegation internal/dnsname internal/doctor internal/igd internal/ipaddr internal/natpmp internal/netmon internal/plan internal/provider ipsources", others: "miekg"},
+
 	// Modules of their own, which need not know that this one exists.
-	"providers/internal/options":     {others: "caddy"},
-	"providers/cloudflare":           {ours: "providers/internal/options", others: "caddy libdns libdns/cloudflare"},
-	"providers/rfc2136":              {ours: "providers/internal/options", others: "caddy libdns libdns/rfc2136 miekg"},
-	"providers/route53":              {ours: "providers/internal/options", others: "aws caddy libdns libdns/route53"},
-	"nameserver/internal/zonedata":   {others: "miekg"},
-	"nameserver/internal/delegation": {others: "miekg"},
-	"nameserver":                     {ours: "nameserver/internal/delegation nameserver/internal/zonedata", others: "caddy certmagic cobra idna ipv4 ipv6 libdns miekg prometheus zap"},
+	"providers/internal/options":   {others: "caddy"},
+	"providers/cloudflare":         {ours: "providers/internal/options", others: "caddy libdns libdns/cloudflare"},
+	"providers/rfc2136":            {ours: "providers/internal/options", others: "caddy libdns libdns/rfc2136 miekg"},
+	"providers/route53":            {ours: "providers/internal/options", others: "aws caddy libdns libdns/route53"},
+	"nameserver/internal/zonedata": {others: "miekg"},
+	"nameserver":                   {ours: "internal/delegation nameserver/internal/zonedata", others: "caddy certmagic cobra idna ipv4 ipv6 libdns miekg prometheus zap"},
 
 	// All of it in one binary: the only one that imports the root.
 	"cmd/caddy": {ours: ". dyndns nameserver providers/cloudflare providers/rfc2136 providers/route53", others: "caddy"},

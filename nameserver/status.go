@@ -62,3 +62,15 @@ func askSecondary(ctx context.Context, zone string, serial uint32, at secondary,
 	s.Error = "it does not serve the zone: " + strings.ToUpper(dns.RcodeToString[m.Rcode])
 	return s
 }
+
+// Serves returns where the app listens, as udp/:53, and its zones without a
+// trailing dot.
+func (a *App) Serves() (listen, zones []string) {
+	for _, addr := range a.listen {
+		listen = append(listen, addr.Network+"/"+addr.JoinHostPort(0))
+	}
+	for _, k := range a.keepers {
+		zones = append(zones, strings.TrimSuffix(k.name, "."))
+	}
+	return listen, zones
+}

@@ -12,8 +12,8 @@ import (
 // an IP source gave.
 func TestNothingControlsTheTerminal(t *testing.T) {
 	const evil = "evil\033[2J\033[32m\r\a\b\x7f\u009b31m\tend"
-	status, plan := new(Status), new(Plan)
-	for _, v := range []any{status, plan} {
+	status, plan, diagnosis := new(Status), new(Plan), new(Diagnosis)
+	for _, v := range []any{status, plan, diagnosis} {
 		fill(reflect.ValueOf(v).Elem(), evil)
 	}
 	for _, color := range []bool{false, true} {
@@ -24,6 +24,7 @@ func TestNothingControlsTheTerminal(t *testing.T) {
 		p.plan(plan)
 		plan.Zones[0].Error = ""
 		p.plan(plan)
+		p.diagnosis(diagnosis)
 		text := p.text.String()
 		if n := strings.Count(text, "evil"); n < 20 {
 			t.Errorf("only %d of the texts in\n%s", n, text)

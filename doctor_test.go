@@ -1,0 +1,98 @@
+package dynamicdns
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/doctor"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
+)
+
+// TestDoctor looks at a configuration that is not running: it asks everybody,
+// and writes nothing.
+func TestDoctor(t *testing.T) {
+	modules, path := routerModules, pathOf
+	defer func() { routerModules, pathOf = modules, path }()
+	routerModules = nil
+	pathOf = func(f ipaddr.Family) (p doctor.Path) {
+		if f == ipaddr.V4 {
+			p = doctor.Path{Interface: "eth0", Local: netip.MustParseAddr(addr1)}
+		}
+		return p
+	}
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		z.Put(zoneName, record("same", "A", addr1), record("other", "A", addr2), record("alias", "CNAME", "example.net."))
+		name := z.Register()
+		for _, test := range []struct {
+			names   string
+			running *status.Status
+			verdict status.Verdict
+			want    []string
+		}{
+			{`["same"]`, nil, status.VerdictUnknown, []string{"fake, IPv4: " + addr1, "no NAT", "the records can be read", "1 record is as desired at the provider", "this machine has no resolver"}},
+			{`["same", "other"]`, nil, status.VerdictWrong, []string{"other.example.com A is " + addr2 + " at " + name, "caddy run"}},
+			{`["alias"]`, nil, status.VerdictWrong, []string{"alias.example.com A: a CNAME record to example.net"}},
+			{`["same"]`, &status.Status{InSync: new(false), Zones: []status.ZoneStatus{{
+				Zone: "example.com", Provider: name, FailingSince: time.Now().Add(-time.Hour), LastFailure: &status.Failure{Error: "quota"},
+			}}}, status.VerdictWrong, []string{"failed to keep example.com for 1 h: quota"}},
+		} {
+			l.address(addr1)
+			config := strings.Replace(appConfig(name, `{"example.com": `+test.names+`}`), `{`, `{"versions": {"ipv6": false}, `, 1)
+			app, err := provisionOnly([]byte(`{"storage": {"module": "file_system", "root": "` + l.storage + `"}, "apps": {"dynamic_dns": ` + config + `}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			facts := &doctor.Facts{Running: test.running, Now: time.Now()}
+			if err := app.examine(l.t.Context(), nil, facts); err != nil {
+				t.Fatal(err)
+			}
+			d := status.NewDiagnosis(facts.Now, doctor.Judge(facts))
+			text := strings.Join(strings.Fields(d.Text(false)), " ")
+			for _, want := range test.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s: no %q in\n%s", test.names, want, d.Text(false))
+				}
+			}
+			if d.Verdict != test.verdict || strings.Contains(text, standin.Token) {
+				t.Errorf("%s: %s\n%s", test.names, d.Verdict, d.Text(false))
+			}
+			if err := app.Cleanup(); err != nil {
+				t.Error(err)
+			}
+		}
+		l.wait(24 * time.Hour)
+		if n := z.Count("", "") - z.Count(standin.Get, "") - z.Count(standin.List, ""); n > 0 {
+			t.Errorf("%d calls that do not read", n)
+		}
+	})
+}
+
+// TestDoctorCommand: what is wrong with the configuration is a finding, too.
+func TestDoctorCommand(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "Caddyfile")
+	if err := os.WriteFile(file, []byte("{\n\tdynamic_dns {\n\t\tprovider standin_1\n\t\tdomains {\n\t\t\texample.com x.example.com.\n\t\t}\n\t}\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		line string
+		code int
+		want string
+	}{
+		{"--config " + file, 2, "it cannot be loaded:"},
+		{"--json --config " + file, 2, `"verdict": "wrong"`},
+		{"", 1, "there is no Caddyfile here; write --config"},
+		{"--resolver nonsense", 1, "write one such as 9.9.9.9"},
+	} {
+		code, stdout, stderr := shell(t, "caddy dynamic-dns doctor --address localhost:1 "+test.line)
+		if code != test.code || !strings.Contains(stdout+stderr, test.want) {
+			t.Errorf("%s: exit status %d, want %d with %q, got\n%s%s", test.line, code, test.code, test.want, stdout, stderr)
+		}
+	}
+}
