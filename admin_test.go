@@ -269,3 +269,5 @@ func TestHealth(t *testing.T) {
 		}
 	})
 }
+
+func isTrue(b *bool) bool { return b != nil && *b }

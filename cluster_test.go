@@ -44,7 +44,7 @@ func (l *lab) peer(name, module, addr string) *peer {
 		},
 		Report:   func(lease.ZoneID) (*bool, time.Duration) { return new(true), 0 },
 		Changed:  func() {},
-		Begin:    func(lease.ZoneID) {},
+		Begin:    func(lease.ZoneID) func() { return func() {} },
 		Observer: noPeers{}, Logger: zap.NewNop(),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 // withdrawTimeout is how long addresses are waited for to be taken away. What
@@ -215,6 +216,9 @@ func (m *managed) shared() []lease.Set {
 			sets = append(sets, s)
 		}
 	}
+	for _, z := range m.clients {
+		sets = append(sets, lease.Set{ZoneID: z.ID, Clients: true})
+	}
 	return sets
 }
 
@@ -222,18 +226,22 @@ func (m *managed) shared() []lease.Set {
 // its provider has refused it.
 func (m *managed) report(id lease.ZoneID) (inSync *bool, refusedFor time.Duration) {
 	now := time.Now()
-	for _, z := range m.zones {
-		if z.zoneID() != id {
-			continue
-		}
-		known := z.zone.Snapshot()
-		s := z.ownStatus(known, now)
-		if known.Err != nil && !known.Since.IsZero() {
-			refusedFor = now.Sub(known.Since)
-		}
-		return s.InSync, refusedFor
+	inSync = new(true)
+	note := func(well *bool, refused time.Duration) {
+		inSync, refusedFor = status.BothInSync(inSync, well), max(refusedFor, refused)
 	}
-	return nil, 0
+	for _, z := range m.zones {
+		if z.zoneID() == id {
+			known := z.zone.Snapshot()
+			note(z.ownStatus(known, now).InSync, known.FailingFor(now))
+		}
+	}
+	for _, z := range m.clients {
+		if z.ID == id {
+			note(z.Report())
+		}
+	}
+	return inSync, refusedFor
 }
 
 // republish has the zones hold what all instances have for them.
@@ -248,10 +256,22 @@ func (m *managed) republish() {
 }
 
 // begin has a zone read that this instance begins to write.
-func (m *managed) begin(id lease.ZoneID) {
+func (m *managed) begin(id lease.ZoneID) (begun func()) {
+	var after []func()
 	for _, z := range m.zones {
 		if z.zoneID() == id {
-			z.zone.Verify()
+			z.zone.Estrange()
+			after = append(after, func() { z.zone.Verify() })
+		}
+	}
+	for _, z := range m.clients {
+		if z.ID == id {
+			after = append(after, z.Begin())
+		}
+	}
+	return func() {
+		for _, do := range after {
+			do()
 		}
 	}
 }

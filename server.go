@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
@@ -26,6 +27,16 @@ func (a *App) ZoneNames() []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(zones))
+}
+
+// Share has one instance at a time write a zone in which clients have hosts,
+// and returns this one's part, or nil if it is on its own.
+func (a *App) Share(z cluster.Zone) *cluster.Member {
+	if a.Cluster == nil {
+		return nil
+	}
+	a.managed.clients = append(a.managed.clients, z)
+	return a.Cluster.member
 }
 
 // Manages calls fn for each full name that is managed, those of sites apart.

@@ -58,7 +58,7 @@ func setPresence(fs *status.FamilyStatus, p detect.Presence, failure string, fai
 func (z *managedZone) status(now time.Time) status.ZoneStatus {
 	s := z.ownStatus(z.zone.Snapshot(), now)
 	if z.member != nil {
-		z.shareStatus(&s, now)
+		show.Shared(&s, z.member.Zone(z.zoneID()), now)
 	}
 	return s
 }
@@ -122,30 +122,3 @@ func (s *nameSet) whyUnknown(key plan.Key, never bool) string {
 	}
 	return reason
 }
-
-// shareStatus adds who writes the zone. What this instance knows of a zone
-// that another one writes may be old.
-func (z *managedZone) shareStatus(s *status.ZoneStatus, now time.Time) {
-	writer, inSync, cut := z.member.Zone(z.zoneID())
-	s.Writer = writer
-	if cut == nil && writer == z.member.Name {
-		return
-	}
-	s.InSync, s.State, s.NextAttempt, s.LastFailure, s.Failures, s.FailingSince = inSync, status.StatePending, time.Time{}, nil, 0, time.Time{}
-	reason := "no instance writes the zone at the moment"
-	switch {
-	case cut != nil:
-		s.InSync, reason = nil, "this instance writes nothing: "+cut.Error()
-	case writer != "":
-		reason = fmt.Sprintf("the instance %q writes the zone", writer)
-	}
-	if isTrue(s.InSync) {
-		s.State, s.LastInSync = status.StateInSync, show.Stamp(now)
-	}
-	for i := range s.Records {
-		r := &s.Records[i]
-		r.State, r.Reason, r.InSync, r.Observed, r.Accepted, r.TTL = s.State, reason, s.InSync, nil, nil, 0
-	}
-}
-
-func isTrue(b *bool) bool { return b != nil && *b }

@@ -36,6 +36,8 @@ type managed struct {
 	// by this configuration again.
 	member *cluster.Member
 	rejoin func()
+	// clients are the zones of the DDNS server that the member shares.
+	clients []cluster.Zone
 
 	ledgers *conf.Ledgers
 	// withdrawing is set once something is withdrawn although the configuration

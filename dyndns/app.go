@@ -5,16 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/auth"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
@@ -22,9 +23,6 @@ import (
 
 const (
 	appName = "dyndns"
-	// followEvery is how often the storage is asked what other processes have
-	// taken in.
-	followEvery = 2 * time.Second
 	// verifyEvery is how often what the providers hold is read and compared.
 	verifyEvery = time.Hour
 	// stopTimeout bounds how long Stop waits for goroutines, all of which
@@ -40,6 +38,7 @@ func init() {
 // where there is a handler, and has no settings.
 type App struct {
 	ctx       caddy.Context
+	storage   certmagic.Storage
 	logger    *zap.Logger
 	pooled    conf.Pooled
 	providers *conf.Providers
@@ -70,6 +69,7 @@ type shared struct {
 	guard  *auth.Guard
 	counts *counts
 	seen   *seen
+	*follower
 	// apps are those that keep zones, the newest last. The ledger's lock
 	// guards them.
 	apps []*App
@@ -77,12 +77,6 @@ type shared struct {
 
 // Destruct implements caddy.Destructor.
 func (*shared) Destruct() error { return nil }
-
-// taken reports whether a newer configuration than the app's keeps the zones.
-func (s *shared) taken(a *App) (taken bool) {
-	s.ledger.Under(func(iter.Seq[*ledger.Entry]) { taken = len(s.apps) > 0 && s.newest() != a })
-	return taken
-}
 
 // newest returns the app that keeps the zones, or nil.
 func (s *shared) newest() *App {
@@ -102,7 +96,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 
 // Provision takes what outlives configurations.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.logger = ctx, ctx.Logger()
+	a.ctx, a.logger, a.storage = ctx, ctx.Logger(), ctx.Storage()
 	a.exact, a.below = make(map[string]*service), make(map[string]*service)
 	a.zones = make(map[zone.Key]*keptZone)
 	a.attached = make(chan struct{})
@@ -127,7 +121,7 @@ func newWriter() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 func newShared() caddy.Destructor {
 	return &shared{
 		ledger: ledger.New(newWriter()), guard: auth.NewGuard(time.Now),
-		counts: newCounts(), seen: newSeen(),
+		counts: newCounts(), seen: newSeen(), follower: newFollower(),
 	}
 }
 
@@ -142,6 +136,9 @@ type dynamicDNS interface {
 	// Keeps reports whether the app manages the host, be it that of a site.
 	// It is known once the app has started.
 	Keeps(host string) bool
+	// Share has one instance at a time write a zone in which clients have
+	// hosts, and returns this one's part, or nil if it is on its own.
+	Share(cluster.Zone) *cluster.Member
 }
 
 // dynamicDNS returns the dynamic_dns app, or nil.
@@ -165,7 +162,7 @@ func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel = cancel
 	for key, z := range a.zones {
-		z.backend.Memory.Storage = a.ctx.Storage()
+		z.backend.Memory.Storage = a.storage
 		z.zone = zone.Shared.Acquire(key)
 	}
 	a.logServed()
@@ -179,57 +176,6 @@ func (a *App) Start() error {
 		}
 	}()
 	return nil
-}
-
-// follow reads what is on record, and then what others put there.
-func (a *App) follow(ctx context.Context) {
-	complaint := ""
-	for {
-		complaint = a.complain(complaint, a.followOnce(ctx))
-		select {
-		case <-time.After(followEvery):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (a *App) followOnce(ctx context.Context) error {
-	s := a.shared
-	storage := a.ctx.Storage()
-	select {
-	case <-s.ledger.Ready():
-	default:
-		err := s.ledger.Load(ctx, storage, func(*ledger.Entry) {})
-		a.reclaim()
-		if err != nil {
-			return err
-		}
-	}
-	return s.ledger.Follow(ctx, storage, func(e *ledger.Entry) {
-		if newest := s.newest(); newest != nil {
-			newest.set(e)
-		}
-	})
-}
-
-// complain logs what is the matter with the storage, once, and returns it.
-func (a *App) complain(before string, err error) string {
-	switch {
-	case errors.Is(err, context.Canceled):
-		return before
-	case errors.As(err, new(*ledger.DamagedError)):
-		a.logger.Error("some of what is on record of the clients' hosts is damaged; those hosts are left alone until their clients come again", zap.Error(err))
-		return before
-	case err == nil && before != "":
-		a.logger.Info("what is on record of the clients' hosts can be read again")
-		return ""
-	case err == nil:
-		return ""
-	case err.Error() != before:
-		a.logger.Error("cannot read all that is on record of the clients' hosts; trying again", zap.Error(err))
-	}
-	return err.Error()
 }
 
 // Stop ends what Start began. A request that is under way is answered by what

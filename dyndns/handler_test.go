@@ -309,7 +309,7 @@ func TestOthers(t *testing.T) {
 		if err := other.Store(b.t.Context(), storage, u, time.Now().Add(-time.Hour), ignore); err != nil {
 			t.Fatal(err)
 		}
-		if err := other.Follow(b.t.Context(), storage, ignore); err != nil {
+		if err := other.Follow(b.t.Context(), storage, ignore, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second)
@@ -336,7 +336,7 @@ func TestOthersAtOnce(t *testing.T) {
 			if err := other.Store(b.t.Context(), storage, u, time.Now(), ignore); err != nil {
 				t.Fatal(err)
 			}
-			if err := other.Follow(b.t.Context(), storage, ignore); err != nil {
+			if err := other.Follow(b.t.Context(), storage, ignore, nil); err != nil {
 				t.Fatal(err)
 			}
 		}

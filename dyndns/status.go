@@ -9,8 +9,10 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
@@ -21,7 +23,7 @@ func (a *App) ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneS
 	states := make(map[string]status.State)
 	zones := []status.ZoneStatus{}
 	for _, z := range a.zones {
-		zones = append(zones, z.status(now, states))
+		zones = append(zones, a.zoneStatus(z, now, states))
 	}
 	slices.SortFunc(zones, func(a, b status.ZoneStatus) int {
 		return strings.Compare(a.Zone+" "+a.Provider, b.Zone+" "+b.Provider)
@@ -69,25 +71,62 @@ func hostStatus(e *ledger.Entry, state status.State) status.HostStatus {
 	return h
 }
 
-// status returns that of the clients' RRsets in the zone, and notes that of
+// zoneStatus returns that of the clients' RRsets in the zone, and notes that of
 // their hosts.
-func (z *keptZone) status(now time.Time, states map[string]status.State) status.ZoneStatus {
+func (a *App) zoneStatus(z *keptZone, now time.Time, states map[string]status.State) status.ZoneStatus {
+	s := z.status(now)
+	if z.member != nil {
+		part := z.member.Zone(z.id)
+		if !part.Own || part.CutOff != nil {
+			s.Records = a.others(z)
+		}
+		show.Shared(&s, part, now)
+	}
+	for _, r := range s.Records {
+		host := strings.TrimSuffix(dnsname.Absolute(r.Name, z.name), ".")
+		if states[host] == "" {
+			states[host] = r.State
+		}
+		states[host] = status.Worse(states[host], r.State)
+	}
+	return s
+}
+
+// status is how the zone is doing as far as this instance keeps it.
+func (z *keptZone) status(now time.Time) status.ZoneStatus {
 	known := z.zone.Snapshot()
 	records := []status.RecordStatus{}
 	for i := range known.Records {
-		r := &known.Records[i]
-		if r.Desired.Class != plan.Client {
-			continue
+		if r := &known.Records[i]; r.Desired.Class == plan.Client {
+			records = append(records, show.Record(r))
 		}
-		shown := show.Record(r)
-		records = append(records, shown)
-		host := strings.TrimSuffix(dnsname.Absolute(r.Key.Name, z.name), ".")
-		if states[host] == "" {
-			states[host] = shown.State
-		}
-		states[host] = status.Worse(states[host], shown.State)
 	}
 	return show.Zone(z.name, z.backend.Provider, known, records, now)
+}
+
+// report says how the zone is doing that this instance writes for all, and for
+// how long its provider has refused it.
+func (z *keptZone) report() (inSync *bool, refusedFor time.Duration) {
+	now := time.Now()
+	known := z.zone.Snapshot()
+	return z.status(now).InSync, known.FailingFor(now)
+}
+
+// others are the RRsets of a zone that another instance writes.
+func (a *App) others(z *keptZone) []status.RecordStatus {
+	records := []status.RecordStatus{}
+	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
+		for e := range entries {
+			at, name, desired := a.desired(e)
+			for f, d := range desired {
+				if at == z && d != nil {
+					records = append(records, show.Record(&reconcile.Record{Key: plan.Key{Name: name, Family: ipaddr.Family(f)}, Desired: d}))
+				}
+			}
+		}
+	})
+	slices.SortFunc(records, func(a, b status.RecordStatus) int { return strings.Compare(a.Name+" "+a.Type, b.Name+" "+b.Type) })
+	return records
 }
 
 // Measure implements observe.Measurer, for a configuration without a

@@ -138,7 +138,7 @@ func (u *update) apply(ctx context.Context, req *request.Request) ([]reply.Line,
 			u.leftAlone = append(u.leftAlone, o.Host+": "+o.LeftAlone)
 		}
 	}
-	if app.isDone(outcomes) && u.isNewest(ctx, outcomes) {
+	if app.isDone(outcomes) && !app.shared.ledger.Alongside() {
 		return lines, nil
 	}
 	done := make(chan committed, 1)
@@ -155,18 +155,6 @@ func (u *update) apply(ctx context.Context, req *request.Request) ([]reply.Line,
 		return nil, c.err
 	}
 	return c.wait(ctx, app)
-}
-
-// isNewest reports whether nothing newer is stored of the hosts than what is
-// known of them.
-func (u *update) isNewest(ctx context.Context, outcomes []request.Outcome) bool {
-	app := u.handler.app
-	s := app.shared
-	if err := s.ledger.Refresh(ctx, app.ctx.Storage(), u.hosts, func(e *ledger.Entry) { s.set(e, app) }); err != nil {
-		// What is known is true, if not the newest.
-		return true
-	}
-	return app.isDone(outcomes)
 }
 
 // resolve decides what becomes of the hosts, from what is on record.
@@ -186,38 +174,39 @@ func (u *update) resolve(req *request.Request) ([]request.Outcome, error) {
 }
 
 // settled reports of each family of a host whether DNS has followed what is on
-// record.
+// record, without asking a provider.
 func (a *App) settled(host string) (settled [ipaddr.Families]bool) {
-	if s := a.find(host); s != nil {
-		z, name := s.locate(host)
-		for f := range settled {
-			settled[f] = z.zone.InSync(plan.Key{Name: name, Family: ipaddr.Family(f)})
-		}
+	z, name := a.locate(host)
+	switch {
+	case z == nil:
+		return settled
+	case !a.writes(z):
+		return a.shared.ledger.Lookup(host).Confirmed
+	}
+	for f := range settled {
+		settled[f] = z.zone.InSync(plan.Key{Name: name, Family: ipaddr.Family(f)})
 	}
 	return settled
 }
 
 // isDone reports whether all of that is on record, and known to be in DNS.
 func (a *App) isDone(outcomes []request.Outcome) bool {
-	keys := make(map[*keptZone][]plan.Key, 1)
 	for _, o := range outcomes {
 		entry := a.shared.ledger.Lookup(o.Host)
-		s := a.find(o.Host)
-		if s == nil {
+		if a.find(o.Host) == nil {
 			return false
 		}
-		z, name := s.locate(o.Host)
+		settled := a.settled(o.Host)
 		for f, state := range o.States {
 			if state == plan.Unknown {
 				continue
 			}
-			if !entry.Records[f].Equal(ledger.Record{State: state, Addrs: o.Desired[f]}) {
+			if !settled[f] || !entry.Records[f].Equal(ledger.Record{State: state, Addrs: o.Desired[f]}) {
 				return false
 			}
-			keys[z] = append(keys[z], plan.Key{Name: name, Family: ipaddr.Family(f)})
 		}
 	}
-	return a.inSync(keys)
+	return true
 }
 
 // commit stores what differs from what is on record, and hands it to the
@@ -225,6 +214,12 @@ func (a *App) isDone(outcomes []request.Outcome) bool {
 func (u *update) commit(ctx context.Context, req *request.Request) (c committed) {
 	a := u.handler.app
 	l := a.shared.ledger
+	err := l.Refresh(ctx, a.storage, u.hosts, func(e *ledger.Entry) { a.shared.set(e, a) })
+	if err != nil && a.clustered() {
+		// What is known is true, but others may have taken in something newer.
+		c.err = reply.Refuse(http.StatusServiceUnavailable, reply.Trouble, "reading what other instances have taken in: %v", err)
+		return c
+	}
 	release, err := l.Lock(ctx, u.hosts)
 	if err != nil {
 		c.err = reply.Refuse(http.StatusServiceUnavailable, reply.Trouble, "an earlier update of the host still waits for the storage")
@@ -244,17 +239,17 @@ func (u *update) commit(ctx context.Context, req *request.Request) (c committed)
 			change.Records[f] = ledger.Record{State: state, Addrs: o.Desired[f]}
 			changed = changed || state != plan.Unknown && !entry.Records[f].Equal(change.Records[f])
 		}
-		w := wait{line: i, entry: entry}
+		w := wait{line: i, host: o.Host, version: entry.Version}
 		switch {
 		case !changed && a.isDone(c.outcomes[i:i+1]):
 			continue
 		case !changed:
-			l.Apply(o.Host, func(e *ledger.Entry) { w.entry, w.handles = e, a.shared.set(e, a) })
 			c.waits = append(c.waits, w)
 			continue
 		}
-		err := l.Store(context.WithoutCancel(ctx), a.ctx.Storage(), &change, time.Now(), func(e *ledger.Entry) {
-			w.entry, w.handles = e, a.shared.set(e, a)
+		err := l.Store(context.WithoutCancel(ctx), a.storage, &change, time.Now(), func(e *ledger.Entry) {
+			w.version = e.Version
+			w.hold(a.shared.keeper(a), e)
 		})
 		if err != nil {
 			// What was stored before goes its way.

@@ -3,6 +3,7 @@ package dyndns
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/http"
 	"net/netip"
 
@@ -17,9 +18,27 @@ import (
 // wait is what is waited for of one host.
 type wait struct {
 	// line is the host's place in the answer.
-	line    int
-	entry   *ledger.Entry
+	line int
+	host string
+	// version is that of the update, or of what was on record already.
+	version ledger.Version
+	// keeper is the configuration that the handles are of, and term the one in
+	// which they were made.
+	keeper  *App
+	term    uint64
 	handles [ipaddr.Families]*zone.Handle
+	// asked is set once the instance that writes the zone was asked.
+	asked bool
+}
+
+// hold has the host's zone hold what is on record, if this instance writes it.
+// The ledger's lock is held.
+func (w *wait) hold(keeper *App, e *ledger.Entry) {
+	w.keeper, w.term, w.handles = keeper, 0, [ipaddr.Families]*zone.Handle{}
+	if z, _ := keeper.locate(w.host); z != nil {
+		w.term = keeper.term(z)
+		w.handles = keeper.set(e)
+	}
 }
 
 // committed is what was stored, and whereby it is known when it is confirmed.
@@ -77,34 +96,82 @@ func in(confirmed [ipaddr.Families]*plan.Desired) []netip.Addr {
 }
 
 // confirmed waits for one family of a host, and returns what has come true of
-// it: what was asked for, or something newer. Where another configuration has
-// taken the zone meanwhile, it goes on with that one.
+// it: what was asked for, or something newer. Where another configuration or
+// another instance comes to keep the zone meanwhile, it goes on with that one.
 func (w *wait) confirmed(ctx context.Context, a *App, f ipaddr.Family) (*plan.Desired, error) {
+	l := a.shared.ledger
 	for {
-		h := w.handles[f]
-		if h == nil {
-			return nil, errors.New("the host is served no longer")
+		changed := l.Changed()
+		var keeper *App
+		l.Under(func(iter.Seq[*ledger.Entry]) { keeper = a.shared.keeper(a) })
+		z, _ := keeper.locate(w.host)
+		if z == nil {
+			return nil, errServedNoLonger
 		}
-		select {
-		case <-h.Done():
-		case <-ctx.Done():
+		term := keeper.term(z)
+		if term == 0 {
+			d, err := w.told(ctx, a, f, changed)
+			if d != nil || err != nil {
+				return d, err
+			}
+			continue
+		}
+		if w.keeper != keeper || w.term != term {
+			w.forget()
+			l.Apply(w.host, func(e *ledger.Entry) { w.hold(keeper, e) })
+		}
+		if h := w.handles[f]; h != nil {
+			select {
+			case <-h.Done():
+			case <-ctx.Done():
+				return nil, errOutOfTime
+			}
+			if d := h.Confirmed(); d != nil {
+				return d, nil
+			}
+			if err := h.Err(); !errors.Is(err, zone.ErrSuperseded) && !errors.Is(err, zone.ErrReleased) && keeper.term(z) == term {
+				return nil, err
+			}
+		}
+		if ctx.Err() != nil {
 			return nil, errOutOfTime
 		}
-		d, err := h.Confirmed(), h.Err()
-		switch {
-		case d != nil:
-			return d, nil
-		case !errors.Is(err, zone.ErrSuperseded) && !errors.Is(err, zone.ErrReleased):
-			return nil, err
-		case ctx.Err() != nil:
-			return nil, errOutOfTime
+		if keeper.term(z) == term && !a.shared.succeeded(keeper) {
+			if w.handles[f] == nil {
+				return nil, errServedNoLonger
+			}
+			return nil, w.handles[f].Err()
 		}
-		if !a.shared.taken(a) {
-			return nil, err
-		}
-		w.forget()
-		a.shared.ledger.Apply(w.entry.Host, func(e *ledger.Entry) { w.entry, w.handles = e, a.shared.set(e, a) })
 	}
+}
+
+// told waits until something new is known, unless the instance that writes the
+// zone has told by now that DNS has followed.
+func (w *wait) told(ctx context.Context, a *App, f ipaddr.Family, changed <-chan struct{}) (*plan.Desired, error) {
+	s := a.shared
+	e := s.ledger.Lookup(w.host)
+	if e.Compare(w.version) >= 0 && e.Confirmed[f] {
+		return &plan.Desired{State: e.Records[f].State, Addrs: e.Records[f].Addrs}, nil
+	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
+	s.ask(w)
+	select {
+	case <-changed:
+		return nil, nil
+	case <-ctx.Done():
+		return nil, errOutOfTime
+	}
+}
+
+// ask has the instance that writes the zone asked whether DNS has followed, once.
+func (s *shared) ask(w *wait) {
+	if w.asked {
+		return
+	}
+	w.asked = true
+	s.ledger.Ask(w.host)
+	s.hurry()
 }
 
 // forget lets go of all that nobody waits for any more.
@@ -128,14 +195,24 @@ func (w *wait) forget() {
 	}
 }
 
-// set hands what is on record to the configuration that keeps the host's zone
-// now. It must be called under the ledger's lock.
-func (s *shared) set(e *ledger.Entry, own *App) [ipaddr.Families]*zone.Handle {
+// keeper is the configuration that keeps the zones now, or else one's own. The
+// ledger's lock is held.
+func (s *shared) keeper(own *App) *App {
 	if newest := s.newest(); newest != nil {
-		return newest.set(e)
+		return newest
 	}
-	return own.set(e)
+	return own
 }
+
+// succeeded reports whether a newer configuration keeps the zones.
+func (s *shared) succeeded(a *App) (succeeded bool) {
+	s.ledger.Under(func(iter.Seq[*ledger.Entry]) { succeeded = s.keeper(a) != a })
+	return succeeded
+}
+
+// set hands what is on record to the configuration that keeps the host's zone
+// now. The ledger's lock is held.
+func (s *shared) set(e *ledger.Entry, own *App) { s.keeper(own).set(e) }
 
 // refusedByDNS is the answer where DNS does not follow. The update is stored,
 // and tried again.
@@ -145,3 +222,5 @@ func refusedByDNS(format string, args ...any) error {
 
 // outOfTime is the reason where nothing is known in time.
 var errOutOfTime = errors.New("not confirmed in time; it goes on being tried")
+
+var errServedNoLonger = errors.New("the host is served no longer")

@@ -14,9 +14,11 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/auth"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
@@ -28,6 +30,10 @@ type keptZone struct {
 	zone    *zone.Zone
 	backend *zone.Backend
 	holder  *zone.Holder
+	// id is what instances that share the zone call it, and member is this
+	// one's part among them, or nil.
+	id     lease.ZoneID
+	member *cluster.Member
 	// released is set once the zone may end.
 	released bool
 }
@@ -115,6 +121,7 @@ func (a *App) serve(h *served) error {
 				Provider: p, Memory: zone.Memory{Config: key[:8]}, VerifyEvery: verifyEvery,
 				Observer: &clientObserver{a.observer}, Logger: a.logger, Class: plan.Client,
 			}}
+			a.share(a.zones[id])
 		}
 		s.zones[name] = a.zones[id]
 		s.names = append(s.names, name)
@@ -198,6 +205,15 @@ func (a *App) find(host string) *service {
 	return nil
 }
 
+// locate returns the zone of a host, and the host's name in it, if a user may
+// update it.
+func (a *App) locate(host string) (*keptZone, string) {
+	if s := a.find(host); s != nil {
+		return s.locate(host)
+	}
+	return nil, ""
+}
+
 // Serves reports whether a user may update the host.
 func (a *App) Serves(host string) bool { return a.find(host) != nil }
 
@@ -238,7 +254,8 @@ func (a *App) withdraws(host string) *service {
 	return nil
 }
 
-// all returns all that is desired, by zone.
+// all returns all that is desired, by zone: of those that another instance
+// writes, nothing is.
 func (a *App) all(entries iter.Seq[*ledger.Entry]) map[*keptZone]map[plan.Key]*plan.Desired {
 	all := make(map[*keptZone]map[plan.Key]*plan.Desired)
 	for _, z := range a.zones {
@@ -246,6 +263,9 @@ func (a *App) all(entries iter.Seq[*ledger.Entry]) map[*keptZone]map[plan.Key]*p
 	}
 	for e := range entries {
 		z, name, desired := a.desired(e)
+		if z == nil || !a.writes(z) {
+			continue
+		}
 		for f, d := range desired {
 			if d != nil {
 				all[z][plan.Key{Name: name, Family: ipaddr.Family(f)}] = d
@@ -270,6 +290,7 @@ func (a *App) attach() {
 		}
 		s.apps = append(s.apps, a)
 	})
+	s.ledger.Together(a.clustered())
 	close(a.attached)
 }
 
@@ -301,28 +322,20 @@ func (a *App) detach() {
 	}
 }
 
-// set has the host's zone hold what is on record. It must be called under the
-// ledger's lock. There is a handle for each family that something is desired
-// of.
+// set has the host's zone hold what is on record, if this instance writes it. It
+// must be called under the ledger's lock. There is a handle for each family that
+// something is desired of.
 func (a *App) set(e *ledger.Entry) (handles [ipaddr.Families]*zone.Handle) {
 	z, name, desired := a.desired(e)
+	if z == nil || !a.writes(z) {
+		return handles
+	}
 	for f, d := range desired {
 		if d != nil {
 			handles[f] = z.holder.Set(d, plan.Key{Name: name, Family: ipaddr.Family(f)})[0]
 		}
 	}
 	return handles
-}
-
-// inSync reports whether the hosts are as desired in those families, without
-// asking a provider.
-func (a *App) inSync(keys map[*keptZone][]plan.Key) bool {
-	for z, keys := range keys {
-		if !z.zone.InSync(keys...) {
-			return false
-		}
-	}
-	return true
 }
 
 // logServed says once per start what is served.

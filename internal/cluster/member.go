@@ -47,9 +47,10 @@ type Settings struct {
 	// Changed is called when zones should hold something else. It must not
 	// block.
 	Changed func()
-	// Begin is called when this instance begins to write a zone, after
-	// Changed. What was read of it before is old.
-	Begin    func(lease.ZoneID)
+	// Begin is called before this instance begins to write a zone, after
+	// Changed. What was read of it before is old. What it returns is called
+	// once the zone may be written.
+	Begin    func(lease.ZoneID) (begun func())
 	Observer Observer
 	Logger   *zap.Logger
 }
@@ -70,8 +71,10 @@ type Member struct {
 	settings Settings
 	// lost is since when addresses have not been found.
 	lost map[lostKey]time.Time
-	// mine are the zones that this instance writes and that know it.
-	mine map[lease.ZoneID]bool
+	// mine are the zones that this instance writes and that know it, each with
+	// the number of its term.
+	mine  map[lease.ZoneID]uint64
+	terms uint64
 	// writers are those that people were last told of.
 	writers map[lease.ZoneID]string
 	alive   map[string]string
@@ -144,10 +147,17 @@ func (m *Member) Poke() {
 // Writes reports whether this instance is to write the zone, and may now. It
 // is asked before each write: the lease may have ended while this process was
 // not running.
-func (m *Member) Writes(id lease.ZoneID) bool {
+func (m *Member) Writes(id lease.ZoneID) bool { return m.Term(id) != 0 }
+
+// Term returns a number that is another one each time that this instance
+// begins to write the zone, or 0 while it may not.
+func (m *Member) Term(id lease.ZoneID) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.mine[id] && m.roster.Writes(id, time.Now())
+	if m.mine[id] == 0 || !m.roster.Writes(id, time.Now()) {
+		return 0
+	}
+	return m.mine[id]
 }
 
 // Desired returns what the names of a zone should hold.

@@ -98,14 +98,26 @@ func (m *Member) Status() Status {
 	}
 }
 
-// Zone returns who writes a zone and how it is doing, as its writer says, or
-// why this instance may not.
-func (m *Member) Zone(id lease.ZoneID) (writer string, inSync *bool, cut error) {
+// Part is what an instance knows of a zone that several share.
+type Part struct {
+	// Writer is the instance that writes the zone, if there is one, and Own is
+	// set if that is this one.
+	Writer string
+	Own    bool
+	// InSync is how the zone is doing, as its writer says.
+	InSync *bool
+	// CutOff is why this instance writes nothing.
+	CutOff error
+}
+
+// Zone returns who writes a zone and how it is doing, as its writer says.
+func (m *Member) Zone(id lease.ZoneID) Part {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
+	p := Part{InSync: m.roster.InSync(id, now), CutOff: m.roster.CutOff(now)}
 	if e := m.roster.Writer(id, now); e != nil {
-		writer = e.Name
+		p.Writer, p.Own = e.Name, e.Name == m.Name
 	}
-	return writer, m.roster.InSync(id, now), m.roster.CutOff(now)
+	return p
 }

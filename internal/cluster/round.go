@@ -190,12 +190,12 @@ func (m *Member) settle() {
 	}
 	m.tellPeople(now)
 	var begun []lease.ZoneID
-	mine := make(map[lease.ZoneID]bool)
+	mine := make(map[lease.ZoneID]uint64)
 	for _, id := range m.roster.Zones() {
 		switch {
 		case !m.roster.Writes(id, now):
-		case m.mine[id]:
-			mine[id] = true
+		case m.mine[id] != 0:
+			mine[id] = m.mine[id]
 		default:
 			begun = append(begun, id)
 		}
@@ -212,13 +212,18 @@ func (m *Member) settle() {
 		return
 	}
 	s.Changed()
+	var after []func()
+	for _, id := range begun {
+		after = append(after, s.Begin(id))
+	}
 	m.mu.Lock()
 	for _, id := range begun {
-		m.mine[id] = true
+		m.terms++
+		m.mine[id] = m.terms
 	}
 	m.mu.Unlock()
-	for _, id := range begun {
-		s.Begin(id)
+	for _, do := range after {
+		do()
 	}
 }
 

@@ -98,7 +98,7 @@ func (w *world) start(name, addr string) *instance {
 	ctx, cancel := context.WithCancel(context.Background())
 	i.cancel = cancel
 	i.member.Configure(Settings{
-		Storage: i, Share: w.share, Lease: testLease, Sets: i.sets, Report: i.report, Changed: func() { i.claim(); go i.publish() }, Begin: func(lease.ZoneID) { go i.publish() },
+		Storage: i, Share: w.share, Lease: testLease, Sets: i.sets, Report: i.report, Changed: func() { i.claim(); go i.publish() }, Begin: func(lease.ZoneID) func() { return func() { go i.publish() } },
 		Observer: silent{}, Logger: zap.NewNop(),
 	})
 	go func() {

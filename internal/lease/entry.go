@@ -63,6 +63,9 @@ type Set struct {
 	// TTL is in seconds.
 	TTL        float64 `json:"ttl,omitempty"`
 	UpdateOnly bool    `json:"update_only,omitempty"`
+	// Clients is set for a zone in which clients of the DDNS server have hosts,
+	// without any names: these are nobody's own.
+	Clients bool `json:"clients,omitempty"`
 	// Found are the addresses by family. Families that are not managed are
 	// nil.
 	Found [ipaddr.Families]*Found `json:"found"`
@@ -130,4 +133,9 @@ func (e *Entry) writing(id ZoneID) *Writing {
 
 func (e *Entry) manages(id ZoneID) bool {
 	return slices.ContainsFunc(e.Sets, func(s Set) bool { return s.ZoneID == id })
+}
+
+// serves reports whether clients have hosts in the zone.
+func (e *Entry) serves(id ZoneID) bool {
+	return slices.ContainsFunc(e.Sets, func(s Set) bool { return s.ZoneID == id && s.Clients })
 }

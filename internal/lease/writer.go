@@ -54,14 +54,25 @@ func (r *Roster) Vacant(now time.Time) (ids []ZoneID, longest time.Duration) {
 }
 
 // candidate reports whether this instance should write the zone, if nobody
-// does: one whose provider refuses it should not while there is another.
+// does. While there is another, one should not whose provider refuses it, nor
+// one that knows nothing of the hosts that clients have in the zone.
 func (r *Roster) candidate(id ZoneID, alive []*Entry, now time.Time) bool {
-	if until, ok := r.refused[id]; !ok || !until.After(now) {
-		return true
-	}
-	return !slices.ContainsFunc(alive, func(e *Entry) bool {
-		return e != &r.self && e.manages(id) && !slices.Contains(e.Refused, id)
+	until, ok := r.refused[id]
+	own := unfit(&r.self, id, ok && until.After(now))
+	return own == 0 || !slices.ContainsFunc(alive, func(e *Entry) bool {
+		return e != &r.self && e.manages(id) && unfit(e, id, slices.Contains(e.Refused, id)) < own
 	})
+}
+
+// unfit is the higher, the less an instance can write of the zone.
+func unfit(e *Entry, id ZoneID, refused bool) (n int) {
+	if refused {
+		n += 2
+	}
+	if !e.serves(id) {
+		n++
+	}
+	return n
 }
 
 // Claiming is the entry to store that makes this instance the writer of zones.
@@ -104,14 +115,15 @@ func (r *Roster) Report(id ZoneID, inSync *bool, refusedFor time.Duration, now t
 	}
 }
 
-// Settle gives up what this instance does not write any more, and notes who
-// has which RRset.
+// Settle gives up what this instance does not write any more, or another one
+// should, and notes who has which RRset.
 func (r *Roster) Settle(now time.Time) {
 	if r.CutOff(now) != nil {
 		r.self.Writes = nil
 	}
+	alive := r.Alive(now)
 	for _, w := range slices.Clone(r.self.Writes) {
-		if !r.Writes(w.ZoneID, now) {
+		if !r.Writes(w.ZoneID, now) || !r.candidate(w.ZoneID, alive, now) {
 			r.drop(w.ZoneID)
 		}
 	}

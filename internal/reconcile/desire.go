@@ -78,6 +78,23 @@ func (m *Machine) drop(gone func(plan.Key, *rrset) bool) {
 	}
 }
 
+// estrange forgets what is known of the RRsets, save what we have published: a
+// read that is under way does not count either.
+func (m *Machine) estrange() {
+	for key, r := range m.sets {
+		r.known, r.born = false, m.reads.begun
+		if r.desired.State != plan.Unknown {
+			m.open[key] = r
+		}
+		if d := r.doubt; d != nil && !d.writing && !d.unread {
+			r.doubt = nil
+			if len(d.mine) > 0 {
+				r.doubt = &doubt{mine: d.mine}
+			}
+		}
+	}
+}
+
 // giveUpWithdrawn forgets RRsets from which all that was ours is taken away. A
 // reader that may lag could still show a write later of which nobody knew
 // whether it took effect.

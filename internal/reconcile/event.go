@@ -29,6 +29,9 @@ type (
 	Release struct{ Holder Holder }
 	// Verify asks for the zone to be read now.
 	Verify struct{}
+	// Estrange says that somebody else has kept the zone for a while, so that
+	// what is known of it is no evidence any more.
+	Estrange struct{}
 	// Read is what a read returned. Where the provider cannot be read it is
 	// what it last accepted.
 	Read struct {
@@ -48,6 +51,7 @@ func (Claim) event()     {}
 func (Desire) event()    {}
 func (Release) event()   {}
 func (Verify) event()    {}
+func (Estrange) event()  {}
 func (Read) event()      {}
 func (Wrote) event()     {}
 func (Abandoned) event() {}

@@ -100,6 +100,14 @@ func (m *Machine) Snapshot(now time.Time) Snapshot {
 	return s
 }
 
+// FailingFor is how long the provider has refused the zone.
+func (s *Snapshot) FailingFor(now time.Time) time.Duration {
+	if s.Err == nil || s.Since.IsZero() {
+		return 0
+	}
+	return now.Sub(s.Since)
+}
+
 // Names returns a function that tells which names are managed as of now, with
 // the zone's own copy of each.
 func (m *Machine) Names() func(name string) (string, bool) {
@@ -165,6 +173,15 @@ func (m *Machine) Known() bool {
 func (m *Machine) InSync(key plan.Key) bool {
 	r := m.sets[key]
 	return r != nil && m.judge(key, r).state == InSync
+}
+
+// Holds reports whether the RRset is as desired by the newest evidence, or nil
+// where that cannot be told.
+func (m *Machine) Holds(key plan.Key) *bool {
+	if r := m.sets[key]; r != nil {
+		return m.judge(key, r).inSync
+	}
+	return nil
 }
 
 type judgement struct {

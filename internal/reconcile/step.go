@@ -46,6 +46,8 @@ func (m *Machine) Step(now time.Time, chance float64, e Event) {
 		m.drop(func(_ plan.Key, r *rrset) bool { return r.holder == e.Holder })
 	case Verify:
 		m.asked = true
+	case Estrange:
+		m.estrange()
 	case Read:
 		m.endCall()
 		m.read(now, e)

@@ -40,6 +40,9 @@ type Backend struct {
 	// May reports whether the zone may be kept now. It is asked again before
 	// each write. It may be nil, and then the zone always may.
 	May func() bool
+	// Confirmed is called when RRsets of the class were confirmed. It returns
+	// at once. It may be nil.
+	Confirmed func()
 }
 
 // idle reports whether the zone is to be left alone for now.

@@ -138,6 +138,26 @@ func (z *Zone) InSync(keys ...plan.Key) bool {
 	}) && <-reply
 }
 
+// Holds reports of each of the RRsets whether it is as desired by the newest
+// evidence, or nil where that cannot be told. It asks the provider nothing.
+func (z *Zone) Holds(keys []plan.Key) []*bool {
+	reply := make(chan []*bool, 1)
+	if !z.post(func() {
+		holds := make([]*bool, len(keys))
+		for i, key := range keys {
+			holds[i] = z.machine.Holds(key)
+		}
+		reply <- holds
+	}) {
+		return make([]*bool, len(keys))
+	}
+	return <-reply
+}
+
+// Estrange says that somebody else has kept the zone until now, so that it has
+// to be read before anything is believed of it.
+func (z *Zone) Estrange() { z.post(func() { z.step(reconcile.Estrange{}) }) }
+
 // Verify has the zone read now, also where it would wait after a failure. The
 // channel is closed at the end of an attempt that began after this call, or at
 // once while the zone is not to be kept.

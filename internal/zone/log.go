@@ -84,6 +84,11 @@ func always(err error) func(*Handle) error { return func(*Handle) error { return
 
 // tellConfirmed logs what came true, and tells the observer.
 func (z *Zone) tellConfirmed(b *Backend, confirmed []reconcile.Confirmed) {
+	for class, b := range z.backends() {
+		if b.Confirmed != nil && slices.ContainsFunc(confirmed, func(c reconcile.Confirmed) bool { return c.Desired.Class == class }) {
+			b.Confirmed()
+		}
+	}
 	slices.SortFunc(confirmed, func(a, b reconcile.Confirmed) int { return a.Key.Compare(b.Key) })
 	changes := make(map[plan.Class][]plan.Change)
 	for _, c := range confirmed {

@@ -2,9 +2,7 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -29,18 +27,34 @@ type changes struct {
 	unsure map[string]bool
 	// behind is set where changes may have been missed.
 	behind bool
-	// alongside is set once another process has written while this one ran.
-	alongside bool
+	// alongside is set once another process has written while this one ran, and
+	// together while others are known to.
+	alongside, together bool
 }
 
 func (c *changes) add(e *Entry) {
 	c.mine[e.Host], c.unsure[e.Host] = e, true
 }
 
+// Together says whether other processes take updates at the same time, so that
+// nothing is to be believed that they may have overtaken.
+func (l *Ledger) Together(together bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.changes.together = together
+}
+
+// Behind has the next Follow read all entries: something may have been missed.
+func (l *Ledger) Behind() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.changes.behind = true
+}
+
 // Follow takes over what other processes have stored, and tells them what this
 // one has. It is to be called every few seconds; apply is called for each
-// entry that was taken over.
-func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply func(*Entry)) error {
+// entry that was taken over. judge may be nil.
+func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply func(*Entry), judge Judge) error {
 	told, err := readChanges(ctx, storage)
 	if err != nil {
 		l.mu.Lock()
@@ -55,6 +69,8 @@ func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply fu
 			// What was pushed out of a full file may be news, too.
 			l.changes.behind = l.changes.behind || i == 0 && len(told) >= maxChanges
 			l.mu.Unlock()
+		} else {
+			l.hear(entry)
 		}
 	}
 	l.mu.Lock()
@@ -74,16 +90,23 @@ func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply fu
 			return err
 		}
 	}
-	return l.announce(ctx, storage, told)
+	if news := l.news(told, judge); len(news) > 0 {
+		return l.tell(ctx, storage, news)
+	}
+	return nil
+}
+
+// Alongside reports whether other processes take updates, too.
+func (l *Ledger) Alongside() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changes.alongside || l.changes.together
 }
 
 // Refresh takes over what is stored of hosts, if other processes write there,
 // too: nothing newer than what they have told of may be taken for old.
 func (l *Ledger) Refresh(ctx context.Context, storage certmagic.Storage, hosts []string, apply func(*Entry)) error {
-	l.mu.Lock()
-	alongside := l.changes.alongside
-	l.mu.Unlock()
-	if !alongside {
+	if !l.Alongside() {
 		return nil
 	}
 	for _, host := range hosts {
@@ -123,86 +146,4 @@ func (l *Ledger) look(ctx context.Context, storage certmagic.Storage, name strin
 	defer l.mu.Unlock()
 	delete(l.changes.unsure, name)
 	return nil
-}
-
-// announce tells of what this process has changed and is not told, or has been
-// overwritten by another that did not know of it.
-func (l *Ledger) announce(ctx context.Context, storage certmagic.Storage, told []*Entry) error {
-	seen := make(map[string]*Entry, len(told))
-	for _, entry := range told {
-		seen[entry.Host] = entry
-	}
-	l.mu.Lock()
-	missing := make(map[string]*Entry)
-	for name, entry := range l.changes.mine {
-		switch there := seen[name]; {
-		case there == nil && entry.told && len(told) >= maxChanges, there != nil && there.Compare(entry.Version) > 0:
-			// It is old news.
-			delete(l.changes.mine, name)
-		case there == nil || there.Version != entry.Version:
-			missing[name] = entry
-		}
-	}
-	l.mu.Unlock()
-	if len(missing) == 0 {
-		return nil
-	}
-	told, err := readChanges(ctx, storage)
-	if err != nil {
-		return err
-	}
-	told = slices.DeleteFunc(told, func(there *Entry) bool {
-		entry := missing[there.Host]
-		if entry != nil && there.Compare(entry.Version) > 0 {
-			delete(missing, there.Host)
-			return false
-		}
-		return entry != nil
-	})
-	for _, name := range slices.Sorted(maps.Keys(missing)) {
-		told = append(told, missing[name])
-	}
-	told = told[max(0, len(told)-maxChanges):]
-	lines := make([]json.RawMessage, len(told))
-	for i, entry := range told {
-		if lines[i], err = entry.encode(); err != nil {
-			return err
-		}
-	}
-	data, err := json.Marshal(lines)
-	if err != nil {
-		return err
-	}
-	if err := storage.Store(ctx, changesKey, data); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, entry := range missing {
-		entry.told = true
-	}
-	return nil
-}
-
-// readChanges returns the changes of which somebody has told, the newest last.
-// What makes no sense is left out, and is gone with the next change.
-func readChanges(ctx context.Context, storage certmagic.Storage) ([]*Entry, error) {
-	data, err := storage.Load(ctx, changesKey)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var lines []json.RawMessage
-	if json.Unmarshal(data, &lines) != nil {
-		return nil, nil
-	}
-	var told []*Entry
-	for _, line := range lines {
-		if entry, err := decode("", line); err == nil {
-			told = append(told, entry)
-		}
-	}
-	return told, nil
 }

@@ -87,6 +87,9 @@ type Entry struct {
 	// User is whose update it was, and Updated when.
 	User    string
 	Updated time.Time
+	// Confirmed is set for families of which another process has told that DNS
+	// holds what is on record, as far as it knows.
+	Confirmed [ipaddr.Families]bool
 
 	// told is set once other processes were told of it.
 	told bool
@@ -107,16 +110,21 @@ type storedRecord struct {
 	Addresses []netip.Addr `json:"addresses"`
 	// Removed are what was published before and may still be there.
 	Removed []netip.Addr `json:"removed,omitempty"`
+	// Confirmed is set among what processes tell each other.
+	Confirmed bool `json:"confirmed,omitempty"`
 }
 
-func (e *Entry) encode() ([]byte, error) {
+// encode is how an entry is stored.
+func (e *Entry) encode() ([]byte, error) { return e.encodeWith([ipaddr.Families]bool{}) }
+
+func (e *Entry) encodeWith(confirmed [ipaddr.Families]bool) ([]byte, error) {
 	s := stored{Host: e.Host, Version: e.Version, User: e.User, Updated: e.Updated}
 	for f, to := range map[ipaddr.Family]**storedRecord{ipaddr.V4: &s.A, ipaddr.V6: &s.AAAA} {
 		switch r := e.Records[f]; r.State {
 		case plan.Set:
-			*to = &storedRecord{Addresses: r.Addrs, Removed: r.Earlier}
+			*to = &storedRecord{Addresses: r.Addrs, Removed: r.Earlier, Confirmed: confirmed[f]}
 		case plan.None:
-			*to = &storedRecord{Removed: r.Addrs}
+			*to = &storedRecord{Removed: r.Addrs, Confirmed: confirmed[f]}
 		}
 	}
 	return json.Marshal(s)
@@ -151,7 +159,7 @@ func decode(host string, data []byte) (*Entry, error) {
 			}
 		}
 		r.Addrs, r.Earlier = ipaddr.Sort(r.Addrs), ipaddr.Sort(r.Earlier)
-		e.Records[f] = r
+		e.Records[f], e.Confirmed[f] = r, from.Confirmed
 	}
 	return e, nil
 }

@@ -28,9 +28,14 @@ type Ledger struct {
 	// ready is closed once all entries were read.
 	ready chan struct{}
 
+	// telling is had by who tells other processes.
+	telling chan struct{}
+
 	mu      sync.Mutex
 	hosts   map[string]*host
 	changes changes
+	// changed is closed when something has.
+	changed chan struct{}
 }
 
 // host is what is known of a host. Its turn is taken by whoever writes it.
@@ -44,6 +49,7 @@ type host struct {
 func New(writer string) *Ledger {
 	return &Ledger{
 		writer: writer, ready: make(chan struct{}), hosts: make(map[string]*host),
+		telling: make(chan struct{}, 1), changed: make(chan struct{}),
 		changes: changes{mine: make(map[string]*Entry), unsure: make(map[string]bool)},
 	}
 }
@@ -51,6 +57,26 @@ func New(writer string) *Ledger {
 // Ready returns a channel that is closed once all entries were read. Before
 // that, nobody knows what is on record.
 func (l *Ledger) Ready() <-chan struct{} { return l.ready }
+
+// Changed returns a channel that is closed when other processes have told
+// something, or Notify is called.
+func (l *Ledger) Changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+// Notify wakes those who wait for Changed.
+func (l *Ledger) Notify() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notify()
+}
+
+func (l *Ledger) notify() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
 
 // Lookup returns what is on record of a host, which may be nothing.
 func (l *Ledger) Lookup(name string) *Entry {
@@ -136,6 +162,7 @@ func (l *Ledger) adopt(entry *Entry, apply func(*Entry)) bool {
 	}
 	h.entry = entry
 	apply(entry)
+	l.notify()
 	return true
 }
 
@@ -220,13 +247,21 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	l.mu.Lock()
+	l.changes.add(entry)
+	together := l.changes.together
+	l.mu.Unlock()
+	if together {
+		// Before anything is done with it: whoever goes on where this process
+		// ends is to know of it. If it fails, Follow does it.
+		_ = l.tell(ctx, storage, map[string]news{u.Host: {entry: entry}})
+	}
+	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.host(u.Host)
 	if h.entry == nil || h.entry.Compare(entry.Version) < 0 {
 		h.entry = entry
 	}
 	apply(h.entry)
-	l.changes.add(entry)
 	return nil
 }
 

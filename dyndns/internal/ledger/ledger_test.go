@@ -73,7 +73,7 @@ func (p *process) store(u *Update) {
 
 func (p *process) follow() {
 	p.t.Helper()
-	if err := p.Follow(p.t.Context(), p.storage, p.apply); err != nil {
+	if err := p.Follow(p.t.Context(), p.storage, p.apply, nil); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -267,7 +267,7 @@ func TestStorageFails(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	a.expect(home, "")
-	if a.Follow(t.Context(), storage, a.apply) == nil {
+	if a.Follow(t.Context(), storage, a.apply, nil) == nil {
 		t.Error("no error")
 	}
 	b.store(update(home, set("192.0.2.2"), Record{}))
@@ -290,7 +290,7 @@ func TestDamagedHoldsUpNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	storage.err = errors.New("away for a while")
-	if a.Follow(t.Context(), storage, a.apply) == nil {
+	if a.Follow(t.Context(), storage, a.apply, nil) == nil {
 		t.Error("no error")
 	}
 	storage.err = nil
@@ -324,7 +324,7 @@ func TestOvertakenWhileStored(t *testing.T) {
 		// It hears of it, and cannot look, for the host's turn is taken.
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_ = a.Follow(ctx, files, func(*Entry) {})
+		_ = a.Follow(ctx, files, func(*Entry) {}, nil)
 	}
 	a.store(update(home, set("192.0.2.1"), Record{}))
 	a.expect(home, "[192.0.2.2] []")

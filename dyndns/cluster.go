@@ -1,0 +1,147 @@
+package dyndns
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+)
+
+// share has one instance at a time write the zone, where there are several. The
+// others take updates, too, and desire nothing of the zone themselves.
+func (a *App) share(z *keptZone) {
+	z.id = lease.ZoneID{Zone: z.name, Provider: z.backend.Provider.Name}
+	if a.other == nil {
+		return
+	}
+	z.member = a.other.Share(cluster.Zone{ID: z.id, Report: z.report, Begin: func() func() { return a.begin(z.id) }})
+	if z.member != nil {
+		z.backend.May = func() bool { return z.member.Writes(z.id) }
+		z.backend.Confirmed = a.shared.hurry
+	}
+}
+
+// clustered reports whether there may be other instances.
+func (a *App) clustered() bool {
+	for _, z := range a.zones {
+		if z.member != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// writes reports whether this instance is to write the zone, and knows what the
+// others have taken in.
+func (a *App) writes(z *keptZone) bool { return a.term(z) != 0 }
+
+// term is a number that changes each time that this instance begins to write
+// the zone. It is 0 while another one does.
+func (a *App) term(z *keptZone) uint64 {
+	if z.member == nil {
+		return 1
+	}
+	if term := z.member.Term(z.id); a.shared.hasCaught(z.id, term) {
+		return term
+	}
+	return 0
+}
+
+// begin forgets what was desired of a zone when this instance last wrote it. It
+// is desired anew once that is known to be the newest.
+func (a *App) begin(id lease.ZoneID) (begun func()) {
+	s := a.shared
+	s.ledger.Under(func(iter.Seq[*ledger.Entry]) {
+		for _, app := range s.apps {
+			for _, z := range app.zones {
+				if z.id == id {
+					z.zone.Estrange()
+					z.holder.Claim(nil)
+				}
+			}
+		}
+	})
+	return s.hurry
+}
+
+// terms are those in which this instance writes zones now.
+func (a *App) terms() map[*keptZone]uint64 {
+	terms := make(map[*keptZone]uint64)
+	for _, z := range a.zones {
+		if z.member != nil {
+			terms[z] = z.member.Term(z.id)
+		}
+	}
+	return terms
+}
+
+// catchUp begins to keep the zones that this instance has come to write, once
+// it knows what others have taken in before that.
+func (a *App) catchUp(terms map[*keptZone]uint64, readAll bool) {
+	s := a.shared
+	var begun []*keptZone
+	s.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
+		if !slices.Contains(s.apps, a) {
+			return
+		}
+		for z, term := range terms {
+			if term != 0 && !s.hasCaught(z.id, term) {
+				begun = append(begun, z)
+			}
+		}
+		for _, z := range begun {
+			s.catch(z.id, terms[z])
+		}
+		all := a.all(entries)
+		for _, z := range begun {
+			z.holder.Claim(all[z])
+		}
+	})
+	for _, z := range begun {
+		z.zone.Verify()
+	}
+	if len(begun) == 0 {
+		return
+	}
+	s.ledger.Notify()
+	if !readAll {
+		// Who wrote it before may have ended before it told all.
+		s.ledger.Behind()
+	}
+}
+
+// judge returns what tells of entries whether DNS holds them, in zones that
+// this instance writes for all.
+func (a *App) judge() ledger.Judge {
+	if !a.clustered() {
+		return nil
+	}
+	return func(entries []*ledger.Entry) [][ipaddr.Families]*bool {
+		type place struct{ entry, family int }
+		keys, places := make(map[*keptZone][]plan.Key), make(map[*keptZone][]place)
+		for i, e := range entries {
+			z, name, desired := a.desired(e)
+			if z == nil || z.member == nil || !a.writes(z) {
+				continue
+			}
+			for f, d := range desired {
+				if d != nil {
+					keys[z] = append(keys[z], plan.Key{Name: name, Family: ipaddr.Family(f)})
+					places[z] = append(places[z], place{i, f})
+				}
+			}
+		}
+		verdicts := make([][ipaddr.Families]*bool, len(entries))
+		for z, keys := range keys {
+			for i, holds := range z.zone.Holds(keys) {
+				at := places[z][i]
+				verdicts[at.entry][at.family] = holds
+			}
+		}
+		return verdicts
+	}
+}

@@ -1,0 +1,419 @@
+package dyndns
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/libdns/libdns"
+	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/auth"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/reply"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/request"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
+)
+
+const clusterLease = 15 * time.Second
+
+var sharedZone = lease.ZoneID{Zone: origin, Provider: "standin"}
+
+// caddys are instances that share a storage and a zone, of Caddy's part of
+// which only the app is there: one process has one Caddy.
+type caddys struct {
+	t *testing.T
+	z *standinZone
+
+	mu    sync.Mutex
+	files map[string][]byte
+	locks map[string]bool
+	all   []*instance
+	lines []string
+	begun time.Time
+	// count counts calls of the storage.
+	count int
+}
+
+func together(t *testing.T, test func(s *caddys)) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &caddys{t: t, files: make(map[string][]byte), locks: make(map[string]bool), begun: time.Now()}
+		s.z = newStandinZone()
+		test(s)
+		for _, i := range s.all {
+			if i.isRunning() {
+				i.kill()
+			}
+		}
+		if t.Failed() {
+			s.mu.Lock()
+			t.Log("\n" + strings.Join(s.lines, "\n"))
+			s.mu.Unlock()
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+func (s *caddys) notef(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines = append(s.lines, fmt.Sprintf("%8.2fs ", time.Since(s.begun).Seconds())+fmt.Sprintf(format, args...))
+}
+
+// instance is one of them. It is its own storage, and its own way to the
+// provider.
+type instance struct {
+	s      *caddys
+	name   string
+	app    *App
+	member *cluster.Member
+	handle *Handler
+	cancel context.CancelFunc
+	ended  sync.WaitGroup
+
+	// What follows is guarded by the lock of all.
+
+	shares  []cluster.Zone
+	running bool
+	failing bool // the storage refuses its calls
+	refused bool // the provider does
+	// readOnly is set while the provider refuses writes alone.
+	readOnly bool
+}
+
+func (s *caddys) start(name string) *instance {
+	i := &instance{s: s, name: name, running: true}
+	s.mu.Lock()
+	number := len(s.all)
+	s.all = append(s.all, i)
+	s.mu.Unlock()
+	s.notef("%s starts", name)
+	i.member = cluster.New(name, fmt.Sprintf("p%d", number), "host-"+name)
+	p, err := provider.New(sharedZone.Provider, i, provider.NewSlots(), func(s string) string { return s }, (*observe.Observer)(nil), zap.NewNop())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	a := &App{
+		storage: i, logger: zap.NewNop(), shared: newShared().(*shared), other: i,
+		exact: make(map[string]*service), below: make(map[string]*service),
+		zones: make(map[zone.Key]*keptZone), attached: make(chan struct{}),
+	}
+	i.app = a
+	key := zone.Key{Module: p.Name, Zone: origin}
+	z := &keptZone{name: origin, backend: &zone.Backend{
+		Provider: p, Memory: zone.Memory{Storage: i}, VerifyEvery: verifyEvery,
+		Observer: &clientObserver{nil}, Logger: zap.NewNop(), Class: plan.Client,
+	}}
+	a.share(z)
+	a.zones[key] = z
+	service := &service{names: []string{origin}, zones: map[string]*keptZone{origin: z}, ttl: time.Minute}
+	hosts := []string{"home.example.com", "www.example.com"}
+	for _, host := range hosts {
+		a.exact[host] = service
+	}
+	filter, err := ipaddr.NewFilter(nil, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	i.handle = &Handler{app: a, logger: zap.NewNop(), rules: &request.Rules{PrefixLength: 64, Filter: filter}}
+	registry := new(zone.Registry)
+	z.zone = registry.Acquire(key)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	i.cancel = func() {
+		cancel()
+		i.ended.Wait()
+		a.detach()
+		registry.Release(z.zone)
+	}
+	i.member.Configure(cluster.Settings{
+		Storage: i, Lease: clusterLease, Sets: i.sets, Report: i.report, Changed: func() {}, Begin: i.begin,
+		Observer: silent{}, Logger: zap.NewNop(),
+	})
+	a.attach()
+	i.ended.Go(func() { i.member.Run(ctx) })
+	i.ended.Go(func() { a.follow(ctx) })
+	return i
+}
+
+// kill ends it without a word.
+func (i *instance) kill() {
+	i.s.notef("%s is killed", i.name)
+	i.set(func() { i.running = false })
+	i.cancel()
+}
+
+// stop ends it cleanly.
+func (i *instance) stop() {
+	i.s.notef("%s is stopped", i.name)
+	i.cancel()
+	i.member.Leave(context.Background())
+	i.set(func() { i.running = false })
+}
+
+func (i *instance) set(do func()) {
+	i.s.mu.Lock()
+	defer i.s.mu.Unlock()
+	do()
+}
+
+func (i *instance) isRunning() (running bool) {
+	i.set(func() { running = i.running })
+	return running
+}
+
+func (i *instance) sets() []lease.Set {
+	return []lease.Set{{ZoneID: sharedZone, Clients: true}}
+}
+
+func (i *instance) report(lease.ZoneID) (*bool, time.Duration) { return i.shares[0].Report() }
+
+func (i *instance) begin(lease.ZoneID) func() { return i.shares[0].Begin() }
+
+// update is a client's request of the instance: "good", "nochg" or what went
+// wrong, each followed by what is said to be in DNS.
+func (i *instance) update(host, addr string) string {
+	r := httptest.NewRequest(http.MethodGet, "/nic/update?hostname="+host+"&myip="+addr, nil)
+	params, err := request.Read(r)
+	if err != nil {
+		i.s.t.Fatal(err)
+	}
+	req, err := request.Parse(params)
+	if err != nil {
+		i.s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	began := time.Now()
+	u := &update{handler: i.handle, user: &auth.User{Name: "home"}, hosts: []string{host}}
+	lines, err := u.apply(ctx, req)
+	answer := ""
+	var refused *reply.Error
+	switch {
+	case errors.As(err, &refused):
+		answer = string(refused.Word)
+	case err != nil:
+		answer = err.Error()
+	default:
+		answer = strings.Trim(fmt.Sprintln(map[bool]string{true: "good", false: "nochg"}[lines[0].Changed], fmt.Sprint(lines[0].Addrs)), "\n")
+		answer = strings.NewReplacer("[", "", "]", "").Replace(answer)
+	}
+	i.s.notef("%s is told %s of %s, and answers %q after %s (%v)", i.name, addr, host, answer, time.Since(began), err)
+	return answer
+}
+
+// DNSProvider and others are of the dynamic_dns app.
+func (*instance) DNSProvider() json.RawMessage { return nil }
+func (*instance) ZoneNames() []string          { return nil }
+func (*instance) Manages(func(string))         {}
+func (*instance) Keeps(string) bool            { return false }
+
+func (i *instance) Share(z cluster.Zone) *cluster.Member {
+	i.shares = append(i.shares, z)
+	return i.member
+}
+
+// use is the answer to any call of the storage.
+func (i *instance) use(do func(files map[string][]byte) error) error {
+	i.s.mu.Lock()
+	defer i.s.mu.Unlock()
+	i.s.count++
+	if i.failing || !i.running {
+		return errors.New("the storage is gone")
+	}
+	return do(i.s.files)
+}
+
+func (i *instance) Store(_ context.Context, key string, value []byte) error {
+	return i.use(func(files map[string][]byte) error { files[key] = value; return nil })
+}
+
+func (i *instance) Load(_ context.Context, key string) (data []byte, err error) {
+	err = i.use(func(files map[string][]byte) error {
+		there, ok := files[key]
+		if data = there; !ok {
+			return fs.ErrNotExist
+		}
+		return nil
+	})
+	return data, err
+}
+
+func (i *instance) Delete(_ context.Context, key string) error {
+	return i.use(func(files map[string][]byte) error { delete(files, key); return nil })
+}
+
+func (i *instance) Exists(ctx context.Context, key string) bool {
+	_, err := i.Load(ctx, key)
+	return err == nil
+}
+
+func (i *instance) List(_ context.Context, prefix string, _ bool) (keys []string, err error) {
+	err = i.use(func(files map[string][]byte) error {
+		keys = slices.DeleteFunc(slices.Sorted(maps.Keys(files)), func(key string) bool { return path.Dir(key) != prefix })
+		return nil
+	})
+	return keys, err
+}
+
+func (*instance) Stat(context.Context, string) (certmagic.KeyInfo, error) {
+	return certmagic.KeyInfo{}, errors.ErrUnsupported
+}
+
+func (i *instance) Lock(ctx context.Context, name string) error {
+	for {
+		locked := false
+		err := i.use(func(map[string][]byte) error {
+			locked = !i.s.locks[name]
+			i.s.locks[name] = true
+			return nil
+		})
+		if err != nil || locked {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (i *instance) Unlock(_ context.Context, name string) error {
+	return i.use(func(map[string][]byte) error { i.s.locks[name] = false; return nil })
+}
+
+// reach is what each call of the provider begins with.
+func (i *instance) reach() error {
+	time.Sleep(100 * time.Millisecond)
+	var err error
+	i.set(func() {
+		if i.refused || !i.running {
+			err = errors.New("the provider refuses it")
+		}
+	})
+	return err
+}
+
+func (i *instance) GetRecords(context.Context, string) ([]libdns.Record, error) {
+	if err := i.reach(); err != nil {
+		return nil, err
+	}
+	return i.s.z.get(), nil
+}
+
+func (i *instance) SetRecords(_ context.Context, _ string, records []libdns.Record) ([]libdns.Record, error) {
+	if err := i.reach(); err != nil {
+		return nil, err
+	}
+	i.s.mu.Lock()
+	readOnly := i.readOnly
+	i.s.mu.Unlock()
+	if readOnly {
+		return nil, errors.New("read-only")
+	}
+	i.s.z.set(records)
+	for _, r := range records {
+		i.s.notef("%s writes %s %s", i.name, r.RR().Name, r.RR().Data)
+	}
+	return records, nil
+}
+
+// standinZone is the zone, in which each name has one address.
+type standinZone struct {
+	mu    sync.Mutex
+	addrs map[string]netip.Addr
+	calls int
+	// wrote is called with what is written.
+	wrote func(name string, addr netip.Addr)
+}
+
+func newStandinZone() *standinZone { return &standinZone{addrs: make(map[string]netip.Addr)} }
+
+func (z *standinZone) get() (records []libdns.Record) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.calls++
+	for _, name := range slices.Sorted(maps.Keys(z.addrs)) {
+		records = append(records, libdns.Address{Name: name, TTL: time.Minute, IP: z.addrs[name]})
+	}
+	return records
+}
+
+func (z *standinZone) set(records []libdns.Record) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.calls++
+	for _, r := range records {
+		rr := r.RR()
+		addr := netip.MustParseAddr(rr.Data)
+		z.addrs[rr.Name] = addr
+		if z.wrote != nil {
+			z.wrote(rr.Name, addr)
+		}
+	}
+}
+
+func (z *standinZone) holds(name string) string {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if addr, ok := z.addrs[name]; ok {
+		return addr.String()
+	}
+	return ""
+}
+
+func (z *standinZone) count() int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.calls
+}
+
+// writer returns the instance that writes the zone.
+func (s *caddys) writer() *instance {
+	s.t.Helper()
+	for _, i := range s.all {
+		if i.isRunning() && i.member.Writes(sharedZone) {
+			return i
+		}
+	}
+	s.t.Fatal("nobody writes the zone")
+	return nil
+}
+
+// other returns one that does not.
+func (s *caddys) other() *instance {
+	s.t.Helper()
+	for _, i := range s.all {
+		if i.isRunning() && !i.member.Writes(sharedZone) {
+			return i
+		}
+	}
+	s.t.Fatal("all write the zone")
+	return nil
+}
+
+type silent struct{}
+
+func (silent) InstanceJoined(string, string)        {}
+func (silent) InstanceGone(string)                  {}
+func (silent) ZoneTakenOver(string, string, string) {}
