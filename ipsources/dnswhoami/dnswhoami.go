@@ -3,32 +3,21 @@
 package dnswhoami
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
-	"strconv"
-	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/quorum"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/uplink"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/internal/remote"
 )
 
 func init() {
 	caddy.RegisterModule(DNS{})
 }
-
-const (
-	defaultTimeout = 10 * time.Second
-	minTimeout     = 100 * time.Millisecond
-)
 
 // DNS is an IP source that asks DNS servers which address they see, over TLS
 // (RFC 7858) and with their certificates verified. An address that differs from
@@ -42,22 +31,10 @@ type DNS struct {
 	// their addresses.
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 
-	// How many operators must agree before an address that is not the one last
-	// confirmed is believed; see `simple_http`. Default: 2, or 1 if there is but
-	// one operator in the list, which is warned of.
-	Quorum int `json:"quorum,omitempty"`
+	remote.Options
 
-	// How long one check may take, all servers together. The next server is
-	// asked after 250 ms already. Default: 10s. Minimum: 100ms.
-	Timeout caddy.Duration `json:"timeout,omitempty"`
-
-	// The network interface to ask through; see `simple_http`.
-	Interface string `json:"interface,omitempty"`
-
-	poll     *quorum.Poll[*server]
+	services *remote.Services[*server]
 	ask      func(ctx context.Context, f ipaddr.Family, s *server) (netip.Addr, error)
-	routable func(to netip.Addr) bool
-	uplink   uplink.Uplink
 }
 
 // CaddyModule returns the Caddy module information.
@@ -90,41 +67,14 @@ func (s *DNS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				return d.WrapErr(err)
 			}
 			s.Endpoints = append(s.Endpoints, e)
-		case "quorum":
-			var value string
-			if !d.AllArgs(&value) {
-				return d.Err("quorum needs one number: how many operators must agree on a changed address")
-			}
-			n, err := strconv.Atoi(value)
-			if err != nil || n < 1 {
-				return d.Errf("quorum %q is no number of operators: write 1 or more", value)
-			}
-			if s.Quorum != 0 {
-				return d.Err("quorum is given twice: remove one of them")
-			}
-			s.Quorum = n
-		case "timeout":
-			var value string
-			if !d.AllArgs(&value) {
-				return d.Err("timeout needs one duration, such as 10s")
-			}
-			timeout, err := caddy.ParseDuration(value)
-			if err != nil || timeout < minTimeout {
-				return d.Errf("timeout %q is no duration of at least %s: write one such as 10s", value, minTimeout)
-			}
-			if s.Timeout != 0 {
-				return d.Err("timeout is given twice: remove one of them")
-			}
-			s.Timeout = caddy.Duration(timeout)
-		case "interface":
-			if s.Interface != "" {
-				return d.Err("interface is given twice: remove one of them")
-			}
-			if !d.AllArgs(&s.Interface) || s.Interface == "" {
-				return d.Err("interface needs the name of one network interface, such as wan2")
-			}
 		default:
-			return d.Errf("unrecognized subdirective %q: dns takes endpoint, quorum, timeout and interface", option)
+			ok, err := s.Options.Unmarshal(d)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return d.Errf("unrecognized subdirective %q: dns takes endpoint, quorum, timeout and interface", option)
+			}
 		}
 		if d.NextBlock(1) {
 			return d.Err("the options of dns take no block")
@@ -147,71 +97,32 @@ func (s *DNS) Provision(ctx caddy.Context) error {
 		}
 		servers = append(servers, server)
 	}
-	if s.Quorum < 0 {
-		return fmt.Errorf("quorum %d is no number of operators: write 1 or more", s.Quorum)
-	}
-	timeout := cmp.Or(time.Duration(s.Timeout), defaultTimeout)
-	if timeout < minTimeout {
-		return fmt.Errorf("timeout %s is shorter than %s: write one such as 10s", timeout, minTimeout)
-	}
-	name, err := placeholders.Resolve(s.Interface)
+	var err error
+	s.services, err = remote.New(s.Options, servers, func(ctx context.Context, f ipaddr.Family, server *server) (netip.Addr, error) {
+		return s.ask(ctx, f, server)
+	}, ctx.Logger())
 	if err != nil {
-		return fmt.Errorf("interface: %w", err)
-	}
-	s.uplink = uplink.Uplink(name)
-	if err := s.uplink.Check(); err != nil {
 		return err
 	}
-	s.ask = (&client{dial: s.uplink.DialContext}).ask
-	s.routable = s.uplink.Routable
-	s.poll = &quorum.Poll[*server]{
-		Voters: byFamily(servers), Quorum: s.Quorum, Timeout: timeout,
-		Reach: s.reach,
-		Ask: func(ctx context.Context, f ipaddr.Family, server *server) (netip.Addr, error) {
-			return s.ask(ctx, f, server)
-		},
-		Logger: ctx.Logger(),
-	}
+	s.ask = (&client{dial: s.services.Uplink.DialContext}).ask
 	return nil
 }
 
 // GetIPs asks the servers over both families at once, but for one without a
 // route.
 func (s *DNS) GetIPs(ctx context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
-	return s.poll.GetIPs(ctx, settings)
+	return s.services.GetIPs(ctx, settings)
 }
 
 // ConfirmedBy returns the servers that gave the address when it was accepted,
 // and those that have repeated it since.
-func (s *DNS) ConfirmedBy(addr netip.Addr) []string { return s.poll.ConfirmedBy(addr) }
+func (s *DNS) ConfirmedBy(addr netip.Addr) []string { return s.services.ConfirmedBy(addr) }
 
 // Operators implements ipsources.Voter.
-func (s *DNS) Operators(v6 bool) []string { return s.poll.Operators(v6) }
+func (s *DNS) Operators(v6 bool) []string { return s.services.Operators(v6) }
 
 // VoteWith implements ipsources.Voter.
-func (s *DNS) VoteWith(others func(v6 bool) []string) error { return s.poll.VoteWith(others) }
-
-// reach returns the servers that the machine has a route to over the family.
-// For names, a default route decides.
-func (s *DNS) reach(f ipaddr.Family) (servers []*server, err error) {
-	if err := s.uplink.Exists(); err != nil {
-		return nil, err
-	}
-	far := sync.OnceValue(func() bool { return s.routable(farAddrs[f]) })
-	for _, server := range s.poll.Voters[f] {
-		if server.addr.IsValid() && s.routable(server.addr) || !server.addr.IsValid() && far() {
-			servers = append(servers, server)
-		}
-	}
-	return servers, nil
-}
-
-// farAddrs are addresses that only a default route leads to: those of
-// a.root-servers.net.
-var farAddrs = [ipaddr.Families]netip.Addr{
-	ipaddr.V4: netip.MustParseAddr("198.41.0.4"),
-	ipaddr.V6: netip.MustParseAddr("2001:503:ba3e::2:30"),
-}
+func (s *DNS) VoteWith(others func(v6 bool) []string) error { return s.services.VoteWith(others) }
 
 var (
 	_ caddy.Provisioner     = (*DNS)(nil)

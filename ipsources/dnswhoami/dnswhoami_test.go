@@ -26,6 +26,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/internal/remote"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/simplehttp"
 )
 
@@ -44,7 +45,7 @@ func TestDNSCaddyfile(t *testing.T) {
 					{Server: "dns.example.net:8853", Name: "{env.NAME}"},
 					{Server: "[2001:db8::1]:8853#dns.example.net", Name: "x.example.net", Type: "TXT"},
 				},
-				Quorum: 3, Timeout: caddy.Duration(3 * time.Second), Interface: "wan2",
+				Options: remote.Options{Quorum: 3, Timeout: caddy.Duration(3 * time.Second), Interface: "wan2"},
 			},
 		},
 		{in: "dns 1.1.1.1", wantErr: "unexpected argument \"1.1.1.1\": write servers in a block, as in: endpoint 1.1.1.1 whoami.cloudflare CH TXT"},
@@ -55,10 +56,10 @@ func TestDNSCaddyfile(t *testing.T) {
 		{in: "dns {\n endpoint 1.1.1.1 a..b\n}", wantErr: `"a..b" is no name to ask for`},
 		{in: "dns {\n quorum\n}", wantErr: "quorum needs one number"},
 		{in: "dns {\n quorum 0\n}", wantErr: "write 1 or more"},
-		{in: "dns {\n quorum 2\n quorum 2\n}", wantErr: "quorum is given twice"},
+		{in: "dns {\n quorum 2\n quorum 3\n}", wantErr: "quorum is given twice"},
 		{in: "dns {\n timeout\n}", wantErr: "timeout needs one duration"},
 		{in: "dns {\n timeout 1ms\n}", wantErr: "at least 100ms"},
-		{in: "dns {\n timeout 1s\n timeout 1s\n}", wantErr: "timeout is given twice"},
+		{in: "dns {\n timeout 1s\n timeout 2s\n}", wantErr: "timeout is given twice"},
 		{in: "dns {\n interface\n}", wantErr: "interface needs the name"},
 		{in: "dns {\n interface a\n interface b\n}", wantErr: "interface is given twice"},
 		{in: "dns {\n server x\n}", wantErr: `unrecognized subdirective "server"`},
@@ -92,9 +93,9 @@ func TestDNSProvision(t *testing.T) {
 		"type":              {in: DNS{Endpoints: []Endpoint{{Server: "1.1.1.1", Name: "x", Type: "A"}}}, wantErr: `type "A": write TXT, or leave it out`},
 		"no name":           {in: DNS{Endpoints: []Endpoint{{Server: "1.1.1.1"}}}, wantErr: "is no name to ask for"},
 		"no server":         {in: DNS{Endpoints: []Endpoint{{Name: "x"}}}, wantErr: "is no DNS server"},
-		"quorum":            {in: DNS{Quorum: -1}, wantErr: "write 1 or more"},
-		"timeout":           {in: DNS{Timeout: 10}, wantErr: "is shorter than 100ms"},
-		"interface":         {in: DNS{Interface: "{env.NO_SUCH_NAME}"}, wantErr: "interface: "},
+		"quorum":            {in: DNS{Options: remote.Options{Quorum: -1}}, wantErr: "write 1 or more"},
+		"timeout":           {in: DNS{Options: remote.Options{Timeout: 10}}, wantErr: "is shorter than 100ms"},
+		"interface":         {in: DNS{Options: remote.Options{Interface: "{env.NO_SUCH_NAME}"}}, wantErr: "interface: "},
 	} {
 		sourcetest.CheckErr(t, name, tc.in.Provision(caddy.Context{Context: t.Context()}), tc.wantErr)
 	}
@@ -153,12 +154,12 @@ func newStandIn(t *testing.T, reply func(query *dns.Msg) []byte) *standIn {
 // source asks the stand-in, over whichever family.
 func (d *standIn) source(t *testing.T, e Endpoint) *DNS {
 	t.Helper()
-	s := &DNS{Endpoints: []Endpoint{e}, Timeout: caddy.Duration(time.Second)}
+	s := &DNS{Endpoints: []Endpoint{e}, Options: remote.Options{Timeout: caddy.Duration(time.Second)}}
 	if err := s.Provision(caddy.Context{Context: t.Context()}); err != nil {
 		t.Fatal(err)
 	}
-	s.poll.Logger = zap.NewNop()
-	s.routable = func(netip.Addr) bool { return true }
+	s.services.Logger = zap.NewNop()
+	s.services.Routable = func(netip.Addr) bool { return true }
 	s.ask = (&client{roots: d.roots, dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", d.addr)
 	}}).ask
@@ -307,8 +308,8 @@ func TestDNSOneFamily(t *testing.T) {
 		if err := s.Provision(caddy.Context{Context: t.Context()}); err != nil {
 			t.Fatal(err)
 		}
-		s.poll.Logger = zap.NewNop()
-		s.routable = func(to netip.Addr) bool {
+		s.services.Logger = zap.NewNop()
+		s.services.Routable = func(to netip.Addr) bool {
 			if ipaddr.FamilyOf(to) != on {
 				t.Errorf("looked for %s", to)
 			}
@@ -332,8 +333,8 @@ func TestDNSLeaksNoGoroutines(t *testing.T) {
 		if err := s.Provision(caddy.Context{Context: t.Context()}); err != nil {
 			t.Fatal(err)
 		}
-		s.poll.Logger = zap.NewNop()
-		s.routable = func(netip.Addr) bool { return true }
+		s.services.Logger = zap.NewNop()
+		s.services.Routable = func(netip.Addr) bool { return true }
 		s.ask = (&client{dial: func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go io.Copy(io.Discard, theirs)

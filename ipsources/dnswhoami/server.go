@@ -10,7 +10,6 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/quorum"
 )
@@ -120,22 +119,13 @@ func newServer(e Endpoint) (*server, error) {
 // Name implements quorum.Voter.
 func (s *server) Name() string { return s.certName }
 
+// Addr implements remote.Service.
+func (s *server) Addr() netip.Addr { return s.addr }
+
 // Operator implements quorum.Voter.
 func (s *server) Operator() string {
 	if s.addr.IsValid() && s.certName != s.host {
 		return quorum.OperatorOf(s.certName)
 	}
 	return quorum.OperatorOf(s.host)
-}
-
-// byFamily returns the servers that may have an address of each family.
-func byFamily(servers []*server) (voters [ipaddr.Families][]*server) {
-	for f := range voters {
-		for _, s := range servers {
-			if !s.addr.IsValid() || ipaddr.FamilyOf(s.addr) == ipaddr.Family(f) {
-				voters[f] = append(voters[f], s)
-			}
-		}
-	}
-	return voters
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/internal/remote"
 )
 
 // An echoScript plays echo services in a bubble: what each host says, and
@@ -171,7 +172,7 @@ func TestSimpleHTTPChecks(t *testing.T) {
 				if tc.hosts == "" {
 					tc.hosts = "a b c d e"
 				}
-				s := SimpleHTTP{Quorum: tc.quorum}
+				s := SimpleHTTP{Options: remote.Options{Quorum: tc.quorum}}
 				for _, host := range strings.Fields(tc.hosts) {
 					if !strings.Contains(host, ".") {
 						host += ".example"
@@ -186,7 +187,7 @@ func TestSimpleHTTPChecks(t *testing.T) {
 
 func runEchoChecks(t *testing.T, s *SimpleHTTP, checks []echoCheck) {
 	core, logs := observer.New(zapcore.WarnLevel)
-	s.poll.Logger = zap.New(core)
+	s.services.Logger = zap.New(core)
 	for i, check := range checks {
 		script := &echoScript{says: make(map[string]string), takes: check.takes}
 		for _, say := range strings.Fields(check.says) {
@@ -274,9 +275,9 @@ func TestSimpleHTTPFamiliesAtOnce(t *testing.T) {
 func TestSimpleHTTPUnroutableFamily(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestEcho(t, SimpleHTTP{Endpoints: []string{"https://a.example", "https://[2001:db8::53]"}})
-		s.routable = func(to netip.Addr) bool { return to.Is4() }
+		s.services.Routable = func(to netip.Addr) bool { return to.Is4() }
 		core, logs := observer.New(zapcore.InfoLevel)
-		s.poll.Logger = zap.New(core)
+		s.services.Logger = zap.New(core)
 		script := &echoScript{says: map[string]string{"a": "198.51.100.7"}}
 		s.ask = script.ask
 

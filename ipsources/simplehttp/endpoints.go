@@ -112,27 +112,11 @@ func operatorOf(u *url.URL) string {
 // Name implements quorum.Voter.
 func (e *endpoint) Name() string { return e.host }
 
+// Addr implements remote.Service.
+func (e *endpoint) Addr() netip.Addr { return e.addr }
+
 // Operator implements quorum.Voter.
 func (e *endpoint) Operator() string { return e.operator }
-
-// byFamily returns the endpoints that may have an address of each family.
-func byFamily(endpoints []*endpoint) (voters [ipaddr.Families][]*endpoint) {
-	for f := range voters {
-		for _, e := range endpoints {
-			if !e.addr.IsValid() || ipaddr.FamilyOf(e.addr) == ipaddr.Family(f) {
-				voters[f] = append(voters[f], e)
-			}
-		}
-	}
-	return voters
-}
-
-// farAddrs are addresses that only a default route leads to: those of
-// a.root-servers.net.
-var farAddrs = [ipaddr.Families]netip.Addr{
-	ipaddr.V4: netip.MustParseAddr("198.41.0.4"),
-	ipaddr.V6: netip.MustParseAddr("2001:503:ba3e::2:30"),
-}
 
 // networks are what the families are called when dialing.
 var networks = [ipaddr.Families]string{ipaddr.V4: "tcp4", ipaddr.V6: "tcp6"}

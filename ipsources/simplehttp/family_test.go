@@ -29,7 +29,7 @@ func TestSimpleHTTPOneFamily(t *testing.T) {
 				seen = append(seen, f)
 			}
 			s := newTestEcho(t, SimpleHTTP{Endpoints: []string{"https://a.example", "https://b.example", "https://c.example", "https://[2606:2800::1]", "https://198.41.0.4"}})
-			s.routable = func(to netip.Addr) bool { see(ipaddr.FamilyOf(to)); return true }
+			s.services.Routable = func(to netip.Addr) bool { see(ipaddr.FamilyOf(to)); return true }
 			s.ask = func(_ context.Context, network string, _ *url.URL) (netip.Addr, error) {
 				f := map[string]ipaddr.Family{"tcp4": ipaddr.V4, "tcp6": ipaddr.V6}[network]
 				see(f)

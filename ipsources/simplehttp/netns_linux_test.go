@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lab"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/internal/remote"
 )
 
 // TestInterface asks through each of two uplinks, of which the system's routes
@@ -42,7 +43,7 @@ func TestInterface(t *testing.T) {
 		return
 	}
 	ask := func(name string, f ipaddr.Family) ([]netip.Addr, error) {
-		s := SimpleHTTP{Endpoints: []string{"http://198.41.0.4", "http://[2001:503:ba3e::2:30]"}, Interface: name, Quorum: 1}
+		s := SimpleHTTP{Endpoints: []string{"http://198.41.0.4", "http://[2001:503:ba3e::2:30]"}, Options: remote.Options{Interface: name, Quorum: 1}}
 		if err := s.Provision(caddy.Context{Context: t.Context()}); err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,7 @@ func TestPausesAreKept(t *testing.T) {
 			if err := s.Provision(ctx); err != nil {
 				t.Fatal(err)
 			}
-			s.routable = func(netip.Addr) bool { return true }
+			s.services.Routable = func(netip.Addr) bool { return true }
 			s.ask = kept.keep(func(_ context.Context, _ string, u *url.URL) (netip.Addr, error) {
 				asked = append(asked, u.Hostname())
 				if u.Hostname() == "busy.example" {

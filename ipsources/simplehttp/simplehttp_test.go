@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/internal/remote"
 )
 
 // newTestEcho provisions a source on a machine with routes everywhere.
@@ -22,8 +23,8 @@ func newTestEcho(t *testing.T, s SimpleHTTP) *SimpleHTTP {
 	if err := s.Provision(caddy.Context{Context: t.Context()}); err != nil {
 		t.Fatal(err)
 	}
-	s.poll.Logger = zap.NewNop()
-	s.routable = func(netip.Addr) bool { return true }
+	s.services.Logger = zap.NewNop()
+	s.services.Routable = func(netip.Addr) bool { return true }
 	return &s
 }
 
@@ -40,7 +41,7 @@ func TestSimpleHTTPCaddyfile(t *testing.T) {
 			in: "simple_http https://a.example {\n endpoint https://b.example {env.ECHO}\n endpoint https://[2001:db8::1]/ip\n quorum 2\n timeout 3s\n}",
 			want: SimpleHTTP{
 				Endpoints: []string{"https://a.example", "https://b.example", "{env.ECHO}", "https://[2001:db8::1]/ip"},
-				Quorum:    2, Timeout: caddy.Duration(3 * time.Second),
+				Options:   remote.Options{Quorum: 2, Timeout: caddy.Duration(3 * time.Second)},
 			},
 		},
 		{in: "simple_http icanhazip.com", wantErr: `endpoint "icanhazip.com": not the URL of a web service: write one such as https://icanhazip.com`},
@@ -57,7 +58,7 @@ func TestSimpleHTTPCaddyfile(t *testing.T) {
 		{in: "simple_http {\n timeout 1ms\n}", wantErr: "at least 100ms"},
 		{in: "simple_http {\n timeout 1s 2s\n}", wantErr: "timeout needs one duration"},
 		{in: "simple_http {\n timeout 1s\n timeout 2s\n}", wantErr: "timeout is given twice, as 1s and as 2s"},
-		{in: "simple_http {\n interface wan2\n}", want: SimpleHTTP{Interface: "wan2"}},
+		{in: "simple_http {\n interface wan2\n}", want: SimpleHTTP{Options: remote.Options{Interface: "wan2"}}},
 		{in: "simple_http {\n interface\n}", wantErr: "interface needs the name of one network interface, such as wan2"},
 		{in: "simple_http {\n interface wan1 wan2\n}", wantErr: "interface needs the name of one"},
 		{in: "simple_http {\n interface wan1\n interface wan2\n}", wantErr: "interface is given twice"},
@@ -89,10 +90,10 @@ func TestSimpleHTTPProvision(t *testing.T) {
 		{name: "default"},
 		{name: "placeholder", in: SimpleHTTP{Endpoints: []string{"{env.ECHO}"}}},
 		{name: "empty placeholder", in: SimpleHTTP{Endpoints: []string{"{env.NO_SUCH_ECHO}"}}, wantErr: "endpoints: the environment variable NO_SUCH_ECHO is not set or empty"},
-		{name: "negative quorum", in: SimpleHTTP{Quorum: -1}, wantErr: "write 1 or more"},
-		{name: "seconds in JSON", in: SimpleHTTP{Timeout: 10}, wantErr: "timeout 10ns is shorter than 100ms: write one such as 10s"},
-		{name: "empty interface", in: SimpleHTTP{Interface: "{env.NO_SUCH_ECHO}"}, wantErr: "interface: "},
-		{name: "negative timeout", in: SimpleHTTP{Timeout: -1}, wantErr: "is shorter than"},
+		{name: "negative quorum", in: SimpleHTTP{Options: remote.Options{Quorum: -1}}, wantErr: "write 1 or more"},
+		{name: "seconds in JSON", in: SimpleHTTP{Options: remote.Options{Timeout: 10}}, wantErr: "timeout 10ns is shorter than 100ms: write one such as 10s"},
+		{name: "empty interface", in: SimpleHTTP{Options: remote.Options{Interface: "{env.NO_SUCH_ECHO}"}}, wantErr: "interface: "},
+		{name: "negative timeout", in: SimpleHTTP{Options: remote.Options{Timeout: -1}}, wantErr: "is shorter than"},
 	} {
 		err := tc.in.Provision(caddy.Context{Context: t.Context()})
 		sourcetest.CheckErr(t, tc.name, err, tc.wantErr)
@@ -128,9 +129,9 @@ func TestSimpleHTTPQuorum(t *testing.T) {
 		{endpoints: "https://icanhazip.com https://a.example/cdn-cgi/trace", quorum: 2, wantErr: "of 1 different operators"},
 		{endpoints: "https://8.8.8.8 https://a.example", quorum: 2, wantErr: "over IPv6"},
 	} {
-		s := newTestEcho(t, SimpleHTTP{Endpoints: strings.Fields(tc.endpoints), Quorum: tc.quorum})
+		s := newTestEcho(t, SimpleHTTP{Endpoints: strings.Fields(tc.endpoints), Options: remote.Options{Quorum: tc.quorum}})
 		core, logs := observer.New(zapcore.WarnLevel)
-		s.poll.Logger = zap.New(core)
+		s.services.Logger = zap.New(core)
 		err := s.VoteWith(func(bool) []string { return strings.Fields(tc.others) })
 		sourcetest.CheckErr(t, tc.endpoints, err, tc.wantErr)
 		if got := logs.FilterMessageSnippet("write `quorum 1`").Len(); (got == 1) != tc.warned {
