@@ -278,7 +278,7 @@ func TestManyEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 * events.MaxQueued {
-			app.observer.Recovered(zoneName, "standin", time.Second)
+			app.observer.Recovered(zoneName, "standin", nil, time.Second)
 		}
 		l.wait(time.Hour)
 		if n := len(takeEvents()); n != events.MaxEmitting {

@@ -81,6 +81,15 @@ func TestWithdrawAtTheEnd(t *testing.T) {
 				if lines := l.logged("warn", ""); len(lines) > 0 {
 					t.Errorf("trouble in the log: %v", lines)
 				}
+				lines := l.logged("info", "removed DNS record")
+				for _, line := range lines {
+					if _, ok := line["source"]; ok {
+						t.Errorf("what is removed has a source: %v", line)
+					}
+				}
+				if len(lines) == 0 {
+					t.Error("nothing is said of what is removed")
+				}
 			})
 		})
 	}

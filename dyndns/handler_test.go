@@ -5,12 +5,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
@@ -133,6 +136,13 @@ func TestProviderFails(t *testing.T) {
 		b.update("hostname=home.example.com&myip="+addr1, "200 nochg "+addr1)
 		if lines := b.logged("warn", "quota exceeded"); len(lines) != 1 {
 			t.Errorf("the refusal was logged as %q", lines)
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, name := range []string{"update_failed", "recovered"} {
+			if !slices.ContainsFunc(b.events, func(e caddy.Event) bool { return e.Name() == name && e.Data["client"] == "home" }) {
+				t.Errorf("no event %s that names the client among %v", name, b.events)
+			}
 		}
 	})
 }

@@ -3,6 +3,7 @@ package dyndns
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,4 +62,14 @@ func (o *clientObserver) RecordsChanged(zone, provider string, changes []plan.Ch
 	}
 	slices.Sort(clients)
 	o.RecordsChangedBy(strings.Join(slices.Compact(clients), " "), zone, provider, changes)
+}
+
+// UpdateFailed implements zone.Observer.
+func (o *clientObserver) UpdateFailed(zone, provider string, clients []string, err error, attempt int) {
+	o.UpdateFailedBy(strings.Join(clients, " "), zone, provider, err, attempt)
+}
+
+// Recovered implements zone.Observer.
+func (o *clientObserver) Recovered(zone, provider string, clients []string, after time.Duration) {
+	o.RecoveredBy(strings.Join(clients, " "), zone, provider, after)
 }

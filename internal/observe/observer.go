@@ -123,39 +123,54 @@ func (o *Observer) RecordsChangedBy(client, zone, provider string, changes []pla
 		list[i] = show.Change(c)
 		o.Counts.Changes.WithLabelValues(dnsname.Display(zone), provider, c.Key.Family.RRType()).Inc()
 	}
-	data := map[string]any{
+	o.Events.Add("records_changed", withClient(client, map[string]any{
 		"zone":     dnsname.Display(zone),
 		"provider": provider,
 		"changes":  list,
-	}
-	if client != "" {
-		data["client"] = client
-	}
-	o.Events.Add("records_changed", data)
+	}))
 }
 
 // UpdateFailed implements zone.Observer.
-func (o *Observer) UpdateFailed(zone, provider string, err error, attempt int) {
+func (o *Observer) UpdateFailed(zone, provider string, _ []string, err error, attempt int) {
+	o.UpdateFailedBy("", zone, provider, err, attempt)
+}
+
+// UpdateFailedBy is UpdateFailed for addresses that clients have sent.
+func (o *Observer) UpdateFailedBy(client, zone, provider string, err error, attempt int) {
 	if o != nil {
 		o.trouble()
-		o.Events.Add("update_failed", map[string]any{
+		o.Events.Add("update_failed", withClient(client, map[string]any{
 			"zone":     dnsname.Display(zone),
 			"provider": provider,
 			"error":    show.OneLine(err.Error()),
 			"attempt":  attempt,
-		})
+		}))
 	}
 }
 
 // Recovered implements zone.Observer.
-func (o *Observer) Recovered(zone, provider string, after time.Duration) {
+func (o *Observer) Recovered(zone, provider string, _ []string, after time.Duration) {
+	o.RecoveredBy("", zone, provider, after)
+}
+
+// RecoveredBy is Recovered for addresses that clients have sent.
+func (o *Observer) RecoveredBy(client, zone, provider string, after time.Duration) {
 	if o != nil {
-		o.Events.Add("recovered", map[string]any{
+		o.Events.Add("recovered", withClient(client, map[string]any{
 			"zone":     dnsname.Display(zone),
 			"provider": provider,
 			"after":    int(after.Seconds()),
-		})
+		}))
 	}
+}
+
+// withClient adds to an event whose addresses it is about, if they are a
+// client's.
+func withClient(client string, data map[string]any) map[string]any {
+	if client != "" {
+		data["client"] = client
+	}
+	return data
 }
 
 // changeList is a JSON array, and in a placeholder one line of text.

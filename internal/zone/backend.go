@@ -15,9 +15,11 @@ type Observer interface {
 	// RecordsChanged is told of changes that were confirmed.
 	RecordsChanged(zone, provider string, changes []plan.Change)
 	// UpdateFailed is told of the first failure of a period, and of each that
-	// has another reason than the one before.
-	UpdateFailed(zone, provider string, err error, attempt int)
-	Recovered(zone, provider string, after time.Duration)
+	// has another reason than the one before. The sources are those of what
+	// could not be written, if that is known.
+	UpdateFailed(zone, provider string, sources []string, err error, attempt int)
+	// Recovered is told when that is over, with the sources of what failed last.
+	Recovered(zone, provider string, sources []string, after time.Duration)
 }
 
 // Backend is where a zone is kept, and who is told of it.

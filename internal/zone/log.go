@@ -114,7 +114,12 @@ func (z *Zone) tellConfirmed(b *Backend, confirmed []reconcile.Confirmed) {
 			case len(c.To) == 0:
 				message = "removed DNS record"
 			}
-			logger.Info(message, zap.Stringers("from", c.From), zap.Stringers("to", c.To), zap.String("source", c.Desired.Source))
+			source := zap.Skip()
+			// What is taken away comes from nowhere.
+			if c.Desired.Source != "" {
+				source = zap.String("source", c.Desired.Source)
+			}
+			logger.Info(message, zap.Stringers("from", c.From), zap.Stringers("to", c.To), source)
 		}
 		changes[c.Desired.Class] = append(changes[c.Desired.Class], plan.Change{
 			Key: c.Key, From: c.From, To: c.To, TTL: c.TTL, Source: c.Desired.Source, OnlyTTL: c.OnlyTTL,
@@ -148,16 +153,16 @@ func (z *Zone) logZone(b *Backend, report reconcile.Report) {
 	case reconcile.Recovered:
 		after := r.After.Round(time.Second)
 		z.logger(b).Info("working again", zap.Duration("after", after))
-		for _, b := range z.backends() {
-			b.Observer.Recovered(z.Name, b.Provider.Name, after)
+		for class, b := range z.backends() {
+			b.Observer.Recovered(z.Name, b.Provider.Name, z.sources(class), after)
 		}
-		z.failure = ""
+		z.failure, z.failed = "", nil
 	case reconcile.Failing:
 		same := withoutNumbers(r.Err.Error()) == withoutNumbers(z.failure)
-		z.failure = r.Err.Error()
+		z.failure, z.failed = r.Err.Error(), r.Keys
 		if !same {
-			for _, b := range z.backends() {
-				b.Observer.UpdateFailed(z.Name, b.Provider.Name, r.Err, r.Attempt)
+			for class, b := range z.backends() {
+				b.Observer.UpdateFailed(z.Name, b.Provider.Name, z.sources(class), r.Err, r.Attempt)
 			}
 		}
 		log := z.logger(b).Error
@@ -171,6 +176,17 @@ func (z *Zone) logZone(b *Backend, report reconcile.Report) {
 		log(message+"; retrying in "+cmp.Or(r.Pause.Round(time.Second), time.Second).String(),
 			zap.Strings("records", describe(r.Keys)), zap.Int("attempt", r.Attempt), zap.Error(r.Err))
 	}
+}
+
+// sources are those of what could not be written, as far as it is of a class.
+func (z *Zone) sources(class plan.Class) (sources []string) {
+	for _, key := range z.failed {
+		if d := z.machine.Desired(key); d.Class == class && d.Source != "" && !slices.Contains(sources, d.Source) {
+			sources = append(sources, d.Source)
+		}
+	}
+	slices.Sort(sources)
+	return sources
 }
 
 // describe names RRsets for a log line without making it endless.

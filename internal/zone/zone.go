@@ -82,8 +82,10 @@ type Zone struct {
 	reading context.CancelFunc
 	// hint is the advice that goes with an error, once it was looked for.
 	hint *string
-	// failure is the last one that was logged.
+	// failure is the last one that was logged, failed is what could not be
+	// written then.
 	failure string
+	failed  []plan.Key
 	// unstored is what is to be stored next, storing is set while something
 	// is being stored.
 	unstored func()

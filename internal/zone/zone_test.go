@@ -32,10 +32,10 @@ var www, mail = plan.Key{Name: "www"}, plan.Key{Name: "mail"}
 // deaf is an observer that keeps nothing.
 type deaf struct{}
 
-func (deaf) Called(string, string, bool, time.Duration)            {}
-func (deaf) RecordsChanged(string, string, []plan.Change)          {}
-func (deaf) UpdateFailed(zone, provider string, err error, at int) {}
-func (deaf) Recovered(string, string, time.Duration)               {}
+func (deaf) Called(string, string, bool, time.Duration)        {}
+func (deaf) RecordsChanged(string, string, []plan.Change)      {}
+func (deaf) UpdateFailed(string, string, []string, error, int) {}
+func (deaf) Recovered(string, string, []string, time.Duration) {}
 
 // bench is one zone at a stand-in of a provider, in fake time.
 type bench struct {
