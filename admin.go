@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/events"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
@@ -28,7 +29,7 @@ func init() {
 	caddy.RegisterModule(new(adminAPI))
 }
 
-// adminAPI serves status, check, plan and health at Caddy's admin endpoint.
+// adminAPI serves status, check, plan, health and notify-test at Caddy's admin endpoint.
 // It may outlive the configuration that it came with, so it looks for the
 // app anew on every request.
 type adminAPI struct{}
@@ -59,12 +60,14 @@ func (aa *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 		"health": {http.MethodGet, aa.serveHealth},
 		"plan":   {http.MethodGet, aa.servePlan},
 		"check":  {http.MethodPost, aa.serveCheck},
+
+		"notify-test": {http.MethodPost, aa.serveNotifyTest},
 	}
 	h, ok := handlers[strings.TrimPrefix(r.URL.Path, adminBase)]
 	if !ok {
 		return caddy.APIError{
 			HTTPStatus: http.StatusNotFound,
-			Err:        fmt.Errorf("no such endpoint: %s; there are status, health, plan and check", r.URL.Path),
+			Err:        fmt.Errorf("no such endpoint: %s; there are status, health, plan, check and notify-test", r.URL.Path),
 		}
 	}
 	if r.Method != h.method && (r.Method != http.MethodHead || h.method != http.MethodGet) {
@@ -146,6 +149,16 @@ func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
 		shown.CheckDone = &done
 		return answer(w, http.StatusOK, shown)
 	}
+}
+
+func (*adminAPI) serveNotifyTest(w http.ResponseWriter, _ *http.Request) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	shown, err := events.TestNotify(ctx, caddy.ActiveContext())
+	if err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: err}
+	}
+	return answer(w, http.StatusOK, shown)
 }
 
 // checkNow asks the IP sources, then verifies all zones. It reports whether it

@@ -145,7 +145,7 @@ func paste(text string) error {
 		return nil // an option's name
 	case strings.HasPrefix(text, `"`):
 		return caddy.StrictUnmarshalJSON([]byte("{"+text+"}"), new(App))
-	case first == "xcaddy":
+	case first == "xcaddy", first == "--with":
 		return checkBuild(strings.Fields(text))
 	case text == "systemctl edit caddy", text == "[Service]", strings.HasPrefix(text, "Environment="):
 		return nil
@@ -178,6 +178,11 @@ func paste(text string) error {
 	} {
 		site := ":80 {\ndyndns {\n" + strings.Join(block, "\n") + "\n}\n}\n"
 		if _, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(site), nil); err == nil {
+			return nil
+		}
+	}
+	for _, line := range []string{text, "on update_failed notify " + text} {
+		if _, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte("{\nevents {\n"+line+"\n}\n}\n"), nil); err == nil {
 			return nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/events"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -34,7 +36,7 @@ const requestTimeout = answerTimeout + 5*time.Second
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "dynamic-dns",
-		Usage: "status|check|plan|doctor [--address <listen>] [--config <path> [--adapter <name>]] [--json], token [<user>]",
+		Usage: "status|check|plan|doctor|notify-test [--address <listen>] [--config <path> [--adapter <name>]] [--json], token [<user>]",
 		Short: "Shows whether DNS records are as they should be",
 		Long: `
 Shows what the dynamic_dns app of a running Caddy does: whether the records are
@@ -45,20 +47,30 @@ cannot be told.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			// Without it, a mistyped subcommand shows the help and exits with 0.
 			cmd.RunE = func(_ *cobra.Command, args []string) error {
-				if len(args) == 0 {
-					return errors.New("what to show is missing; write status, check, plan, doctor or token")
+				var names []string
+				for _, sub := range cmd.Commands() {
+					names = append(names, sub.Name())
 				}
-				return fmt.Errorf("there is no %q; write status, check, plan, doctor or token", args[0])
+				all := strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+				if len(args) == 0 {
+					return fmt.Errorf("what to show is missing; write %s", all)
+				}
+				return fmt.Errorf("there is no %q; write %s", args[0], all)
 			}
 			cmd.DisableFlagsInUseLine = true
+			cmd.Example = `  caddy dynamic-dns status
+  caddy dynamic-dns plan --config ./Caddyfile`
 			cmd.AddCommand(
-				subcommand("status", "Shows addresses, zones and records as last seen", `
+				withExample(`  caddy dynamic-dns status
+  caddy dynamic-dns status --json --address localhost:2019`, subcommand("status", "Shows addresses, zones and records as last seen", `
 Shows the addresses, zones and records as they were last seen. It is answered
-at once, from what the running Caddy knows.`, runStatus),
-				subcommand("check", "Asks for the addresses and verifies all zones now", `
+at once, from what the running Caddy knows.`, runStatus)),
+				withExample(`  caddy dynamic-dns check
+  caddy dynamic-dns check && echo all is well`, subcommand("check", "Asks for the addresses and verifies all zones now", `
 Asks the IP sources and reads all zones now, repairs what differs, and shows
-the status when that is done, or after 30 seconds.`, runCheck),
-				subcommand("plan", "Shows what would change, and writes nothing", `
+the status when that is done, or after 30 seconds.`, runCheck)),
+				withExample(`  caddy dynamic-dns plan
+  caddy dynamic-dns plan --config ./Caddyfile`, subcommand("plan", "Shows what would change, and writes nothing", `
 Reads all zones now and shows which records would be written and which would be
 left alone, and why. Nothing is written.
 
@@ -66,12 +78,27 @@ With --config, that configuration is loaded but not started, and need not be
 the one that is running, nor need any be.
 
 The exit status is 0 if nothing would change, 2 if something would or is in the
-way, and 1 if that cannot be told.`, runPlan),
+way, and 1 if that cannot be told.`, runPlan)),
+				withExample(`  caddy dynamic-dns notify-test
+  caddy dynamic-dns notify-test --config ./Caddyfile`, subcommand("notify-test", "Sends a message to all who are notified of events", `
+Sends a message to each URL of the handlers notify in the global option events,
+and shows who has taken it. Nobody is waited for longer than 30 seconds.
+
+With --config, it is sent to those of that configuration, and none need be
+running.
+
+The exit status is 0 if all have taken the message, 2 if any has not, and 1 if
+that cannot be told.`, runNotifyTest)),
 				doctorCommand(),
 				tokenCommand(),
 			)
 		},
 	})
+}
+
+func withExample(example string, cmd *cobra.Command) *cobra.Command {
+	cmd.Example = example
+	return cmd
 }
 
 func subcommand(name, short, long string, run func(*console, caddycmd.Flags) (int, error)) *cobra.Command {
@@ -80,11 +107,17 @@ func subcommand(name, short, long string, run func(*console, caddycmd.Flags) (in
 		Short: short,
 		Long:  long,
 		Args:  cobra.NoArgs,
+		// Otherwise the shell proposes files where nothing can be written.
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().String("address", "", "The address of the admin endpoint")
-	cmd.Flags().StringP("config", "c", "", "A configuration file, for the address of the admin endpoint or to plan from")
+	cmd.Flags().StringP("config", "c", "", "A configuration file, for the address of the admin endpoint, or to load instead of asking a running Caddy (plan, notify-test)")
 	cmd.Flags().StringP("adapter", "a", "", "The adapter of the configuration file")
 	cmd.Flags().Bool("json", false, "Print the server's JSON")
+	_ = cmd.RegisterFlagCompletionFunc("address", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("adapter", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return adapters(), cobra.ShellCompDirectiveNoFileComp
+	})
 	cmd.RunE = caddycmd.WrapCommandFuncForCobra(func(fl caddycmd.Flags) (int, error) {
 		// From here on, the exit status and the log say it all.
 		cmd.SilenceErrors, cmd.SilenceUsage = true, true
@@ -96,6 +129,14 @@ func subcommand(name, short, long string, run func(*console, caddycmd.Flags) (in
 		return run(c, fl)
 	})
 	return cmd
+}
+
+// adapters are the names of the config adapters of this build.
+func adapters() (names []string) {
+	for _, module := range caddy.GetModules("caddy.adapters") {
+		names = append(names, module.ID.Name())
+	}
+	return names
 }
 
 // console is where a command shows things.
@@ -139,6 +180,29 @@ func runPlan(c *console, fl caddycmd.Flags) (int, error) {
 		return exitUnknown, err
 	}
 	return c.showPlan(&plan)
+}
+
+func runNotifyTest(c *console, fl caddycmd.Flags) (int, error) {
+	shown := new(status.NotifyTest)
+	var err error
+	if fl.String("config") != "" && fl.String("address") == "" {
+		err = c.wait("sending messages", func() (err error) {
+			shown, err = notifyFromConfig(fl.String("config"), fl.String("adapter"))
+			return err
+		})
+	} else {
+		err = c.request(fl, http.MethodPost, "notify-test", shown)
+	}
+	if err != nil {
+		return exitUnknown, err
+	}
+	if err := c.show(shown, shown.Text); err != nil {
+		return exitUnknown, err
+	}
+	if !shown.AllTaken() {
+		return exitNotInSync, nil
+	}
+	return exitInSync, nil
 }
 
 func (c *console) showStatus(s *status.Status) (int, error) {
@@ -240,17 +304,37 @@ func planFromConfig(file, adapter string) (*status.Plan, error) {
 	return app.planOnce()
 }
 
-// provisionOnly loads the app of a configuration, and starts nothing.
-func provisionOnly(raw []byte) (*App, error) {
+// notifyFromConfig sends a message to all recipients of a configuration.
+func notifyFromConfig(file, adapter string) (*status.NotifyTest, error) {
+	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
+	if err != nil {
+		return nil, err
+	}
+	config, err := provisionConfig(raw)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	return events.TestNotify(ctx, config)
+}
+
+// provisionConfig loads a configuration, and starts nothing.
+func provisionConfig(raw []byte) (caddy.Context, error) {
 	var config caddy.Config
 	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &config); err != nil {
-		return nil, fmt.Errorf("decoding config: %w", err)
+		return caddy.Context{}, fmt.Errorf("decoding config: %w", err)
 	}
 	// Its log files are the running Caddy's.
 	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "WARN", EncoderRaw: json.RawMessage(`{"format":"console"}`)}},
 	}}
-	ctx, err := caddy.ProvisionContext(&config)
+	return caddy.ProvisionContext(&config)
+}
+
+// provisionOnly loads the app of a configuration, and starts nothing.
+func provisionOnly(raw []byte) (*App, error) {
+	ctx, err := provisionConfig(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +383,10 @@ nowhere kept: Caddy has its hash alone.
 A token is compared faster than a password of "caddy hash-password", and is as
 safe, because nobody can guess it. It has letters and digits only, so that it
 can stand in any URL.`,
-		Args: cobra.MaximumNArgs(1),
+		Example: `  caddy dynamic-dns token
+  caddy dynamic-dns token home`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return printToken(cmd.OutOrStdout(), append(args, "router")[0])
 		},

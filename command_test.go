@@ -8,16 +8,19 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
@@ -122,10 +125,10 @@ func TestExitStatus(t *testing.T) {
 
 	expect("caddy dynamic-dns status --address localhost:1", 1, "asking Caddy at localhost:1")
 	expect("caddy dynamic-dns status --adress localhost:1", 1, "unknown flag")
-	expect("caddy dynamic-dns stauts", 1, `no "stauts"; write status, check, plan, doctor or token`)
-	expect("caddy dynamic-dns", 1, "write status, check, plan, doctor or token")
+	expect("caddy dynamic-dns stauts", 1, `no "stauts"; write check, doctor, notify-test, plan, status or token`)
+	expect("caddy dynamic-dns", 1, "write check, doctor, notify-test, plan, status or token")
 	expect("caddy dynamic-dns status example.com", 1, "unknown command")
-	expect("caddy dynamic-dns --help", 0, "status|check|plan|doctor [--address")
+	expect("caddy dynamic-dns --help", 0, "status|check|plan|doctor|notify-test [--address")
 	if err := caddy.Load([]byte(`{"admin": {"listen": "unix/`+socket+`", "config": {"persist": false}}}`), true); err != nil {
 		t.Fatal(err)
 	}
@@ -191,6 +194,134 @@ func TestPlanStartsNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNotifyTest: who takes a message and who does not, of those of a file and
+// of the running Caddy.
+func TestNotifyTest(t *testing.T) {
+	var got atomic.Int32
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.HasPrefix(r.URL.Path, "/bad") || !strings.Contains(string(body), "If you can read this") {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		got.Add(1)
+	}))
+	defer service.Close()
+	host := strings.TrimPrefix(service.URL, "http://")
+	good, bad := "generic+http://"+host+"/good/s3cret", "generic+http://"+host+"/bad/s3cret"
+	events := func(urls ...string) string {
+		return fmt.Sprintf(`"events": {"subscriptions": [{"handlers": [{"handler": "notify", "urls": ["%s"]}, {"handler": "notify", "urls": ["%s"]}]}]}`, strings.Join(urls, `", "`), good)
+	}
+	file := func(apps string) string {
+		file := filepath.Join(t.TempDir(), "caddy.json")
+		if err := os.WriteFile(file, []byte(`{"apps": {`+apps+`}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return "--config " + file
+	}
+	expect := func(where string, wantCode int, sent int32, wants ...string) {
+		t.Helper()
+		got.Store(0)
+		code, stdout, stderr := shell(t, "caddy dynamic-dns notify-test "+where)
+		if n := got.Load(); code != wantCode || n != sent {
+			t.Errorf("%s: exit status %d, want %d; %d messages, want %d", where, code, wantCode, n, sent)
+		}
+		for _, want := range wants {
+			if !strings.Contains(stdout+stderr, want) {
+				t.Errorf("%s: no %q in\n%s%s", where, want, stdout, stderr)
+			}
+		}
+		if strings.Contains(stdout+stderr, "s3cret") {
+			t.Errorf("%s: there is a secret in\n%s%s", where, stdout, stderr)
+		}
+	}
+	taken, notTaken := "generic://"+host+": taken\n", "generic://"+host+": not taken: "
+	expect(file(events(good)), 0, 1, taken)
+	expect(file(events(bad)), 2, 1, taken, notTaken, "403 Forbidden")
+	expect(file(events(bad))+" --json", 2, 1, `"taken": false`, `"url": "generic://`+host+`"`)
+	expect(file(`"events": {}`), 1, 0, "no notify handler is configured; write one, such as `on update_failed notify ntfy://")
+	expect(file(events("https://ntfy.sh/s3cret")), 1, 0, "write it like `ntfy://ntfy.sh/<topic>`")
+
+	_, load, socket := serve(t)
+	current.address(addr1)
+	config := appConfig(standin.New(standin.Character{}, zoneName).Register(), `{"example.com": ["www"]}`)
+	running := "--address unix/" + socket
+	if err := load(config); err != nil {
+		t.Fatal(err)
+	}
+	expect(running, 1, 0, "no notify handler is configured")
+	// The messages about events of the start are not those that are counted.
+	if err := load(config, strings.Replace(events(good, bad), `{"handlers"`, `{"events": ["none"], "handlers"`, 1)); err != nil {
+		t.Fatal(err)
+	}
+	expect(running, 2, 1, taken, notTaken)
+}
+
+// TestHelp: each subcommand has an example, and what is in it can be written.
+func TestHelp(t *testing.T) {
+	root := &cobra.Command{Use: "caddy"}
+	cmd := &cobra.Command{Use: "dynamic-dns"}
+	caddycmd.Commands()["dynamic-dns"].CobraFunc(cmd)
+	root.AddCommand(cmd)
+	for _, sub := range append(cmd.Commands(), cmd) {
+		lines := strings.Split(strings.TrimSpace(sub.Example), "\n")
+		for _, line := range lines {
+			line, _, _ = strings.Cut(line, "&&")
+			words := strings.Fields(line)
+			if len(words) < 3 || words[0] != "caddy" || words[1] != "dynamic-dns" || sub != cmd && words[2] != sub.Name() {
+				t.Errorf("%s: the example %q does not show it", sub.Name(), line)
+				continue
+			}
+			found, rest, err := root.Find(words[1:])
+			if err == nil {
+				err = found.ParseFlags(rest)
+			}
+			if err == nil {
+				err = found.ValidateArgs(found.Flags().Args())
+			}
+			if err != nil || found == cmd {
+				t.Errorf("%s: the example %q cannot be run: %v", sub.Name(), line, err)
+			}
+		}
+		if sub != cmd && (sub.Short == "" || sub.Long == "") {
+			t.Errorf("%s: the help is incomplete", sub.Name())
+		}
+	}
+}
+
+// TestCompletion: what a shell asks for when people press the tabulator.
+func TestCompletion(t *testing.T) {
+	const files, noFiles = ":0\n", ":4\n"
+	for words, want := range map[string]struct {
+		proposed []string
+		end      string
+	}{
+		`''`:                 {[]string{"check\t", "notify-test\t", "plan\t", "status\t", "token\t"}, noFiles},
+		`pl`:                 {[]string{"plan\tShows what would change"}, noFiles},
+		`status ''`:          {nil, noFiles},
+		`status --`:          {[]string{"--adapter\t", "--address\t", "--config\t", "--json\t"}, noFiles},
+		`plan --config ''`:   {nil, files},
+		`plan --config=./Ca`: {nil, files},
+		`notify-test -c ''`:  {nil, files},
+		`check --address ''`: {nil, noFiles},
+		`check --adapter ''`: {[]string{"caddyfile\n"}, noFiles},
+		`token ''`:           {nil, noFiles},
+	} {
+		code, stdout, stderr := shell(t, "caddy __complete dynamic-dns "+words)
+		if code != 0 || !strings.HasSuffix(stdout, want.end) {
+			t.Errorf("%s: exit status %d, got\n%s%s", words, code, stdout, stderr)
+		}
+		for _, proposed := range want.proposed {
+			if !strings.Contains(stdout, proposed) {
+				t.Errorf("%s: %q is not proposed in\n%s", words, proposed, stdout)
+			}
+		}
+		if want.proposed == nil && stdout != want.end {
+			t.Errorf("%s: proposed\n%s", words, stdout)
+		}
+	}
 }
 
 // TestProgress is shown while something takes longer than a second.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -290,4 +293,37 @@ func TestManyEvents(t *testing.T) {
 		l.stop()
 		l.wait(48 * time.Hour)
 	})
+}
+
+// TestNotify: what happens here comes to people, by way of the real handler and
+// a real service.
+func TestNotify(t *testing.T) {
+	got := make(chan string, 100)
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprint(w, "{}")
+		got <- r.Header.Get("Title") + " | " + string(body)
+	}))
+	defer service.Close()
+	_, load, _ := serve(t)
+	current.address(addr1)
+	z := standin.New(standin.Character{}, zoneName)
+	name := z.Register()
+	url := "ntfy://" + strings.TrimPrefix(service.URL, "http://") + "/topic?scheme=http"
+	if err := load(appConfig(name, `{"example.com": ["www"]}`), `"events": {"subscriptions": [{"modules": ["dynamic_dns"], "handlers": [{"handler": "notify", "urls": ["`+url+`"]}]}]}`); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		": IPv4 address changed | The IPv4 address is now " + addr1 + ", from fake.",
+		": example.com changed | Records of example.com at " + name + " were changed: www A none -> " + addr1,
+	} {
+		select {
+		case text := <-got:
+			if !strings.HasSuffix(text, want) {
+				t.Errorf("got %q, want %q", text, want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("nobody was told: %s", want)
+		}
+	}
 }

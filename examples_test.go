@@ -19,6 +19,7 @@ import (
 	dynamicdns "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/notify"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/rfc2136"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/route53"

@@ -78,13 +78,13 @@ var layers = map[string]layer{
 	"internal/cluster":   {ours: "internal/dnsname internal/ipaddr internal/lease internal/plan", others: "certmagic zap"},
 	"internal/heartbeat": {others: "zap"},
 	"internal/conf":      {ours: "internal/provider internal/zone", others: "caddy certmagic"},
-	"internal/events":    {others: "caddy zap"},
+	"internal/events":    {ours: "status", others: "caddy zap"},
 	"internal/show":      {ours: "internal/cluster internal/dnsname internal/plan internal/provider internal/reconcile status"},
 	"internal/observe":   {ours: "internal/conf internal/detect internal/dnsname internal/events internal/ipaddr internal/plan internal/provider internal/reconcile internal/show internal/zone status", others: "caddy prometheus"},
 
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/advice internal/cluster internal/conf internal/delegation internal/detect internal/dnsname internal/doctor internal/heartbeat internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/probe internal/provider internal/reconcile internal/show internal/zone" +
+		ours: "internal/advice internal/cluster internal/conf internal/delegation internal/detect internal/dnsname internal/doctor internal/events internal/heartbeat internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/probe internal/provider internal/reconcile internal/show internal/zone" +
 			" ipsources ipsources/dnswhoami ipsources/file ipsources/fritzbox ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},
@@ -105,6 +105,11 @@ var layers = map[string]layer{
 	"internal/doctor":     {ours: "internal/ipaddr status", std: "cmp fmt maps net/netip slices strings time"},
 	"internal/probe":      {ours: "internal/delegation internal/dnsname internal/doctor internal/igd internal/ipaddr internal/natpmp internal/netmon internal/plan internal/provider ipsources", others: "miekg"},
 
+	// Who tells people of events. What waits to be sent knows no Caddy.
+	"notify/internal/outbox": {others: "zap"},
+	"notify/internal/target": {ours: "internal/advice internal/conf", others: "shoutrrr"},
+	"notify":                 {ours: "internal/advice internal/conf internal/placeholders notify/internal/outbox notify/internal/target", others: "caddy zap"},
+
 	// Modules of their own, which need not know that this one exists.
 	"providers/internal/options":   {others: "caddy"},
 	"providers/cloudflare":         {ours: "providers/internal/options", others: "caddy libdns libdns/cloudflare"},
@@ -114,7 +119,7 @@ var layers = map[string]layer{
 	"nameserver":                   {ours: "internal/delegation nameserver/internal/zonedata", others: "caddy certmagic cobra idna ipv4 ipv6 libdns miekg prometheus zap"},
 
 	// All of it in one binary: the only one that imports the root.
-	"cmd/caddy": {ours: ". dyndns nameserver providers/cloudflare providers/rfc2136 providers/route53", others: "caddy"},
+	"cmd/caddy": {ours: ". dyndns nameserver notify providers/cloudflare providers/rfc2136 providers/route53", others: "caddy"},
 
 	// For tests alone.
 	"e2e":                         {},
@@ -148,6 +153,7 @@ var moduleNames = map[string]string{
 	"netlink":           "github.com/vishvananda/netlink",
 	"prometheus":        "github.com/prometheus/client_golang",
 	"publicsuffix":      "golang.org/x/net/publicsuffix",
+	"shoutrrr":          "github.com/nicholas-fedor/shoutrrr",
 	"singleflight":      "golang.org/x/sync/singleflight",
 	"sys":               "golang.org/x/sys",
 	"term":              "golang.org/x/term",

@@ -40,22 +40,7 @@ func Redactor(config json.RawMessage) func(string) string {
 		return func(s string) string { return s }
 	}
 	repl := caddy.NewReplacer()
-	secrets := make(map[string]bool)
-	add := func(s string) {
-		// Shorter strings stand in every other text by chance.
-		if len(s) < 4 {
-			return
-		}
-		quoted := strconv.Quote(s)
-		asJSON, _ := json.Marshal(s)
-		for _, form := range []string{
-			s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s),
-			quoted[1 : len(quoted)-1], string(asJSON[1 : len(asJSON)-1]),
-			base64.RawStdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)),
-		} {
-			secrets[form] = true
-		}
-	}
+	var secrets []string
 	var walk func(key string, v any)
 	walk = func(key string, v any) {
 		switch v := v.(type) {
@@ -63,9 +48,9 @@ func Redactor(config json.RawMessage) func(string) string {
 			if notSecret[key] {
 				return
 			}
-			add(repl.ReplaceAll(v, ""))
+			secrets = append(secrets, repl.ReplaceAll(v, ""))
 			for _, p := range placeholder.FindAllString(v, -1) {
-				add(repl.ReplaceAll(p, ""))
+				secrets = append(secrets, repl.ReplaceAll(p, ""))
 			}
 		case []any:
 			for _, e := range v {
@@ -78,8 +63,30 @@ func Redactor(config json.RawMessage) func(string) string {
 		}
 	}
 	walk("", v)
+	return Cutter(secrets)
+}
+
+// Cutter returns a function that cuts the secrets out of a text, in all forms in
+// which they may be there.
+func Cutter(secrets []string) func(string) string {
+	forms := make(map[string]bool)
+	for _, s := range secrets {
+		// Shorter strings stand in every other text by chance.
+		if len(s) < 4 {
+			continue
+		}
+		quoted := strconv.Quote(s)
+		asJSON, _ := json.Marshal(s)
+		for _, form := range []string{
+			s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s),
+			quoted[1 : len(quoted)-1], string(asJSON[1 : len(asJSON)-1]),
+			base64.RawStdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)),
+		} {
+			forms[form] = true
+		}
+	}
 	// A secret may hold a shorter one; the longer must go first.
-	sorted := slices.SortedFunc(maps.Keys(secrets), func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	sorted := slices.SortedFunc(maps.Keys(forms), func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	oldnew := make([]string, 0, 2*len(sorted))
 	for _, s := range sorted {
 		oldnew = append(oldnew, s, "[redacted]")
