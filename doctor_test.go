@@ -41,7 +41,7 @@ func TestDoctor(t *testing.T) {
 			{`["alias"]`, nil, status.VerdictWrong, []string{"alias.example.com A: a CNAME record to example.net"}},
 			{`["same"]`, &status.Status{InSync: new(false), Zones: []status.ZoneStatus{{
 				Zone: "example.com", Provider: name, FailingSince: time.Now().Add(-time.Hour), LastFailure: &status.Failure{Error: "quota"},
-			}}}, status.VerdictWrong, []string{"failed to keep example.com for 1 h: quota"}},
+			}}}, status.VerdictWrong, []string{"failed to keep example.com for 1 h; see below", "the running Caddy fails: quota"}},
 		} {
 			l.address(addr1)
 			config := strings.Replace(appConfig(name, `{"example.com": `+test.names+`}`), `{`, `{"versions": {"ipv6": false}, `, 1)

@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -216,8 +214,8 @@ func runningStatus(ctx context.Context, admin string) (*status.Status, string) {
 	switch {
 	case err == nil:
 		return &s, ""
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
-		return nil, ""
+	case strings.HasPrefix(err.Error(), "performing request:"):
+		return nil, "" // nobody is there
 	}
 	return nil, show.OneLine(err.Error())
 }

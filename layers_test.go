@@ -123,6 +123,8 @@ var layers = map[string]layer{
 
 	// For tests alone.
 	"e2e":                         {},
+	"e2e/trouble":                 {},
+	"internal/pagetest":           {},
 	"internal/lab":                {others: "miekg sys"},
 	"internal/sourcetest":         {ours: "internal/ipaddr ipsources"},
 	"internal/standin":            {others: "caddy libdns"},
@@ -131,7 +133,7 @@ var layers = map[string]layer{
 }
 
 // testOnly are packages that only tests import.
-var testOnly = []string{"e2e", "internal/lab", "internal/sourcetest", "internal/standin"}
+var testOnly = []string{"e2e", "internal/lab", "internal/pagetest", "internal/sourcetest", "internal/standin"}
 
 // moduleNames are what the table calls modules and packages of others.
 var moduleNames = map[string]string{

@@ -19,7 +19,7 @@ func (j *judge) delegation(z *Zone) {
 		j.ok("the name is reserved for private use, so no public DNS has it")
 		return
 	case d.Err != "":
-		j.unknown("%s", d.Err)
+		j.unknown("how the zone is delegated is not known: %s", d.Err)
 		return
 	case len(d.Servers) == 0:
 		advise(j.wrong("%s does not delegate the zone: nobody finds its names", d.Parent), j.delegate(z), j.glueLines(z)...)
@@ -42,7 +42,7 @@ func (j *judge) delegation(z *Zone) {
 			"Delete the DS record where the domain is registered (it is called DNSSEC there).")
 	}
 	if lame == len(d.Servers) {
-		advise(j.wrong("no name server serves the zone"), j.delegate(z))
+		j.wrong("no name server serves the zone, so nobody finds its names")
 	}
 }
 
@@ -59,11 +59,16 @@ func (j *judge) serves(zone string) bool {
 	return slices.ContainsFunc(j.Ports, func(p Port) bool { return slices.Contains(p.Zones, zone) })
 }
 
-// glueLines are the records that the parent needs for the built-in name server
-// as it is by default.
+// glueLines are the records that the parent needs for the built-in name server,
+// by what that says, or as it is by default.
 func (j *judge) glueLines(z *Zone) []string {
 	if !j.serves(z.Name) {
 		return nil
+	}
+	for _, p := range j.Ports {
+		if lines := p.Parents[z.Name]; lines != nil {
+			return lines
+		}
 	}
 	lines := []string{fmt.Sprintf("%s. IN NS ns1.%s.", z.Name, z.Name)}
 	for _, r := range z.Records {
@@ -82,7 +87,7 @@ func (j *judge) server(z *Zone, s *Server) bool {
 	switch {
 	case s.Inside && !s.Glue:
 		finding := j.wrong("glue is missing: %s lies in the zone itself, and %s does not say its address", s.Host, z.Public.Parent)
-		advise(finding, "Where the parent zone is kept, write the address of the server:", j.hostLines(z, s)...)
+		advise(finding, "Where the parent zone is kept, write the address of the server:", j.hostLines(z, s.Host)...)
 		return false
 	case len(s.Addrs) == 0:
 		advise(j.wrong("the name server %s has no address", s.Host), "Correct its name, or leave it out, where the domain is registered.")
@@ -118,32 +123,23 @@ func (j *judge) server(z *Zone, s *Server) bool {
 	case serves:
 		j.ok("%s serves the zone, though not at each of its addresses: %s", s.Host, strings.Join(problems, "; "))
 	default:
-		advise(j.wrong("lame delegation: %s does not serve the zone (%s)", s.Host, strings.Join(problems, "; ")),
-			"Let that server serve the zone, or leave it out, where the domain is registered.")
+		f := j.wrong("lame delegation: %s does not serve the zone (%s)", s.Host, strings.Join(problems, "; "))
+		if lines := j.hostLines(z, s.Host); s.Inside && lines != nil {
+			advise(f, "Where the parent zone is kept, correct the address of the server (glue):", lines...)
+		} else {
+			advise(f, "Let that server serve the zone, or leave it out, where the domain is registered.")
+		}
 		return false
 	}
 	return true
 }
 
-// hostLines are the address records of a name server in the zone, which for one
-// on this machine are known.
-func (j *judge) hostLines(z *Zone, s *Server) (lines []string) {
-	addrs := s.Addrs
-	if len(addrs) == 0 && j.serves(z.Name) {
-		for _, r := range z.Records {
-			if r.Name == "@" {
-				addrs = append(addrs, r.Desired...)
-			}
-		}
-	}
-	for _, addr := range addrs {
-		rrtype := "A"
-		if addr.Is6() {
-			rrtype = "AAAA"
-		}
-		lines = append(lines, fmt.Sprintf("%s. IN %s %s", s.Host, rrtype, addr))
-	}
-	return lines
+// hostLines are the address records of a name server in the zone, as far as they
+// are known.
+func (j *judge) hostLines(z *Zone, host string) []string {
+	return slices.DeleteFunc(slices.Clone(j.glueLines(z)), func(line string) bool {
+		return !strings.HasPrefix(line, host+". IN A")
+	})
 }
 
 // allAnswer reports whether somebody answers at each address.

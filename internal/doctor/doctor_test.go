@@ -91,6 +91,10 @@ func TestJudge(t *testing.T) {
 		{"the running Caddy fails", func(f *Facts) {
 			f.Running.InSync, f.Running.Zones = new(false), []status.ZoneStatus{{Zone: "example.com", FailingSince: now.Add(-90 * time.Second), LastFailure: &status.Failure{Error: "refused"}}}
 		}, status.VerdictWrong, []string{"failed to keep example.com for 1 min: refused", "caddy dynamic-dns check"}},
+		{"the running Caddy may not write", func(f *Facts) {
+			f.record().Observed = nil
+			f.Running.InSync, f.Running.Zones = new(false), []status.ZoneStatus{{Zone: "example.com", Provider: "cloudflare", FailingSince: now, LastFailure: &status.Failure{Error: "refused"}}}
+		}, status.VerdictWrong, []string{"reading works, but the running Caddy fails: refused", "Zone - DNS - Edit", "tries to write that, and fails"}},
 		{"it cannot tell", func(f *Facts) { f.Running.InSync, f.Running.Reason = nil, "no address" }, status.VerdictUnknown, []string{"cannot tell whether all records are in sync: no address"}},
 		{"it is not loaded", func(f *Facts) { f.Refused = "domains: none" }, status.VerdictWrong, []string{"cannot be loaded: domains: none"}},
 
@@ -146,9 +150,15 @@ func TestJudge(t *testing.T) {
 		}, status.VerdictWrong, []string{"example.com. IN NS ns1.example.com.", "ns1.example.com. IN A 93.184.216.34"}},
 		{"glue is missing", func(f *Facts) {
 			*f.server() = Server{Host: "ns1.example.com", Inside: true}
+			f.serve(Port{Listen: "udp/:53", Serves: true, Parents: map[string][]string{"example.com": {"example.com. IN NS ns1.example.com.", "ns1.example.com. IN A 93.184.216.35"}}})
+			f.record().Public = Lookup{}
+		}, status.VerdictWrong, []string{"glue is missing: ns1.example.com", "ns1.example.com. IN A 93.184.216.35"}},
+		{"glue is old", func(f *Facts) {
+			f.server().Host, f.server().Inside, f.server().Glue = "ns1.example.com", true, true
+			f.server().Answers[0] = Authority{Err: "it does not answer"}
 			f.serve(Port{Listen: "udp/:53", Serves: true})
-			f.record().Name, f.record().Public = "@", Lookup{}
-		}, status.VerdictWrong, []string{"glue is missing: ns1.example.com", "ns1.example.com. IN A 93.184.216.34"}},
+			f.record().Name = "@"
+		}, status.VerdictWrong, []string{"lame delegation", "correct the address", "ns1.example.com. IN A 93.184.216.34"}},
 		{"a server without address", func(f *Facts) { f.server().Addrs, f.server().Answers = nil, nil }, status.VerdictWrong, []string{"ns.example.net has no address"}},
 		{"a lame server", func(f *Facts) { f.server().Answers[0] = Authority{Err: "it answers REFUSED"} }, status.VerdictWrong, []string{"lame delegation: ns.example.net", "it answers REFUSED", "no name server serves the zone"}},
 		{"a server here", func(f *Facts) { f.server().Answers[0] = Authority{Addr: addrs(public4)[0], Err: "it does not answer"} }, status.VerdictUnknown, []string{"this machine as the internet sees it", "dig @192.0.2.53 example.com SOA"}},
@@ -176,6 +186,10 @@ func TestJudge(t *testing.T) {
 
 		{"the port is served", func(f *Facts) { f.serve(Port{Listen: "udp/:53", Busy: true, Serves: true}) }, status.VerdictOK, []string{"it serves example.com"}},
 		{"the port is taken", func(f *Facts) { f.serve(Port{Listen: "udp/[::1]:53", Busy: true}) }, status.VerdictWrong, []string{"in use by another program", "sudo ss -lnptu 'sport = :53'", "DNSStubListener=no"}},
+		{"the port over UDP and TCP", func(f *Facts) {
+			f.serve(Port{Listen: "udp/:53", Busy: true})
+			f.serve(Port{Listen: "tcp/:53", Busy: true})
+		}, status.VerdictWrong, []string{"in use by another program"}},
 		{"the port is forbidden", func(f *Facts) { f.serve(Port{Listen: "udp/:53", Denied: true}) }, status.VerdictWrong, []string{"setcap"}},
 		{"the port is not used", func(f *Facts) { f.serve(Port{Listen: "udp/:53"}) }, status.VerdictWrong, []string{"the running Caddy does not serve"}},
 		{"the port is free", func(f *Facts) { f.Running = nil; f.serve(Port{Listen: "udp/:53"}) }, status.VerdictOK, []string{"the port is free"}},

@@ -32,20 +32,24 @@ type Facts struct {
 
 // RunningDesired is what the running Caddy wants an RRset to hold.
 func (f *Facts) RunningDesired(z *Zone, r *Record) []netip.Addr {
-	if f.Running == nil {
-		return nil
-	}
-	for _, zone := range f.Running.Zones {
-		if zone.Zone != z.Name || zone.Provider != z.Provider {
-			continue
-		}
-		for _, record := range zone.Records {
-			if record.Name == r.Name && record.Type == r.Family.RRType() && len(record.Desired) > 0 {
-				return record.Desired
-			}
+	for _, record := range f.running(z).Records {
+		if record.Name == r.Name && record.Type == r.Family.RRType() && len(record.Desired) > 0 {
+			return record.Desired
 		}
 	}
 	return nil
+}
+
+// running is what the running Caddy says of the zone.
+func (f *Facts) running(z *Zone) (s status.ZoneStatus) {
+	if f.Running != nil {
+		for _, zone := range f.Running.Zones {
+			if zone.Zone == z.Name && zone.Provider == z.Provider {
+				return zone
+			}
+		}
+	}
+	return s
 }
 
 // Path is how this machine reaches the internet.
@@ -203,7 +207,9 @@ type Port struct {
 	// Busy means that another program has it or this Caddy's name server,
 	// Denied that this user may not open it.
 	Busy, Denied bool
-	// Serves is whether the zones are served there.
-	Serves bool
-	Err    string
+	// Serves is whether the zones are served there, and Parents what the parent
+	// of each has to have then.
+	Serves  bool
+	Parents map[string][]string
+	Err     string
 }

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,20 @@ func Judge(f *Facts) []status.Finding {
 		j.records(z)
 	}
 	j.ports()
+	return j.once()
+}
+
+// once leaves out advice that was given before.
+func (j *judge) once() []status.Finding {
+	given := make(map[string]bool)
+	for i := range j.findings {
+		f := &j.findings[i]
+		advice := f.Do + strings.Join(f.Paste, "\n")
+		if given[advice] {
+			f.Do, f.Paste = "", nil
+		}
+		given[advice] = true
+	}
 	return j.findings
 }
 
@@ -75,10 +90,14 @@ func (j *judge) caddy() {
 	for _, z := range s.Zones {
 		switch {
 		case !z.FailingSince.IsZero() && z.LastFailure != nil:
-			advise(j.wrong("it has failed to keep %s for %s: %s", z.Zone, about(j.Now.Sub(z.FailingSince)), z.LastFailure.Error),
-				"It goes on trying. What is wrong is below; when that is mended, see to it at once:", "caddy dynamic-dns check")
+			why := ": " + z.LastFailure.Error
+			if slices.ContainsFunc(j.Zones, func(own Zone) bool { return own.Name == z.Zone && own.Provider == z.Provider && own.readable() }) {
+				why = "; see below" // where it is said again
+			}
+			advise(j.wrong("it has failed to keep %s for %s%s", z.Zone, about(j.Now.Sub(z.FailingSince)), why),
+				"It goes on trying. Once what is wrong is mended, see to it at once:", "caddy dynamic-dns check")
 			return
-		case z.InSync == nil || !*z.InSync:
+		case reason == "" && (z.InSync == nil || !*z.InSync):
 			reason = z.Zone + ": " + z.Reason()
 		}
 	}

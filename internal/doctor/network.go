@@ -79,7 +79,7 @@ func (j *judge) nat() {
 	case bare:
 		advise(j.unknown("services on the web see %s, and not this machine's own %s: a VPN or a proxy is on the way", echo, local),
 			"If the machine's own is meant, ask for it instead of simple_http:", "ip_source interface")
-	case router.IsValid() && cgn.Contains(router), says.DoubleNAT && strings.Contains(says.Err, " 100."):
+	case router.IsValid() && cgn.Contains(router), says.DoubleNAT && mentions(says.Err, cgn):
 		advise(j.wrong("carrier-grade NAT: the router has no public IPv4 address (%s), but shares one with other customers of its provider, so nobody can reach this machine over IPv4", text(router, says)),
 			change, "versions ipv6")
 	case router.IsValid() && ipaddr.SpecialPurpose(router) != "", says.DoubleNAT:
@@ -99,6 +99,14 @@ func (j *judge) nat() {
 	default:
 		j.unknown("NAT: %s is not public, and nobody says which address the internet sees", local)
 	}
+}
+
+// mentions reports whether a text has an address of the range in it.
+func mentions(text string, in netip.Prefix) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(text, func(r rune) bool { return r != '.' && (r < '0' || r > '9') }), func(word string) bool {
+		addr, err := netip.ParseAddr(word)
+		return err == nil && in.Contains(addr)
+	})
 }
 
 func seen(echo netip.Addr) string {

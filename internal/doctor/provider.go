@@ -114,23 +114,21 @@ func (j *judge) notListed(z *Zone) {
 
 // written says what is known of writing, which is not tried.
 func (j *judge) written(z *Zone) {
-	if j.Running != nil {
-		var last time.Time
-		what := ""
-		for _, zone := range j.Running.Zones {
-			if zone.Zone != z.Name || zone.Provider != z.Provider {
-				continue
-			}
-			for _, r := range zone.Records {
-				if r.LastChanged.After(last) {
-					last, what = r.LastChanged, r.Name+" "+r.Type
-				}
-			}
+	s := j.running(z)
+	if !s.FailingSince.IsZero() && s.LastFailure != nil && z.readable() {
+		z.advise(j.wrong("reading works, but the running Caddy fails: %s", s.LastFailure.Error), s.LastFailure.Error)
+		return
+	}
+	var last time.Time
+	what := ""
+	for _, r := range s.Records {
+		if r.LastChanged.After(last) {
+			last, what = r.LastChanged, r.Name+" "+r.Type
 		}
-		if what != "" {
-			j.ok("writing is not tried here; the running Caddy last did, %s, %s ago, and the provider accepted it", what, about(j.Now.Sub(last)))
-			return
-		}
+	}
+	if what != "" {
+		j.ok("writing is not tried here; the running Caddy last did, %s, %s ago, and the provider accepted it", what, about(j.Now.Sub(last)))
+		return
 	}
 	j.ok("writing is not tried: nothing is written here, and no running Caddy has yet")
 }

@@ -59,7 +59,10 @@ func (j *judge) record(z *Zone, r *Record) (seen bool) {
 		return false
 	default:
 		f := j.wrong("%s is %s at %s, and should be %s", who, list(r.Observed), z.Provider, list(r.Desired))
-		if j.Running == nil {
+		running := j.running(z)
+		if !running.FailingSince.IsZero() {
+			advise(f, "The running Caddy tries to write that, and fails; see above.")
+		} else if j.Running == nil {
 			advise(f, "Nothing keeps it while Caddy does not run:", "caddy run")
 		} else {
 			advise(f, "The running Caddy has not written that yet; have it do so now:", "caddy dynamic-dns check")

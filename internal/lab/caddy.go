@@ -90,6 +90,40 @@ func (c *Caddy) Start() {
 	})
 }
 
+// Run runs a command of cmd/caddy beside this Caddy, as Run does.
+func (c *Caddy) Run(args ...string) (said string, code int) {
+	c.t.Helper()
+	return Run(c.t, c.ns, c.env, args...)
+}
+
+// Run runs a command of cmd/caddy until it ends, with additions to the
+// environment. It returns what that writes, without what Caddy logs other
+// than errors, and its exit status.
+func Run(t testing.TB, ns *NS, env []string, args ...string) (said string, code int) {
+	t.Helper()
+	bin, err := buildCaddy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, args...)
+	cmd.Env = append(append(os.Environ(), emptyHome(t)...), env...)
+	out, err := ns.Run(cmd)
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out) {
+		var logged struct{ Level, Msg string }
+		switch {
+		case json.Unmarshal([]byte(line), &logged) != nil || logged.Level == "":
+			said += line
+		case logged.Level == "error":
+			said += logged.Msg + "\n"
+		}
+	}
+	return said, cmd.ProcessState.ExitCode()
+}
+
 // Log returns what Caddy has printed so far, over all its starts.
 func (c *Caddy) Log() string {
 	c.t.Helper()

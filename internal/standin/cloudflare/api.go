@@ -164,6 +164,15 @@ func BadGateway(w http.ResponseWriter, _ *http.Request) bool {
 	return true
 }
 
+// ReadOnly answers writes as the API does where the token has DNS:Read alone.
+func ReadOnly(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method == http.MethodGet {
+		return false
+	}
+	errAuth.write(w)
+	return true
+}
+
 // RateLimited answers as the API does after more than 1200 requests in five
 // minutes.
 func RateLimited(w http.ResponseWriter, _ *http.Request) bool {
