@@ -139,7 +139,7 @@ func (m *Machine) Manages(key plan.Key) bool { return m.sets[key] != nil }
 func (m *Machine) FirstName() string {
 	first := "@"
 	for key := range m.sets {
-		if first == "@" || key.Name < first {
+		if key.Name != "@" && (first == "@" || key.Name < first) {
 			first = key.Name
 		}
 	}
