@@ -71,6 +71,7 @@ var layers = map[string]layer{
 	// Where addresses go. These know no IP source, no detector and no Caddy;
 	// of CertMagic, internal/zone uses the interface of Caddy's storage.
 	"internal/provider": {ours: "internal/dnsname internal/ipaddr internal/plan", others: "libdns zap"},
+	"internal/finder":   {ours: "internal/dnsname", others: "certmagic publicsuffix zap"},
 	"internal/zone":     {ours: "internal/dnsname internal/ipaddr internal/plan internal/provider internal/reconcile", others: "certmagic publicsuffix zap"},
 
 	// What Caddy's modules that keep zones have in common: how they load
@@ -84,7 +85,7 @@ var layers = map[string]layer{
 
 	// Caddy's face, which joins the two.
 	".": {
-		ours: "internal/advice internal/cluster internal/conf internal/delegation internal/detect internal/dnsname internal/doctor internal/events internal/heartbeat internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/probe internal/provider internal/reconcile internal/show internal/zone" +
+		ours: "internal/advice internal/cluster internal/conf internal/delegation internal/detect internal/dnsname internal/doctor internal/events internal/finder internal/heartbeat internal/ipaddr internal/lease internal/natpmp internal/netmon internal/observe internal/placeholders internal/places internal/plan internal/probe internal/provider internal/reconcile internal/show internal/zone" +
 			" ipsources ipsources/dnswhoami ipsources/file ipsources/fritzbox ipsources/natpmp ipsources/netinterface ipsources/simplehttp ipsources/static ipsources/upnp status",
 		others: "caddy cobra singleflight term zap",
 	},

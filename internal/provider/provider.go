@@ -157,16 +157,25 @@ func (p *Provider) Delete(ctx context.Context, zone string, writes []plan.Write)
 	return err
 }
 
-// Zones returns the zones of the provider in canonical form.
+// Zones returns the zones of the provider in canonical form. Unlike the methods
+// above it is a whole call, which need not be made through [Provider.Call].
 func (p *Provider) Zones(ctx context.Context) ([]string, error) {
 	if p.lister == nil {
 		return nil, errors.New("the provider cannot list zones")
 	}
-	list, err := p.lister.ListZones(ctx)
-	if err != nil {
+	lists := make(chan []libdns.Zone, 1)
+	if _, err := p.Call(ctx, false, func(ctx context.Context) error {
+		began, ok := time.Now(), false
+		defer func() { p.observer.Called(p.Name, "ListZones", ok, time.Since(began)) }()
+		list, err := p.lister.ListZones(ctx)
+		ok = err == nil
+		lists <- list
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	var zones []string
+	list := <-lists
+	zones := make([]string, 0, len(list))
 	for _, z := range list {
 		if zone, err := dnsname.Zone(z.Name); err == nil {
 			zones = append(zones, zone)

@@ -100,6 +100,14 @@ func (z *Zones) Drop(zoneName, name, typ string) {
 	}
 }
 
+// RemoveZone removes a zone with all that it holds, as the provider's own web
+// page would, without a call.
+func (z *Zones) RemoveZone(zoneName string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	delete(z.zones, zoneName)
+}
+
 // RRset returns the records of a name and type that the zone holds now, by
 // their data. Reading it is no call.
 func (z *Zones) RRset(zoneName, name, typ string) []libdns.RR {

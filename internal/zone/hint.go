@@ -2,7 +2,6 @@ package zone
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -22,6 +21,11 @@ var (
 	otherAilment = regexp.MustCompile(`(?i)token|permission|credential|forbidden|unauthori[sz]ed|access ?denied|\b40[13]\b|no such host|\bdial |\blookup |timeout|refused`)
 )
 
+// NoSuch reports whether a provider's error says that it does not have the zone.
+func NoSuch(err error) bool {
+	return err != nil && noSuchZone.MatchString(err.Error()) && !otherAilment.MatchString(err.Error())
+}
+
 // hinter returns a function that adds to an error that says that there is no
 // such zone what to write instead, for what confuses people most is which
 // part of a name is the zone. It also returns the advice, to be kept.
@@ -32,7 +36,7 @@ func (z *Zone) hinter(b *Backend) func(context.Context, error) (*string, error) 
 	}
 	hint, name := z.hint, z.machine.FirstName()
 	return func(ctx context.Context, err error) (*string, error) {
-		if err == nil || !noSuchZone.MatchString(err.Error()) || otherAilment.MatchString(err.Error()) {
+		if !NoSuch(err) {
 			return nil, err
 		}
 		if hint == nil {
@@ -50,7 +54,7 @@ func (z *Zone) hinter(b *Backend) func(context.Context, error) (*string, error) 
 // can list its zones the advice is certain.
 func advise(ctx context.Context, p *provider.Provider, zone, name string) string {
 	display := dnsname.Display(zone)
-	if zones, err := listZones(ctx, p); err == nil {
+	if zones, err := p.Zones(ctx); err == nil {
 		if slices.Contains(zones, zone) {
 			return ""
 		}
@@ -65,20 +69,4 @@ func advise(ctx context.Context, p *provider.Provider, zone, name string) string
 	}
 	_, rel, _ := dnsname.Match(dnsname.Absolute(name, zone), []string{parent + "."})
 	return fmt.Sprintf("is %q a zone at the provider, or a name in one? If the zone is %q, write `%s %s`", display, parent, parent, rel)
-}
-
-func listZones(ctx context.Context, p *provider.Provider) ([]string, error) {
-	if !p.CanList() {
-		return nil, errors.New("the provider cannot list zones")
-	}
-	lists := make(chan []string, 1)
-	_, err := p.Call(ctx, false, func(ctx context.Context) error {
-		zones, err := p.Zones(ctx)
-		lists <- zones
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return <-lists, nil
 }
