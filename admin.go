@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -161,16 +162,22 @@ func (*adminAPI) serveNotifyTest(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, http.StatusOK, shown)
 }
 
-// checkNow asks the IP sources, then verifies all zones. It reports whether it
-// was done in time.
+// checkNow asks the IP sources and looks for zones that are not known, then
+// verifies all zones. It reports whether it was done in time.
 func (a *App) checkNow() bool {
 	ctx, cancel := context.WithTimeout(a.runCtx, answerTimeout)
 	defer cancel()
-	if a.schedule.Check(ctx) != nil {
+	var found sync.WaitGroup
+	for _, s := range a.searching {
+		found.Go(func() { _ = s.Ask(ctx) })
+	}
+	err := a.schedule.Check(ctx)
+	found.Wait()
+	if err != nil || ctx.Err() != nil {
 		return false
 	}
 	var rounds []<-chan struct{}
-	for _, z := range a.managed.zones {
+	for _, z := range a.current().zones {
 		rounds = append(rounds, z.zone.Verify())
 	}
 	return verified(ctx, rounds)

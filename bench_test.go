@@ -67,7 +67,7 @@ func steady(b *testing.B) (*App, *standin.Zones) {
 	if err := a.schedule.Check(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	for _, m := range a.managed.zones {
+	for _, m := range a.current().zones {
 		<-m.zone.Verify()
 		for _, r := range m.zone.Snapshot().Records {
 			if r.InSync == nil || !*r.InSync {

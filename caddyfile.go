@@ -34,10 +34,12 @@ func init() {
 //			devices {
 //				<zone> <name> <host IDs...>
 //			}
+//			hosts <full names...>
 //		}
 //		domains {
 //			<zone> [<names...>]
 //		}
+//		hosts <full names...>
 //		devices {
 //			<zone> <name> <host IDs...>
 //		}
@@ -59,10 +61,10 @@ func init() {
 //		heartbeat       <url> [<failure url>]
 //	}
 //
-// A provider without `domains` and `devices` of its own takes those of the block.
-// The option may occur again: what a further block leaves out, other than
-// `domains`, `devices` and `except`, comes from the first. The last four
-// options belong to the first block alone.
+// A provider without `domains`, `devices` and `hosts` of its own takes those of
+// the block. The option may occur again: what a further block leaves out, other
+// than `domains`, `devices`, `hosts` and `except`, comes from the first. The last
+// five options belong to the first block alone.
 func parseApp(d *caddyfile.Dispenser, prev any) (any, error) {
 	b := &block{Dispenser: d, seen: make(map[string]string), written: make(places.Map)}
 	if first, ok := prev.(httpcaddyfile.App); ok {
@@ -91,10 +93,14 @@ type entry struct {
 	provider *providerOption
 	domains  map[string][]string
 	devices  map[string]map[string][]string
+	hosts    []string
 	// written is where the zones and names of the domains are, by the rest of
-	// their path, and writtenDevices that of the devices.
-	written, writtenDevices places.Map
+	// their path, and so are writtenDevices and writtenHosts.
+	written, writtenDevices, writtenHosts places.Map
 }
+
+// named reports whether the entry has names.
+func (e entry) named() bool { return e.domains != nil || e.devices != nil || e.hosts != nil }
 
 type blockOption struct {
 	parse func(*block) error
@@ -110,6 +116,7 @@ var blockOptions = map[string]blockOption{
 	"provider":        {parse: (*block).parseProvider, repeats: true},
 	"domains":         {parse: (*block).parseDomains, repeats: true},
 	"devices":         {parse: (*block).parseDevices, repeats: true},
+	"hosts":           {parse: (*block).parseHosts, repeats: true, list: true},
 	"prefix_length":   {parse: (*block).parsePrefixLength},
 	"ip_source":       {parse: (*block).parseIPSource, repeats: true, list: true},
 	"versions":        {parse: (*block).parseVersions, list: true},
@@ -143,7 +150,7 @@ func (b *block) parse() error {
 			return b.Errf("%s belongs to the app and not to a group of domains; write it in the first dynamic_dns block", name)
 		}
 		token, before := b.Token(), b.settings()
-		if err := b.checkWords(option.list); err != nil {
+		if err := checkWords(b.Dispenser, option.list); err != nil {
 			return err
 		}
 		if err := option.parse(b); err != nil {
@@ -181,7 +188,7 @@ func (b *block) settings() string {
 // finish gives the app what the block said, once all of it is known.
 func (b *block) finish() error {
 	dynamic := b.group.DynamicDomains
-	if dynamic == nil {
+	if dynamic == nil && b.hasDomains() {
 		dynamic = b.app.DynamicDomains // of the first block
 	}
 	n := namer{dynamic: dynamic != nil && *dynamic, places: make(map[string]string)}
@@ -214,13 +221,17 @@ func (b *block) finish() error {
 		b.note("", entry{})
 		for _, e := range entries {
 			b.note(fmt.Sprintf("providers[%d]", len(b.app.Providers)), e)
-			b.app.Providers = append(b.app.Providers, &Group{DNSProviderRaw: e.provider.raw, Domains: e.domains, Devices: e.devices, Except: b.group.Except})
+			g := &Group{DNSProviderRaw: e.provider.raw, Domains: e.domains, Devices: e.devices, Hosts: e.hosts, Except: b.group.Except}
+			if g.Domains == nil {
+				g.DynamicDomains = b.group.DynamicDomains // is not inherited either
+			}
+			b.app.Providers = append(b.app.Providers, g)
 		}
 		return nil
 	}
 	for _, e := range entries {
 		g := b.group
-		g.Domains, g.Devices = e.domains, e.devices
+		g.Domains, g.Devices, g.Hosts = e.domains, e.devices, e.hosts
 		if e.provider != nil {
 			g.DNSProviderRaw = e.provider.raw
 		}
@@ -229,13 +240,19 @@ func (b *block) finish() error {
 			b.app.Group = g
 			b.note("", e)
 			continue
-		case g.Domains == nil && g.Devices == nil:
+		case !e.named() && !n.dynamic:
 			return errorAt(b.start, "this further dynamic_dns block has no domains, and takes none from the first; write `domains {\n\texample.com @ www\n}` in it")
 		}
 		b.note(fmt.Sprintf("providers[%d]", len(b.app.Providers)), e)
 		b.app.Providers = append(b.app.Providers, &g)
 	}
 	return nil
+}
+
+// hasDomains reports whether the block has the option `domains`, be it inside of a
+// provider.
+func (b *block) hasDomains() bool {
+	return b.domains != nil || slices.ContainsFunc(b.providers, func(p providerOption) bool { return p.domains != nil })
 }
 
 // nested reports whether the entry's names are written inside its provider.
@@ -261,6 +278,9 @@ func (b *block) note(path string, e entry) {
 	for rest, place := range e.writtenDevices {
 		b.written[below("devices"+rest)] = place
 	}
+	for rest, place := range e.writtenHosts {
+		b.written[below("hosts"+rest)] = place
+	}
 }
 
 // noteEarlier tells the namer of the names that earlier blocks keep for a
@@ -284,12 +304,8 @@ func (b *block) noteEarlier(n *namer) {
 // entries makes an entry of each provider, or a single one where there is
 // none.
 func (b *block) entries(n namer) ([]entry, error) {
-	var own entry
-	var err error
-	if own.domains, own.written, err = n.domains(b.domains); err != nil {
-		return nil, err
-	}
-	if own.devices, own.writtenDevices, err = devicesByZone(b.devices); err != nil {
+	own, err := n.entry(b.domains, b.devices, b.hosts)
+	if err != nil {
 		return nil, err
 	}
 	var entries []entry
@@ -299,15 +315,13 @@ func (b *block) entries(n namer) ([]entry, error) {
 		if taker != nil && p.takes() && bytes.Equal(p.raw, taker.raw) {
 			continue
 		}
-		e := entry{provider: p}
-		if e.domains, e.written, err = n.domains(p.domains); err != nil {
+		e, err := n.entry(p.domains, p.devices, p.hosts)
+		if err != nil {
 			return nil, err
 		}
-		if e.devices, e.writtenDevices, err = devicesByZone(p.devices); err != nil {
-			return nil, err
-		}
+		e.provider = p
 		if p.takes() {
-			if taker != nil {
+			if taker != nil && (own.named() || !n.dynamic) {
 				return nil, errorAt(p.token, "the providers %s (at %s) and %s have no domains of their own; write these inside of each, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN} {\n\tdomains {\n\t\texample.com @ www\n\t}\n}`",
 					taker.name, position(taker.token), p.name)
 			}
@@ -323,8 +337,22 @@ func (b *block) entries(n namer) ([]entry, error) {
 		return nil, errorAt(b.domains[0].zone, "these domains belong to no provider, for every provider of the block has its own; write them inside of one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN} {\n\tdomains {\n\t\texample.com @ www\n\t}\n}`")
 	case taker == nil && own.devices != nil:
 		return nil, errorAt(b.devices[0].zone, "these devices belong to no provider, for every provider of the block has names of its own; write them inside of one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN} {\n\tdevices {\n\t\texample.com nas 00:1b:21:3c:4d:5e\n\t}\n}`")
-	case taker != nil && len(entries) > 1 && own.domains == nil && own.devices == nil:
+	case taker == nil && own.hosts != nil:
+		return nil, errorAt(b.hosts[0], "these hosts belong to no provider, for every provider of the block has names of its own; write them inside of one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN} {\n\thosts www.example.com\n}`")
+	case taker != nil && len(entries) > 1 && !own.named() && !n.dynamic:
 		return nil, errorAt(taker.token, "the provider %s has no domains; write them inside of it, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN} {\n\tdomains {\n\t\texample.com @ www\n\t}\n}`", taker.name)
 	}
 	return entries, nil
+}
+
+// entry makes the JSON form of the names that one provider has.
+func (n *namer) entry(domains []zoneOption, devices []deviceOption, hosts []caddyfile.Token) (e entry, err error) {
+	if e.domains, e.written, err = n.domains(domains); err != nil {
+		return e, err
+	}
+	if e.devices, e.writtenDevices, err = devicesByZone(devices); err != nil {
+		return e, err
+	}
+	e.hosts, e.writtenHosts, err = n.hosts(hosts)
+	return e, err
 }

@@ -33,6 +33,7 @@ type block struct {
 	providers []providerOption
 	domains   []zoneOption
 	devices   []deviceOption
+	hosts     []caddyfile.Token
 	// empty is an option `domains` without a zone.
 	empty   *caddyfile.Token
 	sources []caddyfile.Token
@@ -49,10 +50,11 @@ type providerOption struct {
 	raw     json.RawMessage
 	domains []zoneOption
 	devices []deviceOption
+	hosts   []caddyfile.Token
 }
 
 // takes reports whether the provider takes the names of the block.
-func (p *providerOption) takes() bool { return p.domains == nil && p.devices == nil }
+func (p *providerOption) takes() bool { return p.domains == nil && p.devices == nil && p.hosts == nil }
 
 func (b *block) parseProvider() error {
 	p := providerOption{token: b.Token()}
@@ -69,22 +71,9 @@ func (b *block) parseProvider() error {
 	for _, tokens := range nested {
 		d := caddyfile.NewDispenser(tokens)
 		d.Next()
-		if d.Val() == "devices" {
-			devices, err := parseDevices(d)
-			if err != nil {
-				return err
-			}
-			p.devices = append(p.devices, devices...)
-			continue
-		}
-		zones, err := parseZones(d)
-		if err != nil {
+		if err := p.parseNames(d); err != nil {
 			return err
 		}
-		if zones == nil {
-			return d.Err(errNoZones)
-		}
-		p.domains = append(p.domains, zones...)
 	}
 	d := caddyfile.NewDispenser(rest)
 	d.Next()
@@ -94,6 +83,29 @@ func (b *block) parseProvider() error {
 	}
 	b.providers = append(b.providers, p)
 	return nil
+}
+
+// parseNames parses an option with names that stands inside of the provider.
+func (p *providerOption) parseNames(d *caddyfile.Dispenser) error {
+	switch d.Val() {
+	case "hosts":
+		if err := checkWords(d, true); err != nil {
+			return err
+		}
+		hosts, err := parseHosts(d)
+		p.hosts = append(p.hosts, hosts...)
+		return err
+	case "devices":
+		devices, err := parseDevices(d)
+		p.devices = append(p.devices, devices...)
+		return err
+	}
+	zones, err := parseZones(d)
+	if err == nil && zones == nil {
+		err = d.Err(errNoZones)
+	}
+	p.domains = append(p.domains, zones...)
+	return err
 }
 
 func (b *block) parseDomains() error {
@@ -109,6 +121,12 @@ func (b *block) parseDomains() error {
 func (b *block) parseDevices() error {
 	devices, err := parseDevices(b.Dispenser)
 	b.devices = append(b.devices, devices...)
+	return err
+}
+
+func (b *block) parseHosts() error {
+	hosts, err := parseHosts(b.Dispenser)
+	b.hosts = append(b.hosts, hosts...)
 	return err
 }
 
@@ -238,22 +256,22 @@ func (b *block) parseExcept() error {
 
 // checkWords refuses a list that was written with commas or brackets, and what
 // was to be a placeholder.
-func (b *block) checkWords(isList bool) error {
-	name := b.Val()
-	words := args(b.Dispenser)
+func checkWords(d *caddyfile.Dispenser, isList bool) error {
+	name := d.Val()
+	words := args(d)
 	if name == "ip_source" && len(words) > 0 && words[0] == "command" {
 		return nil // whatever follows is the program's
 	}
 	for _, word := range words {
 		if variable := advice.Variable(word); variable != "" {
-			return b.Errf("%s is not replaced by the value of the environment variable; write `{env.%s}`", word, variable)
+			return d.Errf("%s is not replaced by the value of the environment variable; write `{env.%s}`", word, variable)
 		}
 	}
 	if !isList || len(words) > 0 && words[0] == "interface" {
 		return nil
 	}
 	if list := advice.List(words); list != nil {
-		return b.Errf("the words of a list are separated by spaces alone; write `%s %s`", name, strings.Join(list, " "))
+		return d.Errf("the words of a list are separated by spaces alone; write `%s %s`", name, strings.Join(list, " "))
 	}
 	return nil
 }

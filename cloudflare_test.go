@@ -1,6 +1,7 @@
 package dynamicdns
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -141,6 +142,40 @@ func TestCloudflareBlocksOfOneToken(t *testing.T) {
 		}
 		if lines := l.logged("error", "rate limit of Cloudflare's API"); len(lines) == 0 || len(lines) > 12 {
 			t.Errorf("%d lines of the rate limit: %v", len(lines), lines)
+		}
+	})
+}
+
+// TestCloudflareFindsZones: of all pages of the token's zones, the longest has a
+// name that is written in full.
+func TestCloudflareFindsZones(t *testing.T) {
+	api := cloudflare.New()
+	api.Install(t)
+	for n := range 120 {
+		api.AddZone(fmt.Sprintf("a%03d.example", n), standin.Token)
+	}
+	api.AddZone("z.example", standin.Token)
+	api.AddZone("sub.z.example", standin.Token)
+	api.AddZone("other.example", "other")
+	inDNS(t)
+	bubble(t, func(l *lab) {
+		l.address(addr1)
+		config := hostsConfig("cloudflare", `"dynamic_domains": true, "hosts": ["www.z.example", "www.sub.z.example"]`)
+		config = strings.Replace(config, `{"name": "cloudflare"`, `{"name": "cloudflare", "api_token": "`+standin.Token+`"`, 1)
+		if err := l.tryLoad(config, sites(t, "a119.example, www.other.example")); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(time.Minute)
+		for zone, name := range map[string]string{"z.example": "www.z.example", "sub.z.example": "www.sub.z.example", "a119.example": "a119.example"} {
+			if got := api.Contents(zone, name, "A"); !slices.Equal(got, []string{addr1}) {
+				t.Errorf("%s has %v", name, got)
+			}
+		}
+		if got := withoutZone(t); len(got) != 1 || got["www.other.example"] == "" {
+			t.Errorf("without a zone: %v", got)
+		}
+		if got := health(t); len(got) > 0 {
+			t.Errorf("unhealthy: %v", got)
 		}
 	})
 }

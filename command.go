@@ -226,6 +226,11 @@ func (c *console) showPlan(plan *status.Plan) (int, error) {
 	}
 	code := exitInSync
 	var err error
+	for _, g := range plan.Groups {
+		if len(g.Lacking()) > 0 {
+			code, err = exitUnknown, errors.New("cannot tell what would change of names whose zone is not known")
+		}
+	}
 	for _, z := range plan.Zones {
 		if z.Error != "" {
 			code, err = max(code, exitUnknown), errors.New("cannot tell for all zones what would change")
@@ -347,22 +352,17 @@ func provisionOnly(raw []byte) (*App, error) {
 
 // planOnce makes a plan for an app that is not started.
 func (a *App) planOnce() (*status.Plan, error) {
-	if _, err := takeSites(a.ctx, a.groups); err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(a.ctx, answerTimeout)
 	defer cancel()
+	a.planning = true
+	if _, err := a.findOnce(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.wire(); err != nil {
 		return nil, err
 	}
-	for _, z := range a.managed.zones {
-		z.backend.ReadOnly = true
-	}
-	if a.Cluster != nil {
-		a.join()
-	}
-	a.managed.attach()
-	defer a.managed.detach(a.logger)
+	a.takeOver()
+	defer func() { a.current().detach(a.logger) }()
 	a.schedule.CheckOnce(ctx)
 	if a.Cluster != nil {
 		a.Cluster.member.Look(ctx)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/finder"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
@@ -45,6 +46,14 @@ type Group struct {
 	// from. Placeholders are resolved.
 	Domains map[string][]string `json:"domains,omitempty"`
 
+	// Further names to manage, written in full, such as "www.example.com". The
+	// zone of each is found while Caddy runs: it is the longest of those that
+	// are listed in `domains`, here or elsewhere with the same provider
+	// account, and otherwise of those that the provider lists, and otherwise
+	// that of the name's start of authority in DNS. A name whose zone cannot be
+	// found is not managed until it is. Placeholders are resolved.
+	Hosts []string `json:"hosts,omitempty"`
+
 	// Only change RRsets that exist; never create one. The provider must be
 	// able to read records.
 	UpdateOnly *bool `json:"update_only,omitempty"`
@@ -58,7 +67,9 @@ type Group struct {
 
 	// Also manage every host of the http app's sites that lies in one of the
 	// zones of `domains`, unless a longer zone is listed in any other entry.
-	// Names that are written in `domains` come first.
+	// Without `domains`, it is every host in any zone that the provider has.
+	// Names that are written in `domains`, `hosts` or `devices` come first. An
+	// entry without `domains` does not take this from the settings at the top.
 	DynamicDomains *bool `json:"dynamic_domains,omitempty"`
 
 	// Hosts that `dynamic_domains` leaves out.
@@ -98,7 +109,8 @@ type Group struct {
 }
 
 // inherit fills in what the entry leaves out from the settings of the first
-// block. Domains and devices are never inherited: each name has one place.
+// block. Domains, hosts and devices are never inherited: each name has one
+// place.
 func (g *Group) inherit(from *Group) {
 	if len(g.IPSourcesRaw) == 0 {
 		g.IPSourcesRaw = slices.Clone(from.IPSourcesRaw)
@@ -108,7 +120,9 @@ func (g *Group) inherit(from *Group) {
 	}
 	g.UpdateOnly = cmp.Or(g.UpdateOnly, from.UpdateOnly)
 	g.Withdraw = cmp.Or(g.Withdraw, from.Withdraw)
-	g.DynamicDomains = cmp.Or(g.DynamicDomains, from.DynamicDomains)
+	if len(g.Domains) > 0 {
+		g.DynamicDomains = cmp.Or(g.DynamicDomains, from.DynamicDomains)
+	}
 	g.Versions = cmp.Or(g.Versions, from.Versions)
 	if g.Include == nil {
 		g.Include = from.Include
@@ -149,6 +163,17 @@ type group struct {
 	devicePlaces map[string]string
 	// except are the hosts that dynamic_domains leaves out.
 	except map[string]bool
+	// hosts are the names in full, hostPlaces where they were written, and
+	// located the zones of those that are in a zone of the configuration.
+	hosts      []string
+	hostPlaces map[string]string
+	located    map[string]string
+	// known is what is known of the provider's zones, and search looks for them,
+	// if the group has names whose zones are to be found: its hosts, and those
+	// that are offered by the sites.
+	known   *finder.Known
+	search  *finder.Search
+	offered []string
 }
 
 func (g *group) updateOnly() bool { return g.UpdateOnly != nil && *g.UpdateOnly }
@@ -157,11 +182,17 @@ func (g *group) withdraw() bool { return g.Withdraw != nil && *g.Withdraw }
 
 func (g *group) dynamicDomains() bool { return g.DynamicDomains != nil && *g.DynamicDomains }
 
+// open reports whether the group takes hosts from the sites in whatever zones
+// the provider has.
+func (g *group) open() bool { return g.dynamicDomains() && len(g.Domains) == 0 }
+
 // enabled reports whether the group publishes addresses of the family.
 func (g *group) enabled(f ipaddr.Family) bool { return enabledIn(g.Versions, f) }
 
 // needs reports whether the group's own names need addresses of the family.
-func (g *group) needs(f ipaddr.Family) bool { return g.enabled(f) && len(g.zones) > 0 }
+func (g *group) needs(f ipaddr.Family) bool {
+	return g.enabled(f) && (len(g.zones) > 0 || len(g.Hosts) > 0 || g.open())
+}
 
 // finds reports whether anything of the family is to be found for the group.
 func (g *group) finds(f ipaddr.Family) bool {
@@ -198,8 +229,8 @@ func (g *group) validate() error {
 	switch ttl := time.Duration(g.TTL); {
 	case len(g.DNSProviderRaw) == 0:
 		return g.at("dns_provider", errors.New("no DNS provider is configured, and the global option dns names none; write one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: `\"dns_provider\": {\"name\": \"cloudflare\", \"api_token\": \"{env.CLOUDFLARE_API_TOKEN}\"}`)"))
-	case len(g.Domains) == 0 && len(g.Devices) == 0 && !g.dynamicDomains():
-		return g.at("domains", errors.New("no domains are configured; write some, as in `domains {\n\texample.com @ www\n}` (JSON: `\"domains\": {\"example.com\": [\"@\", \"www\"]}`), with dynamic_domains to take hosts from the sites"))
+	case len(g.Domains) == 0 && len(g.Hosts) == 0 && len(g.Devices) == 0 && !g.dynamicDomains():
+		return g.at("domains", errors.New("no domains are configured; write some, as in `domains {\n\texample.com @ www\n}` (JSON: `\"domains\": {\"example.com\": [\"@\", \"www\"]}`), or full names, as in `hosts www.example.com`, or `dynamic_domains` to take hosts from the sites"))
 	case len(g.Except) > 0 && !g.dynamicDomains():
 		return g.at("except", errors.New("these hosts are left out of dynamic_domains, which is not on; write dynamic_domains too, or leave except out"))
 	case ttl != 0 && ttl < time.Second:

@@ -4,10 +4,75 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/finder"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 )
+
+// canonicalizeHosts brings the names that are written in full into canonical
+// form. One that is given twice counts once.
+func (g *group) canonicalizeHosts() error {
+	g.hostPlaces, g.located = make(map[string]string), make(map[string]string)
+	for i, raw := range g.Hosts {
+		path := fmt.Sprintf("hosts[%d]", i)
+		words, err := placeholders.Words([]string{raw})
+		if err != nil {
+			return g.at(path, err)
+		}
+		for _, word := range words {
+			host, err := fullName(word)
+			if err != nil {
+				return g.at(path, err)
+			}
+			if !slices.Contains(g.hosts, host) {
+				g.hosts = append(g.hosts, host)
+				g.hostPlaces[host] = g.written.At(g.entry(path))
+			}
+		}
+	}
+	return nil
+}
+
+// fullName returns the canonical form of a name that is written in full.
+func fullName(raw string) (string, error) {
+	host, err := dnsname.Host(raw)
+	switch {
+	case raw == "@" || err == nil && !strings.Contains(host, "."):
+		return "", fmt.Errorf("host %q is no full name; write it with its zone, as in `hosts %s`", raw, dnsname.Display(dnsname.Absolute(raw, "example.com.")))
+	}
+	return host, err
+}
+
+// locate finds the zones of hosts that are in a zone of the configuration, of
+// the same account.
+func locate(groups []*group) {
+	for _, g := range groups {
+		var zones []string
+		for _, other := range groups {
+			if other.provider.SharesAccount(g.provider) {
+				zones = slices.AppendSeq(slices.AppendSeq(zones, maps.Keys(other.zones)), maps.Keys(other.devices))
+			}
+		}
+		for _, host := range g.hosts {
+			if zone, _, ok := dnsname.Match(host, zones); ok {
+				g.located[host] = zone
+			}
+		}
+	}
+}
+
+// zoneOf returns what is known of the zone of a name that is written in full.
+func (g *group) zoneOf(host string) finder.Answer {
+	if zone := g.located[host]; zone != "" {
+		return finder.Answer{Zone: zone}
+	}
+	return g.known.Answer(host)
+}
+
+// awaits reports whether the group may have names whose zones are to be found.
+func (g *group) awaits() bool { return len(g.hosts) > 0 || len(g.offered) > 0 }
 
 // canonicalize brings the names into canonical form.
 func (g *group) canonicalize() error {

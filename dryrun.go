@@ -33,9 +33,10 @@ import (
 
 // dryRun reads all zones at once and says what would change.
 func (a *App) dryRun(ctx context.Context) *status.Plan {
-	p := &status.Plan{Groups: []status.GroupStatus{}, Zones: make([]status.ZonePlan, len(a.managed.zones))}
+	zones := a.current().zones
+	p := &status.Plan{Groups: []status.GroupStatus{}, Zones: make([]status.ZonePlan, len(zones))}
 	var wg sync.WaitGroup
-	for i, z := range a.managed.zones {
+	for i, z := range zones {
 		wg.Go(func() { p.Zones[i] = z.dryRun(ctx) })
 	}
 	wg.Wait()
@@ -262,7 +263,8 @@ func configToExamine(ctx context.Context, fl caddycmd.Flags, facts *doctor.Facts
 // examine looks at all that the app depends on, and says what its records
 // should hold.
 func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doctor.Facts) error {
-	if _, err := takeSites(a.ctx, a.groups); err != nil {
+	names, err := a.findOnce(ctx)
+	if err != nil {
 		return err
 	}
 	subject := &probe.Subject{Ports: a.ports()}
@@ -286,7 +288,7 @@ func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doc
 	type place struct{ provider, zone string }
 	zones := make(map[place]int)
 	var sets [][]*nameSet // of each zone's records
-	for _, g := range a.groups {
+	for _, g := range names.groups {
 		for _, set := range g.nameSets() {
 			at, ok := zones[place{g.providerKey, set.zone}]
 			if !ok {

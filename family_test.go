@@ -268,7 +268,7 @@ func TestAddressOnItsWay(t *testing.T) {
 			{Key: plan.Key{Name: "www", Family: ipaddr.V4}, Desired: &plan.Desired{}},
 			{Key: plan.Key{Name: "www", Family: ipaddr.V6}, Desired: &plan.Desired{}},
 		}}
-		if got := app.managed.zones[0].records(behind); len(got) != 1 || got[0].State != status.StatePending || got[0].InSync != nil {
+		if got := app.current().zones[0].records(behind); len(got) != 1 || got[0].State != status.StatePending || got[0].InSync != nil {
 			t.Errorf("got %+v", got)
 		}
 	})

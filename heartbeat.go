@@ -56,12 +56,18 @@ func heartbeatState(s *status.Status) heartbeat.State {
 	if s.Cluster != nil && s.Cluster.CutOff != "" {
 		return heartbeat.Failing
 	}
+	state := heartbeat.Well
 	for i := range s.Groups {
 		if len(s.Groups[i].Missing()) > 0 {
 			return heartbeat.Failing
 		}
+		for _, h := range s.Groups[i].Lacking() {
+			if h.State == status.StateFailing {
+				return heartbeat.Failing
+			}
+			state = heartbeat.Settling
+		}
 	}
-	state := heartbeat.Well
 	for _, z := range s.Zones {
 		switch z.State {
 		case status.StateInSync, status.StateLeftAlone:

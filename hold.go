@@ -144,7 +144,7 @@ func (m *managed) published(z *managedZone) (own, gone []plan.Key) {
 		switch {
 		case has[key] == z:
 			own = append(own, key)
-		case has[key] == nil && first == z:
+		case has[key] == nil && first == z && !m.names.awaited[dnsname.Absolute(key.Name, z.zone.Name)]:
 			gone = append(gone, key)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/finder"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
@@ -43,7 +44,7 @@ func newLoader(ctx caddy.Context, pooled *conf.Pooled, observer *observe.Observe
 // load makes groups of the settings at the top and the entries of providers.
 func (l *loader) load(top *Group, entries []*Group) ([]*group, error) {
 	var groups []*group
-	if len(top.Domains) > 0 || len(top.Devices) > 0 || len(entries) == 0 {
+	if len(top.Domains) > 0 || len(top.Hosts) > 0 || len(top.Devices) > 0 || len(entries) == 0 {
 		groups = append(groups, &group{Group: top, written: l.written})
 	}
 	for i, entry := range entries {
@@ -70,6 +71,7 @@ func (l *loader) load(top *Group, entries []*Group) ([]*group, error) {
 			return nil, err
 		}
 	}
+	locate(groups)
 	return groups, settleOverlap(groups, l.logger)
 }
 
@@ -83,11 +85,10 @@ func (l *loader) loadGroup(g *group) error {
 	if err := g.validate(); err != nil {
 		return err
 	}
-	if len(g.Domains) == 0 && g.dynamicDomains() {
-		l.logger.Warn("no hosts are taken from the sites", zap.Error(g.at("domains",
-			errors.New("dynamic_domains has no zones to take hosts for; write them, as in `domains {\n\texample.com\n}` (JSON: `\"domains\": {\"example.com\": []}`)"))))
-	}
 	if err := g.canonicalize(); err != nil {
+		return err
+	}
+	if err := g.canonicalizeHosts(); err != nil {
 		return err
 	}
 	if err := g.canonicalizeDevices(); err != nil {
@@ -95,6 +96,13 @@ func (l *loader) loadGroup(g *group) error {
 	}
 	if err := l.loadProvider(g); err != nil {
 		return err
+	}
+	if len(g.hosts) > 0 || g.open() {
+		known, err := l.pooled.Hold(conf.Key{Kind: "zones", Config: g.providerKey}, func() caddy.Destructor { return new(finder.Known) })
+		if err != nil {
+			return err
+		}
+		g.known = known.(*finder.Known)
 	}
 	if g.updateOnly() && !g.provider.CanRead() {
 		return g.at("update_only", fmt.Errorf("this needs to know which records exist, and the DNS provider %q cannot read records (it does not implement libdns.RecordGetter); leave update_only out", g.provider.Name))

@@ -11,7 +11,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -21,7 +23,10 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/finder"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/heartbeat"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/natpmp"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
@@ -92,12 +97,25 @@ type App struct {
 	// its sites.
 	sites  *siteHosts
 	groups []*group
+	// clients are zones in which clients of dyndns have hosts.
+	clients []cluster.Zone
+	// searching looks for the zones of names.
+	searching []*finder.Search
+	// siteHosts are the hosts of the sites, if dynamic_domains is on anywhere.
+	siteHosts []string
 	// providerRaw is the provider's configuration, as it was written.
 	providerRaw json.RawMessage
-	managed     managed
-	schedule    *detect.Schedule
-	observer    *observe.Observer
-	cancel      context.CancelFunc
+	// managed is another one once zones of further names are found.
+	managed atomic.Pointer[managed]
+	// feeding is held while what is found is handed on, or managed replaced.
+	feeding sync.Mutex
+	// left is set once the zones are given back.
+	left bool
+	// planning is set for a configuration that is only planned from.
+	planning bool
+	schedule *detect.Schedule
+	observer *observe.Observer
+	cancel   context.CancelFunc
 	// runCtx lasts from Start to Stop.
 	runCtx context.Context
 	// runs are those that people asked for; all who ask at a time share one.
@@ -116,6 +134,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision loads the providers and IP sources and checks all that can be
 // checked without a network.
 func (a *App) Provision(ctx caddy.Context) error {
+	a.managed.Store(new(managed))
 	a.ctx = ctx
 	a.logger = ctx.Logger()
 	a.providerRaw = a.DNSProviderRaw
@@ -167,16 +186,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 // Start begins to watch addresses and to keep the zones. It does not wait for
 // the network.
 func (a *App) Start() error {
-	taken, err := takeSites(a.ctx, a.groups)
-	if err != nil {
-		return err
-	}
-	if err := checkServed(a.ctx, taken); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel, a.runCtx = cancel, ctx
 	if err := a.wire(); err != nil {
+		return err
+	}
+	names := a.current().names
+	if err := checkServed(a.ctx, names); err != nil {
 		return err
 	}
 	if a.Watch == nil || *a.Watch {
@@ -190,37 +206,81 @@ func (a *App) Start() error {
 		a.schedule.Checked, a.observer.Trouble = beat.Poke, beat.Poke
 		a.running.Go(func() { a.onceStarted(ctx, func() { beat.Run(ctx) }) })
 	}
-	a.managed.log(a.logger)
+	a.current().log(a.logger)
+	names.logContested(nil, a.logger)
+	for _, s := range a.searching {
+		a.running.Go(func() { a.onceStarted(ctx, func() { s.Run(ctx) }) })
+	}
 	if a.Cluster != nil {
 		a.Cluster.log(a.logger)
 		a.running.Go(func() { a.onceStarted(ctx, func() { a.Cluster.member.Run(ctx) }) })
 	}
 	a.running.Go(func() {
 		a.onceStarted(ctx, func() {
-			a.sites.logGone(taken, a.logger)
+			a.sites.logGone(names, a.logger)
 			a.schedule.Run(ctx)
 		})
 	})
-	a.running.Go(func() { a.onceStarted(ctx, func() { a.managed.recall(ctx, a.logger) }) })
+	a.running.Go(func() { a.onceStarted(ctx, func() { a.current().recall(ctx, a.logger) }) })
 	a.running.Go(func() { a.observer.Events.Run(ctx) })
 	return nil
 }
 
-// wire takes the zones of the groups and makes the schedule of the checks.
+// current is what is managed now.
+func (a *App) current() *managed { return a.managed.Load() }
+
+// wire takes the zones of the groups, and makes the schedule of the checks and
+// what looks for further zones. It must not run before Start: the http app may
+// provision this one, and would get it half done.
 func (a *App) wire() error {
-	for _, g := range a.groups {
+	if err := a.readSites(); err != nil {
+		return err
+	}
+	checkExcept(a.groups, a.siteHosts, a.logger)
+	a.searching = a.searches(a.rename)
+	names := nameGroups(a.groups, a.siteHosts, a.served)
+	if len(names.outside) > 0 {
+		a.logger.Debug("hosts in no zone of dynamic_domains", zap.Strings("hosts", names.outside))
+	}
+	m, err := a.manage(names)
+	a.managed.Store(m)
+	a.schedule = detect.NewSchedule(detectors(names.groups), time.Duration(a.CheckInterval), a.feed, a.logger)
+	a.schedule.Randomize(jitter)
+	return err
+}
+
+// readSites learns which hosts the sites have, if that matters.
+func (a *App) readSites() (err error) {
+	if slices.ContainsFunc(a.groups, (*group).dynamicDomains) {
+		a.siteHosts, err = hostsOfSites(a.ctx)
+	}
+	return err
+}
+
+// manage takes the zones of the groups with these names.
+func (a *App) manage(names *naming) (*managed, error) {
+	m := &managed{names: names, clients: a.clients}
+	for _, g := range names.groups {
 		expect(a.observer.Counts, g)
 	}
 	if a.Cluster != nil {
-		a.managed.member, a.managed.rejoin = a.Cluster.member, a.join
+		m.member, m.rejoin = a.Cluster.member, a.join
 	}
-	a.schedule = a.managed.wire(a.groups, zone.Backend{
+	m.wire(zone.Backend{
 		Memory:      zone.Memory{Storage: a.ctx.Storage()},
 		VerifyEvery: time.Duration(a.VerifyInterval),
 		Observer:    a.observer,
 		Logger:      a.logger,
-	}, time.Duration(a.CheckInterval))
-	return a.managed.keepLedgers(conf.NewLedgers("dynamic_dns", a.ctx.Storage()))
+		ReadOnly:    a.planning,
+	})
+	return m, m.keepLedgers(conf.NewLedgers("dynamic_dns", a.ctx.Storage()))
+}
+
+// feed has the zones hold what a detector found.
+func (a *App) feed(d *detect.Detector, f ipaddr.Family, found detect.Found) {
+	a.feeding.Lock()
+	defer a.feeding.Unlock()
+	a.current().feed(d, f, found)
 }
 
 // takeOver takes the zones over from the configuration before.
@@ -228,7 +288,7 @@ func (a *App) takeOver() {
 	if a.Cluster != nil {
 		a.join()
 	}
-	a.managed.attach()
+	a.current().attach()
 }
 
 // onceStarted calls run once all apps have started. Until then another app may
@@ -271,14 +331,17 @@ func (a *App) leave() {
 	}
 	a.cancel()
 	a.cancel = nil
-	a.managed.detach(a.logger)
+	a.feeding.Lock()
+	a.left = true
+	a.feeding.Unlock()
+	a.current().detach(a.logger)
 }
 
 // Cleanup releases what outlives the configuration. It also stops the app,
 // because Caddy does not call Stop when it gives up a configuration late.
 func (a *App) Cleanup() error {
 	a.leave()
-	a.managed.release()
+	a.current().release()
 	a.pooled.Release()
 	return nil
 }
@@ -290,10 +353,10 @@ func (a *App) join() {
 		Storage:  a.ctx.Storage(),
 		Share:    a.Cluster.share,
 		Lease:    time.Duration(a.Cluster.Lease),
-		Sets:     a.managed.shared,
-		Report:   a.managed.report,
-		Changed:  a.managed.republish,
-		Begin:    a.managed.begin,
+		Sets:     func() []lease.Set { return a.current().shared() },
+		Report:   func(id lease.ZoneID) (*bool, time.Duration) { return a.current().report(id) },
+		Changed:  func() { a.current().republish() },
+		Begin:    func(id lease.ZoneID) func() { return a.current().begin(id) },
 		Observer: a.observer,
 		Logger:   a.logger,
 	})
@@ -317,10 +380,19 @@ func (a *App) status(now time.Time) *status.Status {
 		}
 		s.Groups = append(s.Groups, gs)
 	}
+	for i := range s.Groups {
+		for _, n := range s.Groups[i].Lacking() {
+			if n.State == status.StateFailing {
+				s.InSync = new(false)
+			} else if s.InSync = status.BothInSync(s.InSync, nil); s.Reason == "" {
+				s.Reason = "the zone of " + n.Name + " is not known yet"
+			}
+		}
+	}
 	if a.Cluster != nil {
 		s.Cluster = a.Cluster.status()
 	}
-	for _, managed := range a.managed.zones {
+	for _, managed := range a.current().zones {
 		z := managed.status(now)
 		s.InSync = status.BothInSync(s.InSync, z.InSync)
 		s.Zones = append(s.Zones, z)

@@ -37,11 +37,19 @@ func (g *group) rrsets(name, zone string) []absoluteKey {
 type place struct {
 	group      *group
 	name, zone string
-	// device is set if it is the name of another machine.
+	// device is set if it is the name of another machine, and host if it is
+	// written in full.
 	device bool
+	host   string
 }
 
 func (p place) String() string {
+	if p.host != "" {
+		if place := p.group.hostPlaces[p.host]; place != "" {
+			return "hosts at " + place
+		}
+		return p.group.entry("hosts")
+	}
 	places, option := p.group.places, "domains"
 	if p.device {
 		places, option = p.group.devicePlaces, "devices"
@@ -58,7 +66,7 @@ func (g *group) deviceRRsets() iter.Seq2[absoluteKey, place] {
 	return func(yield func(absoluteKey, place) bool) {
 		for _, zone := range slices.Sorted(maps.Keys(g.devices)) {
 			for _, name := range slices.Sorted(maps.Keys(g.devices[zone])) {
-				if !yield(absoluteKey{dnsname.Absolute(name, zone), ipaddr.V6}, place{g, name, zone, true}) {
+				if !yield(absoluteKey{dnsname.Absolute(name, zone), ipaddr.V6}, place{group: g, name: name, zone: zone, device: true}) {
 					return
 				}
 			}
@@ -81,7 +89,7 @@ func settleOverlap(groups []*group, logger *zap.Logger) error {
 					owner, other := here, owners[key]
 					if other.group != nil {
 						if other.zone == zone || !other.group.provider.SharesAccount(g.provider) {
-							return fmt.Errorf("the name %q is managed twice: in %s and in %s; leave it in one of them", dnsname.Display(key.fqdn), other, here)
+							return managedTwice(key, other, here)
 						}
 						if len(zone) < len(other.zone) {
 							owner, other = other, here
@@ -111,12 +119,63 @@ func settleOverlap(groups []*group, logger *zap.Logger) error {
 	for _, g := range groups {
 		for key, here := range g.deviceRRsets() {
 			if other := owners[key]; other.group != nil {
-				return fmt.Errorf("the name %q is managed twice: in %s and in %s; leave it in one of them", dnsname.Display(key.fqdn), other, here)
+				return managedTwice(key, other, here)
 			}
 			owners[key] = here
 		}
 	}
+	for _, g := range groups {
+		for _, host := range slices.Clone(g.hosts) {
+			here := place{group: g, host: host}
+			for _, key := range g.rrsets("@", host+".") {
+				switch other := owners[key]; {
+				case other.group == g && !other.device:
+					// It is written in domains as well.
+					g.hosts = slices.DeleteFunc(g.hosts, func(h string) bool { return h == host })
+				case other.group != nil:
+					return managedTwice(key, other, here)
+				default:
+					owners[key] = here
+				}
+			}
+		}
+	}
+	return checkOpen(groups)
+}
+
+func managedTwice(key absoluteKey, other, here place) error {
+	return fmt.Errorf("the name %q is managed twice: in %s and in %s; leave it in one of them", dnsname.Display(key.fqdn), other, here)
+}
+
+// checkOpen refuses groups of one account of which each takes all hosts of the
+// sites.
+func checkOpen(groups []*group) error {
+	takes := make(map[ipaddr.Family][]*group)
+	for _, g := range groups {
+		if !g.open() {
+			continue
+		}
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
+			if !g.enabled(f) {
+				continue
+			}
+			for _, other := range takes[f] {
+				if other.provider.SharesAccount(g.provider) {
+					return fmt.Errorf("the hosts of the sites are managed twice: %s and %s are both on without domains, with one account at the provider; leave one out, or write domains beside it", other.option("dynamic_domains"), g.option("dynamic_domains"))
+				}
+			}
+			takes[f] = append(takes[f], g)
+		}
+	}
 	return nil
+}
+
+// option names an option of the group, with its place where that is known.
+func (g *group) option(name string) string {
+	if place := g.written.At(g.entry(name)); place != "" {
+		return name + " at " + place
+	}
+	return g.entry(name)
 }
 
 // yield leaves the family of a name to another group.

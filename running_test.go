@@ -135,7 +135,7 @@ func running(t *testing.T, config json.RawMessage) string {
 			fmt.Fprintf(&b, " include %v exclude %v", d.Filter.Include, d.Filter.Exclude)
 		}
 	}
-	for _, z := range app.managed.zones {
+	for _, z := range app.current().zones {
 		for _, set := range z.sets {
 			fmt.Fprintf(&b, "\n%s at %s: %s", z.zone.Name, describeAccount(t, set.group), strings.Join(set.names, " "))
 			for f := ipaddr.V4; f < ipaddr.Families; f++ {
@@ -165,6 +165,12 @@ func running(t *testing.T, config json.RawMessage) string {
 		} else if len(g.zones) > 0 {
 			fmt.Fprintf(&b, "\n%s at %s from sources %d", strings.Join(slices.Sorted(maps.Keys(g.zones)), " "),
 				describeAccount(t, g), slices.Index(detectors, g.detector))
+		}
+		for _, host := range g.hosts {
+			fmt.Fprintf(&b, "\nhost %s at %s from sources %d", host, describeAccount(t, g), slices.Index(detectors, g.detector))
+			if zone := g.located[host]; zone != "" {
+				b.WriteString(", in " + zone)
+			}
 		}
 		if len(g.devices) > 0 {
 			fmt.Fprintf(&b, "\ndevices in %s at %s from sources %d", strings.Join(slices.Sorted(maps.Keys(g.devices)), " "),

@@ -8,7 +8,6 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
 
 // DNSProvider is the configuration of the provider that dyndns handlers use
@@ -35,7 +34,7 @@ func (a *App) Share(z cluster.Zone) *cluster.Member {
 	if a.Cluster == nil {
 		return nil
 	}
-	a.managed.clients = append(a.managed.clients, z)
+	a.clients = append(a.clients, z)
 	return a.Cluster.member
 }
 
@@ -48,6 +47,9 @@ func (a *App) Manages(fn func(host string)) {
 				manages(name, zone)
 			}
 		}
+		for _, host := range g.hosts {
+			fn(host)
+		}
 		for zone, devices := range g.devices {
 			for name := range devices {
 				manages(name, zone)
@@ -58,10 +60,8 @@ func (a *App) Manages(fn func(host string)) {
 
 // Keeps reports whether the host is managed, be it that of a site.
 func (a *App) Keeps(host string) (kept bool) {
-	for _, z := range a.managed.zones {
-		z.each(func(_ *nameSet, key plan.Key) {
-			kept = kept || dnsname.Absolute(key.Name, z.zone.Name) == host+"."
-		})
-	}
-	return kept
+	a.current().eachName(func(z *managedZone, name string) {
+		kept = kept || dnsname.Absolute(name, z.zone.Name) == host+"."
+	})
+	return kept || slices.ContainsFunc(a.groups, func(g *group) bool { return slices.Contains(g.hosts, host) })
 }

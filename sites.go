@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -31,78 +32,144 @@ type siteHosts struct {
 // Destruct implements caddy.Destructor.
 func (*siteHosts) Destruct() error { return nil }
 
-// takenSites are the FQDNs that were taken from the sites, and all that are
-// managed.
-type takenSites struct {
+// naming is which names the groups have, as far as their zones are known.
+type naming struct {
+	// groups are copies that have the names.
+	groups []*group
+	// taken are the FQDNs that were taken from the sites, and kept all that
+	// are managed, also those whose zone is not known.
 	taken, kept map[string]bool
+	// awaited are FQDNs that may come to be managed.
+	awaited map[string]bool
+	// outside are hosts of the sites that are in no zone of dynamic_domains.
+	outside []string
+	// contested says which hosts of the sites somebody else has.
+	contested []string
 }
 
-// takeSites adds the hosts of the http app's sites to the groups with
-// dynamic_domains. It must not run before Start: the http app may provision
-// this one, and would get it half done.
-func takeSites(ctx caddy.Context, groups []*group) (takenSites, error) {
-	var hosts []string
-	if slices.ContainsFunc(groups, (*group).dynamicDomains) {
-		var err error
-		if hosts, err = hostsOfSites(ctx); err != nil {
-			return takenSites{}, err
-		}
-	}
+// nameGroups gives the groups the names whose zones are known: those that are
+// written in full, and for groups with dynamic_domains the hosts of the sites.
+func nameGroups(groups []*group, sites []string, served func(host string) bool) *naming {
+	n := &naming{taken: make(map[string]bool), kept: make(map[string]bool), awaited: make(map[string]bool)}
+	// Names of sites are only taken where nobody has them.
+	owned := make(map[absoluteKey]bool)
 	var zones []string
-	explicit := make(map[absoluteKey]bool)
-	kept := make(map[string]bool)
 	for _, g := range groups {
 		for zone, names := range g.zones {
 			// All zones count: nobody sees records of a zone's names in a
 			// parent zone.
 			zones = append(zones, zone)
 			for _, name := range names {
-				kept[dnsname.Absolute(name, zone)] = true
+				n.kept[dnsname.Absolute(name, zone)] = true
 				for _, key := range g.rrsets(name, zone) {
-					explicit[key] = true
+					owned[key] = true
 				}
 			}
 		}
 		for key, here := range g.deviceRRsets() {
 			zones = append(zones, here.zone)
-			kept[key.fqdn], explicit[key] = true, true
+			n.kept[key.fqdn], owned[key] = true, true
 		}
-	}
-	taken := make(map[string]bool)
-	var outside []string
-	for _, host := range hosts {
-		zone, name, _ := dnsname.Match(host, zones)
-		fqdn := dnsname.Absolute(name, zone)
-		inside := false
-		for _, g := range groups {
-			names, listed := g.zones[zone]
-			if !listed || !g.dynamicDomains() {
-				continue
+		for _, host := range g.hosts {
+			n.kept[host+"."] = true
+			for _, key := range g.rrsets("@", host+".") {
+				owned[key] = true
 			}
-			inside = true
-			if g.except[host] {
-				continue
+		}
+		n.groups = append(n.groups, g.clone())
+	}
+	for i, g := range groups {
+		for _, host := range g.hosts {
+			if zone := g.zoneOf(host).Zone; zone != "" {
+				name := dnsname.Relative(host, zone)
+				n.groups[i].zones[zone] = append(n.groups[i].zones[zone], name)
+			} else {
+				n.awaited[host+"."] = true
 			}
-			taken[fqdn], kept[fqdn] = true, true
-			g.take(name, zone, names, explicit)
-		}
-		if !inside {
-			outside = append(outside, host)
 		}
 	}
-	if len(outside) > 0 {
-		ctx.Logger().Debug("hosts in no zone of dynamic_domains", zap.Strings("hosts", outside))
+	for _, host := range sites {
+		zone, _, _ := dnsname.Match(host, zones)
+		if !n.takeListed(groups, host, zone, owned) && !n.takeFound(groups, host, zone, owned, served) {
+			n.outside = append(n.outside, host)
+		}
 	}
-	return takenSites{taken, kept}, nil
+	return n
 }
 
-// take adds the name of a site for the families for which the configuration
-// does not list it explicitly.
-func (g *group) take(name, zone string, names []string, explicit map[absoluteKey]bool) {
+// takeListed adds a host of the sites to the groups that have its zone and
+// dynamic_domains. It reports whether there are any.
+func (n *naming) takeListed(groups []*group, host, zone string, owned map[absoluteKey]bool) (inside bool) {
+	for i, g := range groups {
+		if _, listed := g.zones[zone]; !listed || !g.dynamicDomains() {
+			continue
+		}
+		inside = true
+		if !g.except[host] {
+			n.take(n.groups[i], host, zone, owned)
+		}
+	}
+	return inside
+}
+
+// takeFound adds a host of the sites to the groups with dynamic_domains and no
+// zones whose provider has its zone: of several zones the longest, and nothing
+// above a zone of the configuration. What an earlier group has is left to that.
+// It reports whether there are such groups.
+func (n *naming) takeFound(groups []*group, host, above string, owned map[absoluteKey]bool, served func(string) bool) (open bool) {
+	longest := above
+	for _, g := range groups {
+		if open = open || g.open(); !g.open() || g.except[host] {
+			continue
+		}
+		a := g.known.Answer(host)
+		if len(a.Zone) > len(longest) {
+			longest = a.Zone
+		}
+		if a.Unsettled() {
+			n.awaited[host+"."] = true
+		}
+	}
+	had := make(map[absoluteKey]*group)
+	for i, g := range groups {
+		if !g.open() || g.except[host] || g.known.Answer(host).Zone != longest || longest == "" {
+			continue
+		}
+		if served(host) {
+			n.contest(fmt.Sprintf("%s: a user of dyndns may update it; write `except %s` in the dynamic_dns block, or leave it out of the user's hosts", host, host))
+			return open
+		}
+		for _, key := range g.rrsets("@", host+".") {
+			switch other := had[key]; {
+			case other != nil:
+				n.contest(fmt.Sprintf("%s: the provider %s has its zone, too, and the records are kept at %s; write `except %s` beside one of them", host, g.provider.Name, other.provider.Name, host))
+			case !owned[key]:
+				had[key] = g
+			}
+		}
+		n.take(n.groups[i], host, longest, owned)
+		for key := range had {
+			owned[key] = true
+		}
+	}
+	return open
+}
+
+// contest notes that somebody else has a host, once.
+func (n *naming) contest(what string) {
+	if !slices.Contains(n.contested, what) {
+		n.contested = append(n.contested, what)
+	}
+}
+
+// take adds the host of a site to a group, for the families that nobody has.
+func (n *naming) take(g *group, host, zone string, owned map[absoluteKey]bool) {
+	name := dnsname.Relative(host, zone)
+	n.taken[host+"."], n.kept[host+"."] = true, true
 	all := g.rrsets(name, zone)
-	free := slices.DeleteFunc(slices.Clone(all), func(key absoluteKey) bool { return explicit[key] })
+	free := slices.DeleteFunc(slices.Clone(all), func(key absoluteKey) bool { return owned[key] })
 	if len(free) == len(all) {
-		g.zones[zone] = append(names, name)
+		g.zones[zone] = append(g.zones[zone], name)
 		return
 	}
 	for _, key := range free {
@@ -110,21 +177,77 @@ func (g *group) take(name, zone string, names []string, explicit map[absoluteKey
 	}
 }
 
+// clone returns a copy of the group that may get further names.
+func (g *group) clone() *group {
+	c := *g
+	copyOf := func(zones map[string][]string) map[string][]string {
+		copied := make(map[string][]string, len(zones))
+		for zone, names := range zones {
+			copied[zone] = slices.Clone(names)
+		}
+		return copied
+	}
+	c.zones = copyOf(g.zones)
+	for f := range g.partly {
+		c.partly[f] = copyOf(g.partly[f])
+	}
+	return &c
+}
+
+// same reports whether the groups have the same names.
+func (n *naming) same(other *naming) bool {
+	return slices.EqualFunc(n.groups, other.groups, func(a, b *group) bool {
+		return reflect.DeepEqual(a.zones, b.zones) && reflect.DeepEqual(a.partly, b.partly)
+	}) && maps.Equal(n.awaited, other.awaited)
+}
+
+// logContested says which hosts of the sites are left to others, unless that was
+// said before.
+func (n *naming) logContested(before *naming, logger *zap.Logger) {
+	for _, what := range n.contested {
+		if before == nil || !slices.Contains(before.contested, what) {
+			logger.Warn("a host of the sites is managed elsewhere", zap.String("host", what))
+		}
+	}
+}
+
 // logGone logs which hosts were managed before a reload and no longer are. Call
 // it once the configuration runs: one that fails changes nothing.
-func (h *siteHosts) logGone(now takenSites, logger *zap.Logger) {
+func (h *siteHosts) logGone(now *naming, logger *zap.Logger) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var gone []string
 	for fqdn := range h.fqdns {
-		if !now.kept[fqdn] {
+		if !now.kept[fqdn] && !now.awaited[fqdn] {
 			gone = append(gone, strings.TrimSuffix(fqdn, "."))
 		}
 	}
-	h.fqdns = now.taken
+	fqdns := maps.Clone(now.taken)
+	for fqdn := range h.fqdns {
+		if now.awaited[fqdn] {
+			fqdns[fqdn] = true
+		}
+	}
+	h.fqdns = fqdns
 	if len(gone) > 0 {
 		slices.Sort(gone)
 		logger.Info("hosts are no longer taken from the sites; where withdraw is off, their DNS records stay as they are", zap.Strings("hosts", gone))
+	}
+}
+
+// checkExcept warns of hosts that are left out and that no site has.
+func checkExcept(groups []*group, sites []string, logger *zap.Logger) {
+	for _, g := range groups {
+		for _, host := range slices.Sorted(maps.Keys(g.except)) {
+			if slices.Contains(sites, host) {
+				continue
+			}
+			advice := ""
+			if i := slices.IndexFunc(sites, func(site string) bool { return strings.HasPrefix(site, host+".") }); i >= 0 {
+				advice = fmt.Sprintf("; write its full name, as in `except %s`", sites[i])
+			}
+			logger.Warn("no site has a host that is to be left out"+advice, zap.String("host", host), zap.String("option", g.option("except")))
+		}
 	}
 }
 
@@ -211,12 +334,12 @@ func serverOf(ctx caddy.Context) (server, bool) {
 }
 
 // checkServed refuses hosts of sites that clients update, too.
-func checkServed(ctx caddy.Context, taken takenSites) error {
+func checkServed(ctx caddy.Context, names *naming) error {
 	server, ok := serverOf(ctx)
 	if !ok {
 		return nil
 	}
-	for _, fqdn := range slices.Sorted(maps.Keys(taken.taken)) {
+	for _, fqdn := range slices.Sorted(maps.Keys(names.taken)) {
 		if host := strings.TrimSuffix(fqdn, "."); server.Serves(host) {
 			return fmt.Errorf("the host %q is managed twice: dynamic_domains takes it from a site, and a user of dyndns may update it; write `except %s` in the dynamic_dns block, or leave it out of the user's hosts", host, host)
 		}

@@ -2,6 +2,7 @@ package dynamicdns
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +40,39 @@ func (g *group) status() status.GroupStatus {
 		setPresence(&fs, k.Presence, k.Failure, k.FailedAt)
 		s.Families = append(s.Families, fs)
 	}
+	s.WithoutZone = g.withoutZone()
 	return s
+}
+
+// withoutZone are the names whose zone is not known.
+func (g *group) withoutZone() []status.NameStatus {
+	var names []status.NameStatus
+	add := func(host string, state status.State, why error) {
+		n := status.NameStatus{Name: host, State: state}
+		if why != nil {
+			n.Reason = show.OneLine(why.Error())
+		}
+		names = append(names, n)
+	}
+	for _, host := range g.hosts {
+		switch a := g.zoneOf(host); {
+		case a.Zone != "":
+		case a.Err == nil:
+			add(host, status.StatePending, nil)
+		default:
+			add(host, status.StateFailing, a.Err)
+		}
+	}
+	for _, host := range g.offered {
+		switch a := g.known.Answer(host); {
+		case a.Zone != "" || slices.Contains(g.hosts, host):
+		case a.Err == nil || g.known.Unlisted() != nil:
+			add(host, status.StatePending, a.Err)
+		default:
+			add(host, status.StateLeftAlone, a.Err)
+		}
+	}
+	return names
 }
 
 // setPresence sets how a family fares in the checks.

@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/finder"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
@@ -25,6 +26,8 @@ var jitter = func(int) func() float64 { return rand.Float64 }
 
 // managed is what a configuration has of its zones.
 type managed struct {
+	// names are those that it was made of.
+	names *naming
 	zones []*managedZone
 	// mu guards the holders of the zones.
 	mu sync.Mutex
@@ -63,17 +66,12 @@ func (z *managedZone) zoneID() lease.ZoneID {
 	return lease.ZoneID{Zone: z.zone.Name, Provider: z.backend.Provider.Name}
 }
 
-// wire takes the zones of the groups, and makes the schedule that feeds them.
-// common is what the backends of all zones have in common.
-func (m *managed) wire(groups []*group, common zone.Backend, checkInterval time.Duration) *detect.Schedule {
+// wire takes the zones of the groups. common is what the backends of all zones
+// have in common.
+func (m *managed) wire(common zone.Backend) {
 	byKey := make(map[zone.Key]*managedZone)
-	feeds := make(map[*detect.Detector][]*managedZone)
-	var detectors []*detect.Detector
-	for _, g := range groups {
+	for _, g := range m.names.groups {
 		for _, set := range g.nameSets() {
-			if !slices.Contains(detectors, g.detector) {
-				detectors = append(detectors, g.detector)
-			}
 			key := zone.Key{Config: g.providerKey, Module: g.provider.Name, Zone: set.zone}
 			z := byKey[key]
 			if z == nil {
@@ -87,19 +85,31 @@ func (m *managed) wire(groups []*group, common zone.Backend, checkInterval time.
 				m.zones = append(m.zones, z)
 			}
 			z.sets = append(z.sets, set)
-			if !slices.Contains(feeds[g.detector], z) {
-				feeds[g.detector] = append(feeds[g.detector], z)
+			if g.search != nil {
+				z.backend.Observer = &doubter{common.Observer, g.search}
 			}
 		}
 	}
-	sink := func(d *detect.Detector, f ipaddr.Family, found detect.Found) {
-		for _, z := range feeds[d] {
+}
+
+// detectors are those of the groups that have names, or may come to have some.
+func detectors(groups []*group) []*detect.Detector {
+	var all []*detect.Detector
+	for _, g := range groups {
+		if (g.awaits() || len(g.nameSets()) > 0) && !slices.Contains(all, g.detector) {
+			all = append(all, g.detector)
+		}
+	}
+	return all
+}
+
+// feed has the zones hold what a detector found.
+func (m *managed) feed(d *detect.Detector, f ipaddr.Family, found detect.Found) {
+	for _, z := range m.zones {
+		if slices.ContainsFunc(z.sets, func(s *nameSet) bool { return s.group.detector == d }) {
 			z.set(d, f, found)
 		}
 	}
-	s := detect.NewSchedule(detectors, checkInterval, sink, common.Logger)
-	s.Randomize(jitter)
-	return s
 }
 
 // log says once per start what is managed.
@@ -160,6 +170,22 @@ func (z *managedZone) desired() map[plan.Key]*plan.Desired {
 	return all
 }
 
+// eachName calls fn for all names of the configuration.
+func (z *managedZone) eachName(fn func(name string)) {
+	for _, set := range z.sets {
+		for _, name := range set.names {
+			fn(name)
+		}
+	}
+}
+
+// eachName calls fn for all names, and their zones.
+func (m *managed) eachName(fn func(z *managedZone, name string)) {
+	for _, z := range m.zones {
+		z.eachName(func(name string) { fn(z, name) })
+	}
+}
+
 // each calls fn for all RRsets of the configuration.
 func (z *managedZone) each(fn func(*nameSet, plan.Key)) {
 	for _, set := range z.sets {
@@ -190,4 +216,24 @@ func expect(c *observe.Counts, g *group) {
 	for zone := range g.devices {
 		c.Changes.WithLabelValues(dnsname.Display(zone), g.provider.Name, ipaddr.V6.RRType())
 	}
+}
+
+// doubter tells a search when the provider has no such zone.
+type doubter struct {
+	zone.Observer
+	search *finder.Search
+}
+
+// UpdateFailed implements zone.Observer.
+func (d *doubter) UpdateFailed(name, provider string, sources []string, err error, attempt int) {
+	if zone.NoSuch(err) {
+		d.search.Doubt(name)
+	}
+	d.Observer.UpdateFailed(name, provider, sources, err, attempt)
+}
+
+// Recovered implements zone.Observer.
+func (d *doubter) Recovered(name, provider string, sources []string, after time.Duration) {
+	d.search.Trust(name)
+	d.Observer.Recovered(name, provider, sources, after)
 }

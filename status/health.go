@@ -12,7 +12,7 @@ const (
 // Health is what `GET /dynamic_dns/health` answers.
 type Health struct {
 	// Whether every zone is in sync, or was within twice the verify interval,
-	// and the addresses are known: some address was found within 5 minutes of
+	// the zones of all names are known, and the addresses are known: some address was found within 5 minutes of
 	// the start, and none of a family that was known has been lost for 15
 	// minutes. One of several instances that is cut off from the others is not.
 	Healthy bool `json:"healthy"`
@@ -27,7 +27,7 @@ type HealthReason struct {
 	Zone string `json:"zone,omitempty"`
 	// The name of the DNS provider module.
 	Provider string `json:"provider,omitempty"`
-	// The state of the zone.
+	// The state of the zone, or of a name whose zone is not known.
 	State State `json:"state,omitempty"`
 	// When all records of the zone were last observed as desired.
 	LastInSync time.Time `json:"last_in_sync,omitzero"`
@@ -46,6 +46,7 @@ func (s *Status) Health() Health {
 	h := Health{Reasons: []HealthReason{}}
 	for _, g := range s.Groups {
 		h.Reasons = append(h.Reasons, g.unhealthy(s.Time)...)
+		h.Reasons = append(h.Reasons, g.unhealthyNames()...)
 	}
 	if s.Cluster != nil && s.Cluster.CutOff != "" {
 		h.Reasons = append(h.Reasons, HealthReason{Reason: "this instance writes nothing: " + s.Cluster.CutOff})

@@ -17,7 +17,7 @@ type Status struct {
 	// while no address at all is known.
 	InSync *bool `json:"in_sync"`
 	// Why that cannot be told, if it is because of an address that the last
-	// check did not find.
+	// check did not find, or of a name whose zone is not known yet.
 	Reason string `json:"reason,omitempty"`
 	// Whether the check was done in time; only in the answer to a check.
 	CheckDone *bool `json:"check_done,omitempty"`
@@ -49,6 +49,9 @@ type GroupStatus struct {
 	Provider string `json:"provider"`
 	// The address families that are published.
 	Families []FamilyStatus `json:"families"`
+	// Names in full, of `hosts` or of the sites, that are not managed, because
+	// no zone of the provider is known that they are in.
+	WithoutZone []NameStatus `json:"without_zone,omitempty"`
 }
 
 // FamilyStatus is what is known of the addresses of one family.

@@ -83,6 +83,12 @@ func (p *printer) group(now time.Time, g GroupStatus) {
 	for _, f := range g.Families {
 		p.family(now, f)
 	}
+	for _, h := range g.WithoutZone {
+		p.row(2, columns-2, p.state(h.State, 11), "%s", h.Name)
+		if h.Reason != "" {
+			p.line(columns, "%s", h.Reason)
+		}
+	}
 }
 
 func (p *printer) family(now time.Time, f FamilyStatus) {

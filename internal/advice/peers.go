@@ -5,6 +5,7 @@ package advice
 const (
 	provider = "`provider cloudflare {env.CLOUDFLARE_API_TOKEN}`"
 	domains  = "`domains {\n\texample.com @ www\n}`"
+	hosts    = "`hosts www.example.com`"
 	interval = "`check_interval 5m`"
 	web      = "`ip_source simple_http https://icanhazip.com`"
 	device   = "`ip_source interface eth0`"
@@ -44,10 +45,9 @@ var options = map[string]string{
 	"proxied": inside,
 	"proxy":   inside,
 
-	"host":       domains,
-	"hosts":      domains,
-	"hostname":   domains,
-	"hostnames":  domains,
+	"host":       hosts,
+	"hostname":   hosts,
+	"hostnames":  hosts,
 	"domain":     domains,
 	"zone":       domains,
 	"zones":      domains,
