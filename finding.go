@@ -3,7 +3,6 @@ package dynamicdns
 import (
 	"context"
 	"slices"
-	"strings"
 	"sync"
 
 	"go.uber.org/zap"
@@ -46,17 +45,10 @@ func (a *App) searches(changed func()) []*finder.Search {
 		g.search = s
 	}
 	for _, g := range a.groups {
-		if g.offered = nil; !g.open() {
-			continue
-		}
-		for _, host := range a.siteHosts {
-			// A name of one label is for this machine or its network.
-			if g.except[host] || !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost") {
-				continue
-			}
-			g.offered = append(g.offered, host)
-			if !slices.Contains(g.search.Hosts.Needed, host) && !slices.Contains(g.search.Hosts.Offered, host) {
-				g.search.Hosts.Offered = append(g.search.Hosts.Offered, host)
+		g.offered = g.offers(a.groups, a.siteHosts)
+		for _, host := range g.offered {
+			if hosts := &g.search.Hosts; !slices.Contains(hosts.Needed, host) && !slices.Contains(hosts.Offered, host) {
+				hosts.Offered = append(hosts.Offered, host)
 			}
 		}
 	}

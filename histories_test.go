@@ -13,6 +13,7 @@ import (
 
 	"github.com/libdns/libdns"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
@@ -35,6 +36,7 @@ func TestHistories(t *testing.T) {
 	for n := range *historiesRuns {
 		seeds = append(seeds, *historiesFirst+n)
 	}
+	inDNS(t, zoneName)
 	for _, seed := range seeds {
 		if !t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { history(t, seed) }) {
 			t.Fatalf("run again with: go test -run TestHistories . -histories.first=%d -histories.runs=1", seed)
@@ -59,6 +61,8 @@ type world struct {
 	byHand map[string]bool
 	// lost is set once a write was accepted and had no effect.
 	lost atomic.Bool
+	// inFull means that the names are written in full.
+	inFull bool
 	// withdraws means that what names that leave held is taken away.
 	withdraws bool
 }
@@ -69,6 +73,9 @@ func history(t *testing.T, seed uint64) {
 		repeatable(l.t, seed)
 		all := slices.DeleteFunc(standin.Characters(), func(n standin.Named) bool { return !n.ReadsNames || n.OneValue })
 		w := &world{lab: l, rand: r, character: all[r.IntN(len(all))], ever: make(map[string]bool), byHand: make(map[string]bool)}
+		if w.inFull = seed%5 == 2; w.inFull {
+			w.character.ListsZones = seed%2 == 0
+		}
 		w.z = standin.New(w.character.Character, zoneName)
 		w.z.Put(zoneName, strangers...)
 		for range r.IntN(6) {
@@ -278,6 +285,13 @@ func (w *world) checkWithdrawn() {
 
 func (w *world) reload() {
 	config := appConfig(w.module, fmt.Sprintf(`{"example.com": ["%s"]}`, strings.Join(w.names, `","`)))
+	if w.inFull {
+		var hosts []string
+		for _, name := range w.names {
+			hosts = append(hosts, dnsname.Display(dnsname.Absolute(name, zoneName)))
+		}
+		config = strings.Replace(config, fmt.Sprintf(`"domains": {"example.com": ["%s"]}`, strings.Join(w.names, `","`)), fmt.Sprintf(`"hosts": ["%s"]`, strings.Join(hosts, `","`)), 1)
+	}
 	if w.withdraws {
 		config = withdrawing(config)
 	}

@@ -104,6 +104,9 @@ func (l *loader) loadGroup(g *group) error {
 		}
 		g.known = known.(*finder.Known)
 	}
+	if g.open() && !g.provider.CanRead() && !g.provider.CanList() {
+		return g.at("dynamic_domains", fmt.Errorf("without domains, the DNS provider has to tell which zones it has, and %q can neither list zones nor read records (it implements neither libdns.ZoneLister nor libdns.RecordGetter); write the zones, as in `domains {\n\texample.com\n}`", g.provider.Name))
+	}
 	if g.updateOnly() && !g.provider.CanRead() {
 		return g.at("update_only", fmt.Errorf("this needs to know which records exist, and the DNS provider %q cannot read records (it does not implement libdns.RecordGetter); leave update_only out", g.provider.Name))
 	}

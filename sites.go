@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -52,30 +53,11 @@ type naming struct {
 func nameGroups(groups []*group, sites []string, served func(host string) bool) *naming {
 	n := &naming{taken: make(map[string]bool), kept: make(map[string]bool), awaited: make(map[string]bool)}
 	// Names of sites are only taken where nobody has them.
-	owned := make(map[absoluteKey]bool)
-	var zones []string
+	owned, zones := written(groups)
+	for key := range owned {
+		n.kept[key.fqdn] = true
+	}
 	for _, g := range groups {
-		for zone, names := range g.zones {
-			// All zones count: nobody sees records of a zone's names in a
-			// parent zone.
-			zones = append(zones, zone)
-			for _, name := range names {
-				n.kept[dnsname.Absolute(name, zone)] = true
-				for _, key := range g.rrsets(name, zone) {
-					owned[key] = true
-				}
-			}
-		}
-		for key, here := range g.deviceRRsets() {
-			zones = append(zones, here.zone)
-			n.kept[key.fqdn], owned[key] = true, true
-		}
-		for _, host := range g.hosts {
-			n.kept[host+"."] = true
-			for _, key := range g.rrsets("@", host+".") {
-				owned[key] = true
-			}
-		}
 		n.groups = append(n.groups, g.clone())
 	}
 	for i, g := range groups {
@@ -95,6 +77,62 @@ func nameGroups(groups []*group, sites []string, served func(host string) bool) 
 		}
 	}
 	return n
+}
+
+// written returns the RRsets that are written in the configuration, and all of its
+// zones: nobody sees records of a zone's names in a parent zone.
+func written(groups []*group) (owned map[absoluteKey]bool, zones []string) {
+	owned = make(map[absoluteKey]bool)
+	for _, g := range groups {
+		for zone, names := range g.zones {
+			zones = append(zones, zone)
+			for _, name := range names {
+				for _, key := range g.rrsets(name, zone) {
+					owned[key] = true
+				}
+			}
+		}
+		for f := range g.partly {
+			for zone, names := range g.partly[f] {
+				for _, name := range names {
+					owned[absoluteKey{dnsname.Absolute(name, zone), ipaddr.Family(f)}] = true
+				}
+			}
+		}
+		for key, here := range g.deviceRRsets() {
+			zones = append(zones, here.zone)
+			owned[key] = true
+		}
+		for _, host := range g.hosts {
+			for _, key := range g.rrsets("@", host+".") {
+				owned[key] = true
+			}
+		}
+	}
+	return owned, zones
+}
+
+// offers returns the hosts of the sites that the group takes if the provider has
+// their zones.
+func (g *group) offers(groups []*group, sites []string) (offered []string) {
+	if !g.open() {
+		return nil
+	}
+	owned, zones := written(groups)
+	for _, host := range sites {
+		zone, _, _ := dnsname.Match(host, zones)
+		taken := slices.ContainsFunc(groups, func(g *group) bool {
+			_, listed := g.zones[zone]
+			return listed && g.dynamicDomains()
+		})
+		free := slices.ContainsFunc(g.rrsets("@", host+"."), func(key absoluteKey) bool { return !owned[key] })
+		// A name of one label is for this machine or its network.
+		local := !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost")
+		if free && !taken && !local && !g.except[host] {
+			offered = append(offered, host)
+		}
+	}
+	return offered
 }
 
 // takeListed adds a host of the sites to the groups that have its zone and

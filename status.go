@@ -2,7 +2,6 @@ package dynamicdns
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -65,7 +64,7 @@ func (g *group) withoutZone() []status.NameStatus {
 	}
 	for _, host := range g.offered {
 		switch a := g.known.Answer(host); {
-		case a.Zone != "" || slices.Contains(g.hosts, host):
+		case a.Zone != "":
 		case a.Err == nil || g.known.Unlisted() != nil:
 			add(host, status.StatePending, a.Err)
 		default:

@@ -162,6 +162,24 @@ var situations = []situation{
 		state: status.StateInSync, code: exitInSync, healthy: true,
 	},
 	{
+		name:      "without_zone",
+		character: standin.Character{ListsZones: true},
+		addrs:     []string{addr1},
+		change: func(config string) string {
+			return strings.Replace(config, "{", `{"hosts": ["vpn.example.net", "blog.example.com"],`, 1)
+		},
+		do:    func(l *lab, _ *standin.Zones) { l.wait(10 * time.Minute) },
+		state: status.StateInSync, code: exitNotInSync,
+	},
+	{
+		name:      "zone_unknown",
+		character: standin.Character{ListsZones: true, Latency: 20 * time.Second},
+		addrs:     []string{addr1},
+		change:    func(config string) string { return strings.Replace(config, "{", `{"hosts": ["vpn.example.net"],`, 1) },
+		do:        func(l *lab, _ *standin.Zones) { l.wait(10 * time.Second) },
+		state:     status.StatePending, code: exitUnknown,
+	},
+	{
 		name: "devices_alone",
 		change: func(config string) string {
 			config = strings.Replace(config, `"domains": {"example.com": ["@", "www"]}`, `"devices": {"example.com": {"nas": ["::15"]}}`, 1)
@@ -205,6 +223,7 @@ const longName = "a-label-of-the-greatest-length-that-there-may-be-is-63-letters
 // TestStatus compares what the command shows in each situation, for people
 // and for programs, with golden files.
 func TestStatus(t *testing.T) {
+	inDNS(t)
 	for _, s := range situations {
 		t.Run(s.name, func(t *testing.T) {
 			bubble(t, func(l *lab) {

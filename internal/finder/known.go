@@ -159,7 +159,7 @@ func (k *Known) list(zones []string, err error) (news bool) {
 		k.failed++
 		return news
 	}
-	k.listed, k.unlisted, k.failed = zones, nil, 0
+	k.listed, k.unlisted, k.failed = append([]string{}, zones...), nil, 0
 	return false
 }
 

@@ -138,7 +138,7 @@ func (s *Search) round(ctx context.Context, patient bool) {
 			open.Offered = nil
 		}
 		s.Changed()
-		s.lookUp(ctx, open)
+		s.lookUp(ctx, open, listed)
 	}
 	if ctx.Err() != nil {
 		return
@@ -163,8 +163,9 @@ func (s *Search) unlisted(h Hosts) (rest Hosts) {
 	return Hosts{Needed: without(h.Needed), Offered: without(h.Offered)}
 }
 
-// lookUp asks DNS for the zones of hosts. One that hangs holds up no other.
-func (s *Search) lookUp(ctx context.Context, h Hosts) {
+// lookUp asks DNS for the zones of hosts, which are in no zone of the provider's
+// list if it has listed its zones. One that hangs holds up no other.
+func (s *Search) lookUp(ctx context.Context, h Hosts, listed bool) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	each := func(hosts []string, needed bool) {
@@ -172,7 +173,7 @@ func (s *Search) lookUp(ctx context.Context, h Hosts) {
 			wg.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				a := s.look(ctx, host)
+				a := s.look(ctx, host, needed && !listed)
 				if ctx.Err() != nil {
 					return
 				}
@@ -191,8 +192,10 @@ func (s *Search) lookUp(ctx context.Context, h Hosts) {
 	wg.Wait()
 }
 
-// look asks DNS for the zone of a host, and the provider whether it has it.
-func (s *Search) look(ctx context.Context, host string) Answer {
+// look asks DNS for the zone of a host, and the provider whether it has it. Where
+// that cannot be told, as with a provider whose reads fail, trusting believes
+// DNS.
+func (s *Search) look(ctx context.Context, host string, trusting bool) Answer {
 	asking, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	zone, err := s.Locate(asking, host)
@@ -202,7 +205,7 @@ func (s *Search) look(ctx context.Context, host string) Answer {
 	if !s.Provider.CanRead() {
 		return Answer{Zone: zone}
 	}
-	if err := s.Provider.Has(ctx, zone); err != nil {
+	if err := s.Provider.Has(ctx, zone); err != nil && (!trusting || s.NoSuchZone(err)) {
 		return Answer{
 			Err:     fmt.Errorf("its zone in DNS is %s, which the provider does not show: %w", dnsname.Display(zone), err),
 			settled: s.NoSuchZone(err),

@@ -20,7 +20,7 @@ type world struct {
 	// zones are those that the provider has, and inDNS those of DNS.
 	zones, inDNS     []string
 	lists, reads     bool
-	listErr, findErr error
+	listErr, readErr error
 	// hangs are hosts that DNS does not answer for.
 	hangs          map[string]bool
 	listed, looked []time.Duration
@@ -40,6 +40,9 @@ func (w *world) Zones(context.Context) ([]string, error) {
 func (w *world) Has(_ context.Context, zone string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.readErr != nil {
+		return w.readErr
+	}
 	if !slices.Contains(w.zones, zone) {
 		return errors.New("no such zone")
 	}
@@ -57,10 +60,10 @@ func (w *world) locate(ctx context.Context, host string) (string, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if zone, _, ok := dnsname.Match(host, w.inDNS); ok && w.findErr == nil {
+	if zone, _, ok := dnsname.Match(host, w.inDNS); ok {
 		return zone, nil
 	}
-	return "", errors.Join(errors.New("no start of authority"), w.findErr)
+	return "", errors.New("no start of authority")
 }
 
 func (w *world) set(change func()) {
@@ -156,6 +159,34 @@ func TestFailingList(t *testing.T) {
 			t.Errorf("later: %+v", a)
 		}
 	})
+}
+
+// TestBlindReader: a provider that cannot list zones, and whose reads fail, does
+// not keep a name that is needed from being managed; one that says that it has
+// no such zone does, and so does a list without it.
+func TestBlindReader(t *testing.T) {
+	for name, test := range map[string]struct {
+		lists   bool
+		readErr error
+		want    string
+	}{
+		"reads fail":             {false, errors.New("503"), "example.com."},
+		"no such zone":           {false, errors.New("no such zone"), ""},
+		"reads fail, not listed": {true, errors.New("503"), ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{lists: test.lists, reads: true, inDNS: []string{"example.com."}, readErr: test.readErr}
+			known := new(Known)
+			w.start(t, known, Hosts{Needed: []string{"www.example.com"}, Offered: []string{"blog.example.com"}})
+			wait(time.Minute)
+			if a := known.Answer("www.example.com"); a.Zone != test.want || (a.Err == nil) != (test.want != "") {
+				t.Errorf("%s: needed: %+v", name, a)
+			}
+			if a := known.Answer("blog.example.com"); a.Zone != "" || a.Err == nil {
+				t.Errorf("%s: offered: %+v", name, a)
+			}
+		})
+	}
 }
 
 // TestHangingLookup: a host for which DNS does not answer holds up no other.

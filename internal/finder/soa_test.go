@@ -74,13 +74,14 @@ func TestSOAEndsInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := SOA(ctx, zap.NewNop(), "www.silent.test", []string{silent.LocalAddr().String()}); err == nil {
 		t.Error("a zone was found")
 	}
-	if ctx.Err() == nil {
-		t.Error("it has not waited")
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("waited for %s", took)
 	}
 }
 
