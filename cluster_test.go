@@ -27,18 +27,28 @@ type peer struct {
 	member *cluster.Member
 	mu     sync.Mutex
 	addr   netip.Addr
-	end    func()
+	// names are what it has beside www, with `withdraw`.
+	names []string
+	zone  lease.ZoneID
+	// sets are what it has instead, if any.
+	sets []lease.Set
+	// end ends it without a word.
+	end func()
 }
 
-func (l *lab) peer(name, module, addr string) *peer {
-	p := &peer{member: cluster.New(name, "peer-"+name, "host-"+name), addr: netip.MustParseAddr(addr)}
+func (l *lab) peer(name, module, addr string, names ...string) *peer {
+	p := &peer{member: cluster.New(name, "peer-"+name, "host-"+name), addr: netip.MustParseAddr(addr), names: names,
+		zone: lease.ZoneID{Zone: zoneName, Provider: module}}
 	p.member.Configure(cluster.Settings{
 		Storage: &certmagic.FileStorage{Path: l.storage}, Lease: 15 * time.Second,
 		Sets: func() []lease.Set {
 			p.mu.Lock()
 			defer p.mu.Unlock()
+			if p.sets != nil {
+				return slices.Clone(p.sets)
+			}
 			return []lease.Set{{
-				ZoneID: lease.ZoneID{Zone: zoneName, Provider: module}, Names: []string{"www"},
+				ZoneID: p.zone, Names: append([]string{"www"}, p.names...), Withdraw: len(p.names) > 0,
 				Found: [ipaddr.Families]*lease.Found{ipaddr.V4: {Addrs: []netip.Addr{p.addr}, Source: "peer"}},
 			}}
 		},
@@ -190,14 +200,16 @@ func TestClusterCutOff(t *testing.T) {
 	})
 }
 
-func activeStatus(t *testing.T) *status.Status {
+func running1(t *testing.T) *App {
 	t.Helper()
 	app, err := caddy.ActiveContext().AppIfConfigured("dynamic_dns")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return app.(*App).status(time.Now())
+	return app.(*App)
 }
+
+func activeStatus(t *testing.T) *status.Status { return running1(t).status(time.Now()) }
 
 func status1(t *testing.T) status.ZoneStatus {
 	t.Helper()

@@ -1,7 +1,9 @@
 package dynamicdns
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -29,7 +31,7 @@ var exiting = caddy.Exiting
 func (m *managed) keepLedgers(ledgers *conf.Ledgers) error {
 	m.ledgers = ledgers
 	for _, z := range m.zones {
-		wanted := slices.ContainsFunc(z.sets, func(s *nameSet) bool { return s.group.withdraw() })
+		wanted := z.member != nil || slices.ContainsFunc(z.sets, func(s *nameSet) bool { return s.group.withdraw() })
 		ledger, err := ledgers.Of(z.backend.Provider.Name, z.zone.Name, wanted)
 		if err != nil {
 			return err
@@ -48,11 +50,13 @@ func (m *managed) attach() {
 		return
 	}
 	for _, z := range m.zones {
-		z.holder = z.zone.Attach(z.backend, z.desired(), func(h *zone.Holder) {
+		z.holder = z.zone.Attach(z.backend, m.wants(z), func(h *zone.Holder) {
 			if m.rejoin != nil {
 				m.rejoin()
 			}
-			h.Claim(z.desired())
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			h.Claim(m.wants(z))
 		})
 		z.unsubscribe = z.backend.Provider.NotifyChanged(z.zone.Name, func() { z.zone.Verify() })
 	}
@@ -73,7 +77,8 @@ func (m *managed) detach(logger *zap.Logger) {
 			continue
 		}
 		z.unsubscribe()
-		if z.backend.Ledger != nil && (exiting() || m.ledgers.Sole(z.backend.Provider.Name, z.zone.Name)) {
+		last := z.member == nil || z.member.Last(z.zoneID())
+		if last && z.backend.Ledger != nil && (exiting() || m.ledgers.Sole(z.backend.Provider.Name, z.zone.Name)) {
 			leaving = append(leaving, z)
 		} else {
 			z.holder.Release()
@@ -118,7 +123,7 @@ func (m *managed) release() {
 // managed. The caller has the lock.
 func (m *managed) withdrawGone() {
 	for _, z := range m.zones {
-		if z.holder != nil && z.backend.Ledger != nil {
+		if z.holder != nil && z.backend.Ledger != nil && z.member == nil {
 			_, gone := m.published(z)
 			z.holder.Withdraw(gone...)
 		}
@@ -140,11 +145,15 @@ func (m *managed) published(z *managedZone) (own, gone []plan.Key) {
 		}
 		other.each(func(_ *nameSet, key plan.Key) { has[key] = other })
 	}
+	var others map[plan.Key]bool
+	if z.member != nil {
+		others = z.member.Has(z.zoneID())
+	}
 	for _, key := range keys {
 		switch {
 		case has[key] == z:
 			own = append(own, key)
-		case has[key] == nil && first == z && !m.names.awaited[dnsname.Absolute(key.Name, z.zone.Name)]:
+		case has[key] == nil && !others[key] && first == z && !m.names.awaited[dnsname.Absolute(key.Name, z.zone.Name)]:
 			gone = append(gone, key)
 		}
 	}
@@ -162,6 +171,19 @@ func (m *managed) recall(ctx context.Context, logger *zap.Logger) {
 	defer m.mu.Unlock()
 	if !m.left {
 		m.withdrawGone()
+	}
+}
+
+// takeLedger takes up what others have published of a zone that this instance
+// has begun to write, of which some may be nobody's by now.
+func (m *managed) takeLedger(z *managedZone) {
+	if err := z.backend.Ledger.Load(context.Background()); err != nil {
+		z.backend.Logger.Warn("cannot tell what other instances have published; it may stay in DNS", zap.String("zone", dnsname.Display(z.zone.Name)), zap.Error(err))
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if z.holder != nil && !m.left {
+		z.holder.Claim(m.wants(z))
 	}
 }
 
@@ -196,7 +218,7 @@ func (m *managed) shared() []lease.Set {
 	var sets []lease.Set
 	for _, z := range m.zones {
 		for _, set := range z.sets {
-			s := lease.Set{ZoneID: z.zoneID(), Names: set.names, TTL: time.Duration(set.group.TTL).Seconds(), UpdateOnly: set.group.updateOnly()}
+			s := lease.Set{ZoneID: z.zoneID(), Names: set.names, TTL: time.Duration(set.group.TTL).Seconds(), UpdateOnly: set.group.updateOnly(), Withdraw: set.group.withdraw()}
 			if set.ids != nil {
 				prefix := set.group.detector.Known.Prefix()
 				for _, name := range set.names {
@@ -250,9 +272,36 @@ func (m *managed) republish() {
 	defer m.mu.Unlock()
 	for _, z := range m.zones {
 		if z.holder != nil && !m.left {
-			z.holder.Claim(z.desired())
+			z.holder.Claim(m.wants(z))
 		}
 	}
+}
+
+// wants is all that a zone should hold. Where several share it, that is also what
+// is to be taken away, for they may change their minds at any time.
+func (m *managed) wants(z *managedZone) map[plan.Key]*plan.Desired {
+	desired := z.desired()
+	if z.member == nil {
+		return desired
+	}
+	// The same zone may be managed by two accounts, each with names of its own.
+	at := make(map[plan.Key]*managedZone)
+	var first *managedZone
+	for _, other := range m.zones {
+		if other.zoneID() == z.zoneID() {
+			first = cmp.Or(first, other)
+			other.each(func(_ *nameSet, key plan.Key) { at[key] = other })
+		}
+	}
+	maps.DeleteFunc(desired, func(key plan.Key, _ *plan.Desired) bool { return cmp.Or(at[key], first) != z })
+	if !z.member.Writes(z.zoneID()) {
+		return desired
+	}
+	_, gone := m.published(z)
+	for _, key := range gone {
+		desired[key] = &plan.Desired{State: plan.None, Withdraw: true, Addrs: z.backend.Ledger.Published(key)}
+	}
+	return desired
 }
 
 // begin has a zone read that this instance begins to write.
@@ -261,7 +310,11 @@ func (m *managed) begin(id lease.ZoneID) (begun func()) {
 	for _, z := range m.zones {
 		if z.zoneID() == id {
 			z.zone.Estrange()
-			after = append(after, func() { z.zone.Verify() })
+			z.backend.Ledger.Forget()
+			after = append(after, func() {
+				z.zone.Verify()
+				go m.takeLedger(z)
+			})
 		}
 	}
 	for _, z := range m.clients {

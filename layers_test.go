@@ -39,7 +39,7 @@ var layers = map[string]layer{
 	"internal/ipaddr":    {std: "errors fmt math/bits net net/netip slices"},
 	"internal/dnsname":   {others: "idna", std: "errors fmt net net/netip strings unicode"},
 	"internal/plan":      {ours: "internal/ipaddr", std: "cmp fmt iter net/netip slices strings time"},
-	"internal/lease":     {ours: "internal/ipaddr internal/plan", std: "cmp encoding/json fmt maps net/netip reflect slices strings time"},
+	"internal/lease":     {ours: "internal/ipaddr internal/plan", std: "cmp encoding/json fmt iter maps net/netip reflect slices strings time"},
 	"internal/reconcile": {ours: "internal/ipaddr internal/plan", std: "cmp errors fmt iter maps math net/netip slices strings time"},
 
 	// What clients of the admin API import, and so without anything of ours.

@@ -9,7 +9,6 @@ package dynamicdns
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -175,11 +174,6 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.groups, err = newLoader(ctx, &a.pooled, a.observer, a.written).load(&a.Group, a.Providers); err != nil {
 		return err
 	}
-	for _, g := range a.groups {
-		if g.withdraw() && a.Cluster != nil {
-			return g.at("withdraw", errors.New("the other members of a cluster take away the addresses of one that leaves, so leave withdraw out"))
-		}
-	}
 	return nil
 }
 
@@ -273,7 +267,7 @@ func (a *App) manage(names *naming) (*managed, error) {
 		Logger:      a.logger,
 		ReadOnly:    a.planning,
 	})
-	return m, m.keepLedgers(conf.NewLedgers("dynamic_dns", a.ctx.Storage()))
+	return m, m.keepLedgers(conf.NewLedgers("dynamic_dns", a.Cluster != nil, a.ctx.Storage()))
 }
 
 // feed has the zones hold what a detector found.

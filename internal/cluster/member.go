@@ -167,6 +167,20 @@ func (m *Member) Desired(id lease.ZoneID) map[plan.Key]*plan.Desired {
 	return m.roster.Desired(id, time.Now())
 }
 
+// Has returns the RRsets of a zone that somebody has who has not left.
+func (m *Member) Has(id lease.ZoneID) map[plan.Key]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.roster.Has(id)
+}
+
+// Last reports whether no other instance that is alive has names in the zone.
+func (m *Member) Last(id lease.ZoneID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.roster.Last(id, time.Now())
+}
+
 func (m *Member) wait() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()

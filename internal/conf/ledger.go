@@ -1,6 +1,8 @@
 package conf
 
 import (
+	"fmt"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 
@@ -15,33 +17,53 @@ func (ledger) Destruct() error { return nil }
 
 // Ledgers are what a configuration of one of Caddy's modules has of the ledgers
 // of zones. They are those of this machine alone, for others may share the
-// storage. The zero value is not ready for use; see [NewLedgers].
+// storage, or those of all that share zones. The zero value is not ready for
+// use; see [NewLedgers].
 type Ledgers struct {
-	module  string
-	storage certmagic.Storage
-	pooled  Pooled
-	held    map[Key]*zone.Ledger
+	module string
+	// together is set if they are those of several instances.
+	together bool
+	storage  certmagic.Storage
+	pooled   Pooled
+	held     map[Key]*zone.Ledger
 }
 
-// NewLedgers returns the ledgers of a module.
-func NewLedgers(module string, storage certmagic.Storage) *Ledgers {
-	return &Ledgers{module: module, storage: storage, held: make(map[Key]*zone.Ledger)}
+// NewLedgers returns the ledgers of a module, of this machine or of all together.
+func NewLedgers(module string, together bool, storage certmagic.Storage) *Ledgers {
+	return &Ledgers{module: module, together: together, storage: storage, held: make(map[Key]*zone.Ledger)}
 }
 
 // Of returns the ledger of a zone, which is the same for all configurations. If
 // it is not wanted for its own sake it is nil, unless an older configuration
 // has one, with what may have to be withdrawn.
 func (l *Ledgers) Of(provider, name string, wanted bool) (*zone.Ledger, error) {
-	key := l.key(provider, name)
+	key := l.key(provider, name, l.together)
 	if held, ok := l.held[key]; ok {
 		return held, nil
+	}
+	if n, _ := Pool.References(l.key(provider, name, !l.together)); n > 0 {
+		// Who begins to share a zone, or ends to, goes on publishing: nobody is
+		// to withdraw anything because of that.
+		if _, err := l.hold(provider, name, !l.together); err != nil {
+			return nil, err
+		}
 	}
 	if n, _ := Pool.References(key); n == 0 && !wanted {
 		return nil, nil
 	}
-	shared, err := l.pooled.Hold(key, func() caddy.Destructor {
+	shared, err := l.hold(provider, name, l.together)
+	if err == nil {
+		l.held[key] = shared
+	}
+	return shared, err
+}
+
+func (l *Ledgers) hold(provider, name string, together bool) (*zone.Ledger, error) {
+	shared, err := l.pooled.Hold(l.key(provider, name, together), func() caddy.Destructor {
 		owner := l.module
-		if id, err := caddy.InstanceID(); err == nil {
+		if together {
+			owner += "-cluster"
+		} else if id, err := caddy.InstanceID(); err == nil {
 			owner += "-" + id.String()
 		}
 		return ledger{zone.NewLedger(owner, provider, name)}
@@ -49,8 +71,7 @@ func (l *Ledgers) Of(provider, name string, wanted bool) (*zone.Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.held[key] = shared.(ledger).Ledger
-	return l.held[key], nil
+	return shared.(ledger).Ledger, nil
 }
 
 // All are those that the configuration holds.
@@ -65,7 +86,7 @@ func (l *Ledgers) All() []*zone.Ledger {
 // Sole reports whether no other configuration has the zone's ledger, so that
 // nobody else will withdraw what is in it.
 func (l *Ledgers) Sole(provider, name string) bool {
-	n, _ := Pool.References(l.key(provider, name))
+	n, _ := Pool.References(l.key(provider, name, l.together))
 	return n <= 1
 }
 
@@ -79,6 +100,6 @@ func (l *Ledgers) Use() {
 // Release gives the ledgers back.
 func (l *Ledgers) Release() { l.pooled.Release() }
 
-func (l *Ledgers) key(provider, name string) Key {
-	return Key{Kind: "ledger " + l.module, Config: provider + " " + name + " " + string(storagePath(l.storage))}
+func (l *Ledgers) key(provider, name string, together bool) Key {
+	return Key{Kind: fmt.Sprint("ledger ", l.module, together), Config: provider + " " + name + " " + string(storagePath(l.storage))}
 }

@@ -7,11 +7,13 @@ package lease
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
 
 const (
@@ -63,6 +65,8 @@ type Set struct {
 	// TTL is in seconds.
 	TTL        float64 `json:"ttl,omitempty"`
 	UpdateOnly bool    `json:"update_only,omitempty"`
+	// Withdraw has the addresses taken away once nobody has the names any more.
+	Withdraw bool `json:"withdraw,omitempty"`
 	// Clients is set for a zone in which clients of the DDNS server have hosts,
 	// without any names: these are nobody's own.
 	Clients bool `json:"clients,omitempty"`
@@ -133,6 +137,22 @@ func (e *Entry) writing(id ZoneID) *Writing {
 
 func (e *Entry) manages(id ZoneID) bool {
 	return slices.ContainsFunc(e.Sets, func(s Set) bool { return s.ZoneID == id })
+}
+
+// rrsets are those of a zone that the entry is about.
+func (e *Entry) rrsets(id ZoneID) iter.Seq2[plan.Key, *Set] {
+	return func(yield func(plan.Key, *Set) bool) {
+		for i := range e.Sets {
+			s := &e.Sets[i]
+			for f := ipaddr.V4; f < ipaddr.Families && s.ZoneID == id; f++ {
+				for _, name := range s.Names {
+					if s.Found[f] != nil && !yield(plan.Key{Name: name, Family: f}, s) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // serves reports whether clients have hosts in the zone.

@@ -256,13 +256,18 @@ func (r *Roster) Members() []Member {
 // Dead returns the entries of those who have been gone for so long that these
 // may be removed. The first by name does that, and each for itself.
 func (r *Roster) Dead(now time.Time) (dead []Entry) {
-	alive := r.Alive(now)
+	alive, names := r.Alive(now), r.namesAlive()
 	for _, m := range r.others {
 		leases := time.Duration(10)
 		if m.Name == r.self.Name {
 			// It was we, before a restart.
 			leases = 1
 		} else if len(alive) == 0 || alive[0] != &r.self {
+			continue
+		}
+		withdraws := slices.ContainsFunc(m.Sets, func(s Set) bool { return s.Withdraw })
+		if withdraws && !m.Left && m.Name != r.self.Name && !names[m.Name] {
+			// What only this one has stays in DNS until it comes back and leaves.
 			continue
 		}
 		if !r.alive(m) && r.read.Sub(m.changed) > leases*m.lease() {

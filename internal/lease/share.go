@@ -33,15 +33,41 @@ func (r *Roster) Desired(id ZoneID, now time.Time) map[plan.Key]*plan.Desired {
 	made := make(map[string]*plan.Desired)
 	for key, all := range shares {
 		chosen, settings := r.choose(id, key, all), r.settings(all)
-		word := describe(key.Family, settings, chosen)
+		withdraw := slices.ContainsFunc(all, func(s share) bool { return s.set.Withdraw })
+		word := describe(key.Family, settings, withdraw, chosen)
 		d := made[word]
 		if d == nil {
 			d = r.join(settings, chosen)
+			d.Withdraw = withdraw
 			made[word] = d
 		}
 		desired[key] = d
 	}
 	return desired
+}
+
+// Has returns the RRsets of a zone that somebody has, be it one who is cut off or
+// has crashed and may come back: only who leaves gives them up.
+func (r *Roster) Has(id ZoneID) map[plan.Key]bool {
+	has := make(map[plan.Key]bool)
+	note := func(e *Entry) {
+		for key := range e.rrsets(id) {
+			has[key] = true
+		}
+	}
+	note(&r.self)
+	names := r.namesAlive()
+	for _, m := range r.others {
+		if r.alive(m) || !m.Left && !names[m.Name] && m.Name != r.self.Name {
+			note(&m.Entry)
+		}
+	}
+	return has
+}
+
+// Last reports whether no other instance that is alive has names in the zone.
+func (r *Roster) Last(id ZoneID, now time.Time) bool {
+	return r.CutOff(now) == nil && !slices.ContainsFunc(r.Alive(now), func(e *Entry) bool { return e != &r.self && e.manages(id) })
 }
 
 // shares collects what all instances have for the RRsets of a zone, in the
@@ -53,20 +79,8 @@ func (r *Roster) shares(id ZoneID, now time.Time) map[plan.Key][]share {
 	}
 	shares := make(map[plan.Key][]share)
 	for _, e := range alive {
-		for i := range e.Sets {
-			s := &e.Sets[i]
-			if s.ZoneID != id {
-				continue
-			}
-			for f := ipaddr.V4; f < ipaddr.Families; f++ {
-				if s.Found[f] == nil {
-					continue
-				}
-				for _, name := range s.Names {
-					key := plan.Key{Name: name, Family: f}
-					shares[key] = append(shares[key], share{e.Name, s, s.Found[f]})
-				}
-			}
+		for key, s := range e.rrsets(id) {
+			shares[key] = append(shares[key], share{e.Name, s, s.Found[key.Family]})
 		}
 	}
 	return shares
@@ -128,10 +142,10 @@ func (r *Roster) join(settings *Set, chosen []share) *plan.Desired {
 	return d
 }
 
-// describe says what join depends on.
-func describe(f ipaddr.Family, settings *Set, chosen []share) string {
+// describe says what an RRset depends on.
+func describe(f ipaddr.Family, settings *Set, withdraw bool, chosen []share) string {
 	var b strings.Builder
-	fmt.Fprint(&b, f, settings.TTL, settings.UpdateOnly)
+	fmt.Fprint(&b, f, settings.TTL, settings.UpdateOnly, withdraw)
 	for _, s := range chosen {
 		fmt.Fprint(&b, " ", s.instance, s.found.Source, s.found.Addrs)
 	}

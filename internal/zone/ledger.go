@@ -59,6 +59,15 @@ func (l *Ledger) Use(storage certmagic.Storage) {
 	l.storage = storage
 }
 
+// Forget has Load read the storage anew, for somebody else has kept the ledger
+// since.
+func (l *Ledger) Forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.loaded, l.kept = false, nil
+	clear(l.sets)
+}
+
 // Load reads what earlier processes have left, once.
 func (l *Ledger) Load(ctx context.Context) error { return l.exclusively(ctx, l.load) }
 
