@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -55,6 +56,9 @@ type caddys struct {
 }
 
 func together(t *testing.T, test func(s *caddys)) {
+	realChance := zone.Chance
+	t.Cleanup(func() { zone.Chance = realChance })
+	zone.Chance = func(zone.Key) func() float64 { return rand.New(rand.NewPCG(1, 1)).Float64 }
 	synctest.Test(t, func(t *testing.T) {
 		s := &caddys{t: t, files: make(map[string][]byte), locks: make(map[string]bool), begun: time.Now()}
 		s.z = newStandinZone()
