@@ -257,6 +257,17 @@ func withServer(s *status.Status) *status.Status {
 			s.InSync = status.BothInSync(s.InSync, z.InSync)
 			s.Zones = append(s.Zones, z)
 		}
+		for _, c := range s.Clients {
+			for _, h := range c.Hosts {
+				switch {
+				case h.Reason == "":
+				case h.State == status.StateFailing:
+					s.InSync = new(false)
+				default:
+					s.InSync = status.BothInSync(s.InSync, nil)
+				}
+			}
+		}
 	}
 	return s
 }

@@ -238,7 +238,7 @@ func (m *managed) shared() []lease.Set {
 			sets = append(sets, s)
 		}
 	}
-	for _, z := range m.clients {
+	for _, z := range m.clients.all() {
 		sets = append(sets, lease.Set{ZoneID: z.ID, Clients: true})
 	}
 	return sets
@@ -258,7 +258,7 @@ func (m *managed) report(id lease.ZoneID) (inSync *bool, refusedFor time.Duratio
 			note(z.ownStatus(known, now).InSync, known.FailingFor(now))
 		}
 	}
-	for _, z := range m.clients {
+	for _, z := range m.clients.all() {
 		if z.ID == id {
 			note(z.Report())
 		}
@@ -317,7 +317,7 @@ func (m *managed) begin(id lease.ZoneID) (begun func()) {
 			})
 		}
 	}
-	for _, z := range m.clients {
+	for _, z := range m.clients.all() {
 		if z.ID == id {
 			after = append(after, z.Begin())
 		}

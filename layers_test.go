@@ -81,7 +81,7 @@ var layers = map[string]layer{
 	"internal/conf":      {ours: "internal/provider internal/zone", others: "caddy certmagic"},
 	"internal/events":    {ours: "status", others: "caddy zap"},
 	"internal/show":      {ours: "internal/cluster internal/dnsname internal/plan internal/provider internal/reconcile status"},
-	"internal/observe":   {ours: "internal/conf internal/detect internal/dnsname internal/events internal/ipaddr internal/plan internal/provider internal/reconcile internal/show internal/zone status", others: "caddy prometheus"},
+	"internal/observe":   {ours: "internal/conf internal/detect internal/dnsname internal/events internal/finder internal/ipaddr internal/plan internal/provider internal/reconcile internal/show internal/zone status", others: "caddy prometheus"},
 
 	// Caddy's face, which joins the two.
 	".": {
@@ -95,7 +95,7 @@ var layers = map[string]layer{
 	"dyndns/internal/request": {ours: "dyndns/internal/reply internal/dnsname internal/ipaddr internal/plan", std: "cmp fmt io mime net/http net/netip net/url slices strings"},
 	"dyndns/internal/ledger":  {ours: "internal/ipaddr internal/plan", others: "certmagic"},
 	"dyndns": {
-		ours: "dyndns/internal/auth dyndns/internal/ledger dyndns/internal/reply dyndns/internal/request internal/cluster internal/conf internal/dnsname internal/ipaddr" +
+		ours: "dyndns/internal/auth dyndns/internal/ledger dyndns/internal/reply dyndns/internal/request internal/cluster internal/conf internal/dnsname internal/finder internal/ipaddr" +
 			" internal/lease internal/observe internal/placeholders internal/places internal/plan internal/provider internal/reconcile internal/show internal/zone status",
 		others: "caddy certmagic prometheus zap",
 	},

@@ -96,8 +96,8 @@ type App struct {
 	// its sites.
 	sites  *siteHosts
 	groups []*group
-	// clients are zones in which clients of dyndns have hosts.
-	clients []cluster.Zone
+	// clients are the zones of the DDNS server.
+	clients clientZones
 	// searching looks for the zones of names.
 	searching []*finder.Search
 	// siteHosts are the hosts of the sites, if dynamic_domains is on anywhere.
@@ -133,7 +133,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision loads the providers and IP sources and checks all that can be
 // checked without a network.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.managed.Store(new(managed))
+	a.managed.Store(&managed{clients: &a.clients})
 	a.ctx = ctx
 	a.logger = ctx.Logger()
 	a.providerRaw = a.DNSProviderRaw
@@ -253,7 +253,7 @@ func (a *App) readSites() (err error) {
 
 // manage takes the zones of the groups with these names.
 func (a *App) manage(names *naming) (*managed, error) {
-	m := &managed{names: names, clients: a.clients}
+	m := &managed{names: names, clients: &a.clients}
 	for _, g := range names.groups {
 		expect(a.observer.Counts, g)
 	}

@@ -34,7 +34,8 @@ func (a *App) Share(z cluster.Zone) *cluster.Member {
 	if a.Cluster == nil {
 		return nil
 	}
-	a.clients = append(a.clients, z)
+	a.clients.add(z)
+	a.Cluster.member.Poke()
 	return a.Cluster.member
 }
 

@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/finder"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
@@ -40,13 +38,32 @@ type managed struct {
 	member *cluster.Member
 	rejoin func()
 	// clients are the zones of the DDNS server that the member shares.
-	clients []cluster.Zone
+	clients *clientZones
 
 	ledgers *conf.Ledgers
 	// withdrawing is set once something is withdrawn although the configuration
 	// has ended, and ending is done when that is.
 	withdrawing bool
 	ending      sync.WaitGroup
+}
+
+// clientZones are the zones of the DDNS server that a member shares. Some are
+// found while it runs.
+type clientZones struct {
+	mu    sync.Mutex
+	zones []cluster.Zone
+}
+
+func (c *clientZones) add(z cluster.Zone) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.zones = append(c.zones, z)
+}
+
+func (c *clientZones) all() []cluster.Zone {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.zones)
 }
 
 // managedZone is what a configuration has of one zone at one provider.
@@ -86,7 +103,7 @@ func (m *managed) wire(common zone.Backend) {
 			}
 			z.sets = append(z.sets, set)
 			if g.search != nil {
-				z.backend.Observer = &doubter{common.Observer, g.search}
+				z.backend.Observer = &observe.Doubting{Observer: common.Observer, Search: g.search}
 			}
 		}
 	}
@@ -216,24 +233,4 @@ func expect(c *observe.Counts, g *group) {
 	for zone := range g.devices {
 		c.Changes.WithLabelValues(dnsname.Display(zone), g.provider.Name, ipaddr.V6.RRType())
 	}
-}
-
-// doubter tells a search when the provider has no such zone.
-type doubter struct {
-	zone.Observer
-	search *finder.Search
-}
-
-// UpdateFailed implements zone.Observer.
-func (d *doubter) UpdateFailed(name, provider string, sources []string, err error, attempt int) {
-	if zone.NoSuch(err) {
-		d.search.Doubt(name)
-	}
-	d.Observer.UpdateFailed(name, provider, sources, err, attempt)
-}
-
-// Recovered implements zone.Observer.
-func (d *doubter) Recovered(name, provider string, sources []string, after time.Duration) {
-	d.search.Trust(name)
-	d.Observer.Recovered(name, provider, sources, after)
 }

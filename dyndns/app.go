@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/finder"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
@@ -49,7 +53,14 @@ type App struct {
 	exact, below map[string]*service
 	// users are the names of all users, sorted.
 	users []string
-	zones map[zone.Key]*keptZone
+	// zones are those that are kept, to which further ones are added where they
+	// are found.
+	zones   map[zone.Key]*keptZone
+	zonesMu sync.RWMutex
+	// searches look for zones, by the provider's configuration, and placed is
+	// where they have found hosts to be.
+	searches map[string]*finder.Search
+	placed   map[string]zone.Key
 	// attached is closed once this configuration keeps its zones.
 	attached chan struct{}
 	// mu guards the holders of the zones, and left, which is set once they
@@ -99,6 +110,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.storage = ctx, ctx.Logger(), ctx.Storage()
 	a.exact, a.below = make(map[string]*service), make(map[string]*service)
 	a.zones = make(map[zone.Key]*keptZone)
+	a.searches = make(map[string]*finder.Search)
 	a.attached = make(chan struct{})
 	value, err := a.pooled.Hold(conf.Key{Kind: "dyndns", Config: conf.StorageKey(ctx.Storage())}, newShared)
 	if err != nil {
@@ -161,12 +173,30 @@ func (a *App) dynamicDNS() (dynamicDNS, error) {
 func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel = cancel
+	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
+		// What was found before a reload.
+		a.placed = a.found(entries)
+	})
+	for _, key := range a.placed {
+		if a.zones[key] == nil {
+			a.zones[key] = a.newKept(key)
+		}
+	}
 	for key, z := range a.zones {
 		z.backend.Memory.Storage = a.storage
 		z.zone = zone.Shared.Acquire(key)
 	}
 	a.logServed()
 	a.running.Go(func() { a.observer.Events.Run(ctx) })
+	for _, s := range a.searches {
+		a.running.Go(func() {
+			select {
+			case <-a.observer.Events.Started():
+				s.Run(ctx)
+			case <-ctx.Done():
+			}
+		})
+	}
 	// Stop does not wait for it: a storage may hang.
 	go func() {
 		select {
@@ -176,6 +206,25 @@ func (a *App) Start() error {
 		}
 	}()
 	return nil
+}
+
+// kept are the zones that are kept.
+func (a *App) kept() []*keptZone {
+	a.zonesMu.RLock()
+	defer a.zonesMu.RUnlock()
+	return slices.Collect(maps.Values(a.zones))
+}
+
+func (a *App) keptAt(key zone.Key) *keptZone {
+	a.zonesMu.RLock()
+	defer a.zonesMu.RUnlock()
+	return a.zones[key]
+}
+
+func (a *App) keep(key zone.Key, z *keptZone) {
+	a.zonesMu.Lock()
+	defer a.zonesMu.Unlock()
+	a.zones[key] = z
 }
 
 // Stop ends what Start began. A request that is under way is answered by what
@@ -208,7 +257,7 @@ func (a *App) leave() {
 // because Caddy does not call Stop when it gives up a configuration late.
 func (a *App) Cleanup() error {
 	a.leave()
-	for _, z := range a.zones {
+	for _, z := range a.kept() {
 		// The zone stays, for a request may still be asking for it.
 		if z.zone != nil && !z.released {
 			zone.Shared.Release(z.zone)

@@ -27,7 +27,7 @@ func (a *App) share(z *keptZone) {
 
 // clustered reports whether there may be other instances.
 func (a *App) clustered() bool {
-	for _, z := range a.zones {
+	for _, z := range a.kept() {
 		if z.member != nil {
 			return true
 		}
@@ -57,7 +57,7 @@ func (a *App) begin(id lease.ZoneID) (begun func()) {
 	s := a.shared
 	s.ledger.Under(func(iter.Seq[*ledger.Entry]) {
 		for _, app := range s.apps {
-			for _, z := range app.zones {
+			for _, z := range app.kept() {
 				if z.id == id {
 					z.zone.Estrange()
 					z.holder.Claim(nil)
@@ -71,7 +71,7 @@ func (a *App) begin(id lease.ZoneID) (begun func()) {
 // terms are those in which this instance writes zones now.
 func (a *App) terms() map[*keptZone]uint64 {
 	terms := make(map[*keptZone]uint64)
-	for _, z := range a.zones {
+	for _, z := range a.kept() {
 		if z.member != nil {
 			terms[z] = z.member.Term(z.id)
 		}

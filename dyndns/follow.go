@@ -94,6 +94,7 @@ func (a *App) followOnce(ctx context.Context) error {
 		first = true
 		err := s.ledger.Load(ctx, storage, func(*ledger.Entry) {})
 		a.reclaim()
+		a.place()
 		if err != nil {
 			return err
 		}

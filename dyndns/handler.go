@@ -48,7 +48,9 @@ type Handler struct {
 	DNSProviderRaw json.RawMessage `json:"dns_provider,omitempty" caddy:"namespace=dns.providers inline_key=name"`
 
 	// The zones that the hosts of the users are in. Default: those of the
-	// `dynamic_dns` app.
+	// `dynamic_dns` app, and for hosts in none of these the zones that are
+	// found while Caddy runs: the longest that the provider lists, or else that
+	// of the host's start of authority in DNS.
 	Zones []string `json:"zones,omitempty"`
 
 	// Who may update what. At least one.

@@ -30,7 +30,6 @@ func TestRefusedAtLoad(t *testing.T) {
 		want     string
 	}{
 		"no provider":      {[]string{zones + "," + good}, "", "no DNS provider is configured; write one, such as `provider cloudflare"},
-		"no zones":         {[]string{provider + "," + good}, "", "no zones are configured; write those that the hosts are in, such as `zone example.com`"},
 		"no users":         {[]string{provider + "," + zones}, "", "there are no users"},
 		"null user":        {[]string{provider + "," + zones + `, "users": [null]`}, "", "users[0] is null"},
 		"zone twice":       {[]string{provider + `, "zones": ["example.com", "EXAMPLE.com."],` + good}, "", `"EXAMPLE.com." is listed twice`},
@@ -75,11 +74,12 @@ func TestRefusedAtLoad(t *testing.T) {
 // TestRefusedWithLine: what shows only when all is loaded is told with file and
 // line, too.
 func TestRefusedWithLine(t *testing.T) {
+	t.Setenv("DYNDNS_TEST_ZONE", "example.com")
 	const user = "\n\t\tuser home " + tokenHash + " {\n\t\t\thosts "
 	for name, test := range map[string]struct{ global, hosts, want string }{
 		"managed":       {"home", "other.example.com home.example.com", `managed twice: by the dynamic_dns app, which publishes this machine's addresses, and by the users here; leave it in one of them, at Caddyfile:13`},
 		"managed below": {"a.dyn", "*.dyn.example.com", "leave it in one of them, at Caddyfile:13"},
-		"in no zone":    {"www", "home.example.net", `the host "home.example.net" is in none of the zones example.com; add its zone, or correct the name, at Caddyfile:13`},
+		"in no zone":    {"www", "home.example.net\n\t\t}\n\t\tzone {env.DYNDNS_TEST_ZONE}\n\t\tuser other " + tokenHash + " {\n\t\t\thosts home.example.com", `the host "home.example.net" is in none of the zones example.com; add its zone, or correct the name, at Caddyfile:13`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "{\n\tadmin off\n\tdynamic_dns {\n\t\tprovider cloudflare " + strings.Repeat("x", 40) + "\n\t\tdomains {\n\t\t\texample.com " + test.global + "\n\t\t}\n\t}\n}\n:80 {\n\tdyndns {" +

@@ -1,6 +1,7 @@
 package dyndns
 
 import (
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -22,7 +23,7 @@ import (
 func (a *App) ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneStatus) {
 	states := make(map[string]status.State)
 	zones := []status.ZoneStatus{}
-	for _, z := range a.zones {
+	for _, z := range a.kept() {
 		zones = append(zones, a.zoneStatus(z, now, states))
 	}
 	slices.SortFunc(zones, func(a, b status.ZoneStatus) int {
@@ -32,7 +33,7 @@ func (a *App) ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneS
 	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
 		for e := range entries {
 			if a.Serves(e.Host) {
-				hosts[e.User] = append(hosts[e.User], hostStatus(e, states[e.Host]))
+				hosts[e.User] = append(hosts[e.User], a.hostStatus(e, states[e.Host]))
 			}
 		}
 	})
@@ -55,14 +56,20 @@ func (a *App) ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneS
 // Verify has all zones read now. The channels are closed when that is done.
 func (a *App) Verify() []<-chan struct{} {
 	var rounds []<-chan struct{}
-	for _, z := range a.zones {
+	for _, z := range a.kept() {
 		rounds = append(rounds, z.zone.Verify())
 	}
 	return rounds
 }
 
-func hostStatus(e *ledger.Entry, state status.State) status.HostStatus {
+func (a *App) hostStatus(e *ledger.Entry, state status.State) status.HostStatus {
 	h := status.HostStatus{Name: e.Host, Updated: e.Updated, State: state}
+	if err := a.whyNowhere(e.Host); err != nil {
+		h.State, h.Reason = status.StateFailing, show.OneLine(err.Error())
+		if errors.Is(err, errNotYet) {
+			h.State = status.StatePending
+		}
+	}
 	for _, r := range e.Records {
 		if r.State == plan.Set {
 			h.Addresses = append(h.Addresses, r.Addrs...)
@@ -90,26 +97,6 @@ func (a *App) zoneStatus(z *keptZone, now time.Time, states map[string]status.St
 		states[host] = status.Worse(states[host], r.State)
 	}
 	return s
-}
-
-// status is how the zone is doing as far as this instance keeps it.
-func (z *keptZone) status(now time.Time) status.ZoneStatus {
-	known := z.zone.Snapshot()
-	records := []status.RecordStatus{}
-	for i := range known.Records {
-		if r := &known.Records[i]; r.Desired.Class == plan.Client {
-			records = append(records, show.Record(r))
-		}
-	}
-	return show.Zone(z.name, z.backend.Provider, known, records, now)
-}
-
-// report says how the zone is doing that this instance writes for all, and for
-// how long its provider has refused it.
-func (z *keptZone) report() (inSync *bool, refusedFor time.Duration) {
-	now := time.Now()
-	known := z.zone.Snapshot()
-	return z.status(now).InSync, known.FailingFor(now)
 }
 
 // others are the RRsets of a zone that another instance writes.

@@ -106,7 +106,17 @@ func (w *wait) confirmed(ctx context.Context, a *App, f ipaddr.Family) (*plan.De
 		l.Under(func(iter.Seq[*ledger.Entry]) { keeper = a.shared.keeper(a) })
 		z, _ := keeper.locate(w.host)
 		if z == nil {
-			return nil, errServedNoLonger
+			if err := keeper.whyNowhere(w.host); err != nil && !errors.Is(err, errNotYet) {
+				return nil, err
+			}
+			// Any label below a name may turn out to be a zone of its own.
+			keeper.place()
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return nil, errNotYet
+			}
 		}
 		term := keeper.term(z)
 		if term == 0 {
@@ -222,5 +232,3 @@ func refusedByDNS(format string, args ...any) error {
 
 // outOfTime is the reason where nothing is known in time.
 var errOutOfTime = errors.New("not confirmed in time; it goes on being tried")
-
-var errServedNoLonger = errors.New("the host is served no longer")

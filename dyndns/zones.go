@@ -14,52 +14,17 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/auth"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
 
-// keptZone is a zone at a provider in which clients have hosts.
-type keptZone struct {
-	name    string
-	zone    *zone.Zone
-	backend *zone.Backend
-	holder  *zone.Holder
-	// id is what instances that share the zone call it, and member is this
-	// one's part among them, or nil.
-	id     lease.ZoneID
-	member *cluster.Member
-	// released is set once the zone may end.
-	released bool
-}
-
-// service is where the hosts of one handler are.
-type service struct {
-	// names are those of the zones.
-	names []string
-	zones map[string]*keptZone
-	ttl   time.Duration
-	// withdraw is set where hosts without a user are taken away.
-	withdraw bool
-}
-
-// locate returns the zone of a host, and the host's name in it.
-func (s *service) locate(host string) (*keptZone, string) {
-	z, name, ok := dnsname.Match(host, s.names)
-	if !ok {
-		return nil, ""
-	}
-	return s.zones[z], name
-}
-
 // served is what a handler serves.
 type served struct {
-	// provider and zones may be left out.
+	// provider and zones may be left out. Zones that are left out are found.
 	provider json.RawMessage
 	zones    []string
 	ttl      time.Duration
@@ -91,9 +56,6 @@ func (a *App) serve(h *served) error {
 	if len(written) == 0 && other != nil {
 		written = other.ZoneNames()
 	}
-	if len(written) == 0 {
-		return h.at("", errors.New("no zones are configured; write those that the hosts are in, such as `zone example.com` (JSON: zones)"))
-	}
 	p, key, err := a.providers.Load(raw)
 	if err != nil {
 		return fmt.Errorf("dns_provider: %w", err)
@@ -101,7 +63,12 @@ func (a *App) serve(h *served) error {
 	if h.withdraw && !p.CanDelete() {
 		return h.at("", fmt.Errorf("the DNS provider %q cannot delete records (it does not implement libdns.RecordDeleter), so nothing can be withdrawn; leave withdraw out", p.Name))
 	}
-	s := &service{zones: make(map[string]*keptZone), ttl: h.ttl, withdraw: h.withdraw}
+	s := &service{zones: make(map[string]*keptZone), ttl: h.ttl, withdraw: h.withdraw, provider: p, key: key, keptAt: a.keptAt}
+	if len(h.zones) == 0 {
+		if s.search, err = a.search(s); err != nil {
+			return err
+		}
+	}
 	a.services, a.other = append(a.services, s), other
 	for _, raw := range written {
 		resolved, err := placeholders.Resolve(raw)
@@ -115,13 +82,9 @@ func (a *App) serve(h *served) error {
 		if s.zones[name] != nil {
 			return fmt.Errorf("zones: %q is listed twice", raw)
 		}
-		id := zone.Key{Config: key, Module: p.Name, Zone: name}
+		id := s.keyOf(name)
 		if a.zones[id] == nil {
-			a.zones[id] = &keptZone{name: name, backend: &zone.Backend{
-				Provider: p, Memory: zone.Memory{Config: key[:8]}, VerifyEvery: verifyEvery,
-				Observer: &clientObserver{a.observer}, Logger: a.logger, Class: plan.Client,
-			}}
-			a.share(a.zones[id])
+			a.zones[id] = a.newKept(id)
 		}
 		s.zones[name] = a.zones[id]
 		s.names = append(s.names, name)
@@ -168,30 +131,6 @@ func (a *App) serveUser(h *served, s *service, u *auth.User) error {
 		a.below[parent] = s
 	}
 	return nil
-}
-
-// serves refuses a host that is in none of the zones, or served otherwise by
-// another handler.
-func (s *service) serves(host, shown string, before *service) error {
-	z, _ := s.locate(host)
-	if z == nil {
-		return fmt.Errorf("the host %q is in none of the zones %s; add its zone, or correct the name", shown, displays(s.names))
-	}
-	if before == nil {
-		return nil
-	}
-	if there, _ := before.locate(host); there != z || before.ttl != s.ttl {
-		return fmt.Errorf("the host %q is served by two dyndns handlers with different providers, zones or TTLs; have them agree", shown)
-	}
-	return nil
-}
-
-func displays(zones []string) string {
-	shown := make([]string, len(zones))
-	for i, z := range zones {
-		shown[i] = dnsname.Display(z)
-	}
-	return strings.Join(shown, ", ")
 }
 
 // find returns the service of a host, or nil if it is nobody's.
@@ -258,7 +197,7 @@ func (a *App) withdraws(host string) *service {
 // writes, nothing is.
 func (a *App) all(entries iter.Seq[*ledger.Entry]) map[*keptZone]map[plan.Key]*plan.Desired {
 	all := make(map[*keptZone]map[plan.Key]*plan.Desired)
-	for _, z := range a.zones {
+	for _, z := range a.kept() {
 		all[z] = make(map[plan.Key]*plan.Desired)
 	}
 	for e := range entries {
@@ -315,7 +254,7 @@ func (a *App) detach() {
 	s.ledger.Under(func(iter.Seq[*ledger.Entry]) {
 		s.apps = slices.DeleteFunc(s.apps, func(other *App) bool { return other == a })
 	})
-	for _, z := range a.zones {
+	for _, z := range a.kept() {
 		if z.holder != nil {
 			z.holder.Release()
 		}
@@ -341,7 +280,7 @@ func (a *App) set(e *ledger.Entry) (handles [ipaddr.Families]*zone.Handle) {
 // logServed says once per start what is served.
 func (a *App) logServed() {
 	var names []string
-	for _, z := range a.zones {
+	for _, z := range a.kept() {
 		names = append(names, dnsname.Display(z.name))
 	}
 	slices.Sort(names)

@@ -29,4 +29,6 @@ type HostStatus struct {
 	Updated time.Time `json:"updated"`
 	// How its records are doing.
 	State State `json:"state"`
+	// Why it is not managed, if no zone is known that it is in.
+	Reason string `json:"reason,omitempty"`
 }

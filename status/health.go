@@ -48,6 +48,13 @@ func (s *Status) Health() Health {
 		h.Reasons = append(h.Reasons, g.unhealthy(s.Time)...)
 		h.Reasons = append(h.Reasons, g.unhealthyNames()...)
 	}
+	for _, c := range s.Clients {
+		for _, host := range c.Hosts {
+			if host.Reason != "" {
+				h.Reasons = append(h.Reasons, HealthReason{State: host.State, Reason: host.Name + ": " + host.Reason})
+			}
+		}
+	}
 	if s.Cluster != nil && s.Cluster.CutOff != "" {
 		h.Reasons = append(h.Reasons, HealthReason{Reason: "this instance writes nothing: " + s.Cluster.CutOff})
 	}

@@ -75,6 +75,9 @@ func (p *printer) client(now time.Time, c ClientStatus) {
 	for _, h := range c.Hosts {
 		p.row(2, columns-2, p.state(h.State, 11), "%s", h.Name)
 		p.line(columns, "%s, for %s", h.Addresses.String(), short(now.Sub(h.Updated)))
+		if h.Reason != "" {
+			p.line(columns, "%s", h.Reason)
+		}
 	}
 }
 
