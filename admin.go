@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/events"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -107,11 +108,10 @@ func (*adminAPI) servePlan(w http.ResponseWriter, _ *http.Request) error {
 	deadline := time.Now().Add(answerTimeout)
 	for {
 		app, err := activeApp()
-		if _, ok := serverOf(caddy.ActiveContext()); ok && err != nil {
-			return caddy.APIError{
-				HTTPStatus: http.StatusNotFound,
-				Err:        errors.New("there is no dynamic_dns block whose names could be planned; status and check have those of the dyndns handlers"),
-			}
+		if server, ok := serverOf(caddy.ActiveContext()); ok && err != nil {
+			ctx, cancel := context.WithDeadline(context.Background(), deadline)
+			defer cancel()
+			return answer(w, http.StatusOK, planServer(ctx, server, nil))
 		}
 		if err != nil {
 			return err
@@ -119,7 +119,7 @@ func (*adminAPI) servePlan(w http.ResponseWriter, _ *http.Request) error {
 		plan, _, _ := app.runs.Do("plan", func() (any, error) {
 			ctx, cancel := context.WithDeadline(app.runCtx, deadline)
 			defer cancel()
-			return app.dryRun(ctx), nil
+			return app.dryRun(ctx, nil), nil
 		})
 		// A reload ends the plan of the old app; the new one's counts.
 		if app.runCtx.Err() == nil || !time.Now().Before(deadline) {
@@ -146,7 +146,7 @@ func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
 			}
 		case <-ctx.Done():
 		}
-		shown := withServer(app.status(time.Now()))
+		shown := app.wholeStatus(time.Now())
 		shown.CheckDone = &done
 		return answer(w, http.StatusOK, shown)
 	}
@@ -248,15 +248,20 @@ func encode(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// withServer adds what is known of the clients to the status.
-func withServer(s *status.Status) *status.Status {
+// withServer adds what is known of the clients to the status, which begins with
+// zones of its own.
+func withServer(s *status.Status, own []*managedZone) *status.Status {
 	if server, ok := serverOf(caddy.ActiveContext()); ok {
-		var zones []status.ZoneStatus
-		s.Clients, zones = server.ServerStatus(s.Time)
-		for _, z := range zones {
-			s.InSync = status.BothInSync(s.InSync, z.InSync)
-			s.Zones = append(s.Zones, z)
-		}
+		s.Clients = server.ServerStatus(s.Time, func(z *zone.Zone, known status.ZoneStatus) {
+			s.InSync = status.BothInSync(s.InSync, known.InSync)
+			for i := range own {
+				if own[i].zone == z {
+					s.Zones[i].Join(known)
+					return
+				}
+			}
+			s.Zones = append(s.Zones, known)
+		})
 		for _, c := range s.Clients {
 			for _, h := range c.Hosts {
 				switch {
@@ -272,12 +277,18 @@ func withServer(s *status.Status) *status.Status {
 	return s
 }
 
+// wholeStatus is how the app and the clients are doing.
+func (a *App) wholeStatus(now time.Time) *status.Status {
+	m := a.current()
+	return withServer(a.statusOf(m, now), m.zones)
+}
+
 // currentStatus is the status of the configuration that is running, which may
 // have dyndns handlers alone.
 func currentStatus(now time.Time) (*status.Status, error) {
 	app, err := activeApp()
 	if err == nil {
-		return withServer(app.status(now)), nil
+		return app.wholeStatus(now), nil
 	}
 	if _, ok := serverOf(caddy.ActiveContext()); !ok {
 		return nil, err
@@ -285,12 +296,12 @@ func currentStatus(now time.Time) (*status.Status, error) {
 	return withServer(&status.Status{
 		Time: show.Stamp(now), VerifyInterval: defaultVerifyInterval.Seconds(),
 		Groups: []status.GroupStatus{}, Zones: []status.ZoneStatus{}, InSync: new(true),
-	}), nil
+	}, nil), nil
 }
 
 // Measure implements observe.Measurer.
 func (a *App) Measure() (*observe.Counts, *status.Status) {
-	return a.observer.Counts, withServer(a.status(time.Now()))
+	return a.observer.Counts, a.wholeStatus(time.Now())
 }
 
 var (

@@ -167,7 +167,7 @@ func TestClusterPlan(t *testing.T) {
 		if s := status1(t); s.Writer != "c" {
 			t.Fatalf("the writer is %q", s.Writer)
 		}
-		plan := running1(t).dryRun(context.Background())
+		plan := running1(t).dryRun(context.Background(), nil)
 		var changes []string
 		for _, c := range plan.Zones[0].Changes {
 			changes = append(changes, c.Name+" "+strings.Join(texts(c.To), " "))

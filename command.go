@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -145,7 +146,12 @@ type console struct {
 	// progress is shown while something takes long.
 	progress    io.Writer
 	json, color bool
+	// doing is what takes long.
+	doing atomic.Value
 }
+
+// tell says what is being done now.
+func (c *console) tell(doing string) { c.doing.Store(doing) }
 
 func runStatus(c *console, fl caddycmd.Flags) (int, error) {
 	var shown status.Status
@@ -156,6 +162,11 @@ func runStatus(c *console, fl caddycmd.Flags) (int, error) {
 }
 
 func runCheck(c *console, fl caddycmd.Flags) (int, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if c.progress != io.Discard {
+		go c.followCheck(ctx, fl)
+	}
 	var shown status.Status
 	if err := c.request(fl, http.MethodPost, "check", &shown); err != nil {
 		return exitUnknown, err
@@ -163,23 +174,40 @@ func runCheck(c *console, fl caddycmd.Flags) (int, error) {
 	return c.showStatus(&shown)
 }
 
+// followCheck shows how far a check has come.
+func (c *console) followCheck(ctx context.Context, fl caddycmd.Flags) {
+	began := time.Now().Truncate(time.Second)
+	address, err := caddycmd.DetermineAdminAPIAddress(fl.String("address"), nil, fl.String("config"), fl.String("adapter"))
+	if err != nil {
+		return
+	}
+	for {
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return
+		}
+		var shown status.Status
+		if askAdmin(ctx, address, adminBase+"status", &shown) == nil && ctx.Err() == nil {
+			c.tell(shown.Progress(began))
+		}
+	}
+}
+
 func runPlan(c *console, fl caddycmd.Flags) (int, error) {
-	var plan status.Plan
+	plan := new(status.Plan)
 	if fl.String("config") != "" && fl.String("address") == "" {
-		err := c.wait("reading zones", func() error {
-			p, err := planFromConfig(fl.String("config"), fl.String("adapter"))
-			if err == nil {
-				plan = *p
-			}
+		err := c.wait("loading the configuration", func() (err error) {
+			plan, err = planFromConfig(fl.String("config"), fl.String("adapter"), c.tell)
 			return err
 		})
 		if err != nil {
 			return exitUnknown, err
 		}
-	} else if err := c.request(fl, http.MethodGet, "plan", &plan); err != nil {
+	} else if err := c.request(fl, http.MethodGet, "plan", plan); err != nil {
 		return exitUnknown, err
 	}
-	return c.showPlan(&plan)
+	return c.showPlan(plan)
 }
 
 func runNotifyTest(c *console, fl caddycmd.Flags) (int, error) {
@@ -269,8 +297,9 @@ func (c *console) request(fl caddycmd.Flags, method, what string, into any) erro
 	})
 }
 
-// wait runs fn, not for ever, and shows that time passes.
+// wait runs fn, not for ever, and shows what is being done, and that time passes.
 func (c *console) wait(doing string, fn func() error) error {
+	c.tell(doing)
 	done := make(chan error, 1)
 	go func() { done <- fn() }()
 	began := time.Now()
@@ -285,7 +314,7 @@ func (c *console) wait(doing string, fn func() error) error {
 			return err
 		case <-ticker.C:
 			waited := time.Since(began).Round(time.Second)
-			fmt.Fprintf(c.progress, "\r\033[K%s: %s", doing, waited)
+			fmt.Fprintf(c.progress, "\r\033[K%s: %s", c.doing.Load(), waited)
 			if waited >= requestTimeout {
 				fmt.Fprintln(c.progress)
 				return fmt.Errorf("%s: no answer within %s", doing, requestTimeout)
@@ -295,18 +324,35 @@ func (c *console) wait(doing string, fn func() error) error {
 }
 
 // planFromConfig loads a configuration without starting it, asks the IP
-// sources and reads the zones.
-func planFromConfig(file, adapter string) (*status.Plan, error) {
+// sources and reads the zones. tell is told what is being done.
+func planFromConfig(file, adapter string, tell func(string)) (*status.Plan, error) {
 	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
 		return nil, err
 	}
-	app, err := provisionOnly(raw)
+	config, err := provisionConfig(raw)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = app.Cleanup() }()
-	return app.planOnce()
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	server, served := serverOf(config)
+	if served {
+		defer func() { _ = server.Cleanup() }()
+	}
+	app, err := config.AppIfConfigured("dynamic_dns")
+	switch {
+	case err == nil:
+		a := app.(*App)
+		defer func() { _ = a.Cleanup() }()
+		return a.planOnce(ctx, tell)
+	case !served:
+		return nil, err
+	}
+	if err := server.HoldReadOnly(ctx); err != nil {
+		return nil, err
+	}
+	return planServer(ctx, server, tell), nil
 }
 
 // notifyFromConfig sends a message to all recipients of a configuration.
@@ -351,9 +397,7 @@ func provisionOnly(raw []byte) (*App, error) {
 }
 
 // planOnce makes a plan for an app that is not started.
-func (a *App) planOnce() (*status.Plan, error) {
-	ctx, cancel := context.WithTimeout(a.ctx, answerTimeout)
-	defer cancel()
+func (a *App) planOnce(ctx context.Context, tell func(string)) (*status.Plan, error) {
 	a.planning = true
 	if _, err := a.findOnce(ctx); err != nil {
 		return nil, err
@@ -363,11 +407,17 @@ func (a *App) planOnce() (*status.Plan, error) {
 	}
 	a.takeOver()
 	defer func() { a.current().detach(a.logger) }()
+	tell("asking the IP sources")
 	a.schedule.CheckOnce(ctx)
 	if a.Cluster != nil {
 		a.Cluster.member.Look(ctx)
 	}
-	return a.dryRun(ctx), nil
+	if server, ok := serverOf(a.ctx); ok {
+		if err := server.HoldReadOnly(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a.dryRun(ctx, tell), nil
 }
 
 // tokenCommand makes credentials for a client of the dyndns handler.

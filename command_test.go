@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,8 +27,12 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
-// asCaddy makes the test binary a Caddy that knows the stand-ins.
-const asCaddy = "DYNAMIC_DNS_TEST_AS_CADDY"
+// asCaddy makes the test binary a Caddy that knows the stand-ins, and slowness
+// is how long one of these takes to answer.
+const (
+	asCaddy  = "DYNAMIC_DNS_TEST_AS_CADDY"
+	slowness = "DYNAMIC_DNS_TEST_SLOWNESS"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCaddy) == "" {
@@ -35,7 +40,8 @@ func TestMain(m *testing.M) {
 	}
 	current = new(lab)
 	current.address(addr1)
-	z := standin.New(standin.Character{}, zoneName)
+	latency, _ := time.ParseDuration(os.Getenv(slowness))
+	z := standin.New(standin.Character{Latency: latency}, zoneName)
 	z.Put(zoneName, record("same", "A", addr1), record("other", "A", addr2), record("alias", "CNAME", "example.net."))
 	os.Setenv("STANDIN", z.Register())
 	caddycmd.Main()
@@ -181,7 +187,7 @@ func TestPlanStartsNothing(t *testing.T) {
 			if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			plan, err := planFromConfig(file, "")
+			plan, err := planFromConfig(file, "", func(string) {})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -346,6 +352,66 @@ func TestProgress(t *testing.T) {
 				t.Errorf("after %s: %v, %q", test.takes, err, got)
 			}
 			time.Sleep(time.Hour)
+		}
+	})
+}
+
+// TestProgressOnTerminal: it is shown on a terminal, and nowhere else.
+func TestProgressOnTerminal(t *testing.T) {
+	if _, err := exec.LookPath("script"); err != nil {
+		t.Skip("there is no script (Debian package bsdutils), which has a terminal")
+	}
+	t.Setenv(slowness, "2500ms")
+	file := filepath.Join(t.TempDir(), "caddy.json")
+	if err := os.WriteFile(file, []byte(`{"apps": {"dynamic_dns": `+appConfig("standin_1", `{"example.com": ["same"]}`)+`}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	progress := regexp.MustCompile(`\r\033\[Kreading zones, 0 of 1 done: \ds`)
+	code, stdout, stderr := shell(t, "caddy dynamic-dns plan --config "+file)
+	if code != 0 || strings.ContainsAny(stdout+stderr, "\r\033") || strings.Contains(stderr, "reading") {
+		t.Errorf("without a terminal: exit status %d, %q and %q", code, stdout, stderr)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, terminal, _ := shell(t, "script -qec '"+self+" dynamic-dns plan --config "+file+"' /dev/null")
+	if !progress.MatchString(terminal) || !strings.Contains(terminal, "nothing would change") {
+		t.Errorf("on a terminal: %q", terminal)
+	}
+	// It is no part of the answer, which can be kept.
+	_, terminal, _ = shell(t, "script -qec '"+self+" dynamic-dns plan --config "+file+" > answer' /dev/null; cat answer >&2")
+	if !progress.MatchString(terminal) || strings.Contains(terminal, "nothing would change") {
+		t.Errorf("with the answer in a file, on the terminal: %q", terminal)
+	}
+}
+
+// TestProgressOfCheck: what is said of a check that is under way.
+func TestProgressOfCheck(t *testing.T) {
+	bubble(t, func(l *lab) {
+		l.address(addr1)
+		first, second := standin.New(standin.Character{}, zoneName), standin.New(standin.Character{Latency: 10 * time.Second}, "example.net.")
+		l.load(appConfig(first.Register(), `{"example.com": ["www"]}, "providers": [{"dns_provider": {"name": "`+second.Register()+`"}, "domains": {"example.net": ["www"]}}]`))
+		l.wait(10 * time.Minute)
+		began := time.Now()
+		at := func() string { return activeStatus(t).Progress(began) }
+		if got := at(); got != "asking the IP sources" {
+			t.Errorf("at first: %s", got)
+		}
+		app, err := activeApp()
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan bool, 1)
+		go func() { done <- app.checkNow() }()
+		l.wait(5 * time.Second)
+		if got := at(); got != "reading zones, 1 of 2 done" {
+			t.Errorf("then: %s", got)
+		}
+		<-done
+		l.wait(time.Second)
+		if got := at(); got != "reading zones, 2 of 2 done" {
+			t.Errorf("in the end: %s", got)
 		}
 	})
 }

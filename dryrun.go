@@ -1,7 +1,6 @@
 package dynamicdns
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,96 +24,86 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/probe"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-// dryRun reads all zones at once and says what would change.
-func (a *App) dryRun(ctx context.Context) *status.Plan {
+// dryRun reads all zones at once and says what would change. tell, which may be
+// nil, is told how far it has come.
+func (a *App) dryRun(ctx context.Context, tell func(string)) *status.Plan {
 	zones := a.current().zones
 	p := &status.Plan{Groups: []status.GroupStatus{}, Zones: make([]status.ZonePlan, len(zones))}
+	own := make(map[*zone.Zone]bool)
+	for _, z := range zones {
+		own[z.zone] = true
+	}
+	read := counter(tell)
+	var served []status.ZonePlan
 	var wg sync.WaitGroup
+	if server, ok := serverOf(a.ctx); ok {
+		wg.Go(func() { served = server.Plan(ctx, func(z *zone.Zone) bool { return !own[z] }, read) })
+	}
 	for i, z := range zones {
-		wg.Go(func() { p.Zones[i] = z.dryRun(ctx) })
+		wg.Go(func() {
+			defer read()()
+			p.Zones[i] = z.dryRun(ctx)
+		})
 	}
 	wg.Wait()
 	p.Time = show.Stamp(time.Now())
+	p.Zones = append(p.Zones, served...)
 	for _, g := range a.groups {
 		p.Groups = append(p.Groups, g.status())
 	}
 	return p
 }
 
-// dryRun reads the zone and says what would change.
-func (z *managedZone) dryRun(ctx context.Context) status.ZonePlan {
-	p := status.ZonePlan{
-		Zone: dnsname.Display(z.zone.Name), Provider: z.backend.Provider.Name,
-		Changes: []status.Change{}, LeftAlone: []status.LeftAlone{},
+// planServer says what would change in the zones of a configuration that has
+// dyndns handlers alone.
+func planServer(ctx context.Context, server server, tell func(string)) *status.Plan {
+	zones := server.Plan(ctx, func(*zone.Zone) bool { return true }, counter(tell))
+	return &status.Plan{Time: show.Stamp(time.Now()), Groups: []status.GroupStatus{}, Zones: zones}
+}
+
+// counter counts zones that are being read, and those that have been.
+func counter(tell func(string)) (read func() (done func())) {
+	if tell == nil {
+		return func() func() { return func() {} }
 	}
+	var mu sync.Mutex
+	var begun, done int
+	count := func(n *int) {
+		mu.Lock()
+		defer mu.Unlock()
+		*n++
+		tell(fmt.Sprintf("reading zones, %d of %d done", done, begun))
+	}
+	return func() func() {
+		count(&begun)
+		return func() { count(&done) }
+	}
+}
+
+// dryRun reads the zone and says what would change, of what clients have told
+// of it, too.
+func (z *managedZone) dryRun(ctx context.Context) status.ZonePlan {
 	if !slices.ContainsFunc(z.sets, (*nameSet).anyAddress) {
-		p.Error = "no address is known"
-		return p
+		return show.NoPlan(z.zone.Name, z.backend.Provider, "no address is known")
 	}
 	observed, known, err := z.zone.DryRun(ctx)
 	if err != nil {
-		p.Error = show.OneLine(err.Error())
-		return p
+		return show.NoPlan(z.zone.Name, z.backend.Provider, err.Error())
 	}
-	z.compare(&p, observed, known)
-	return p
-}
-
-// compare plans from what is there, but leaves out what the provider has accepted
-// and does not show yet.
-func (z *managedZone) compare(p *status.ZonePlan, observed plan.Observed, known reconcile.Snapshot) {
-	desired := func(yield func(plan.Key, *plan.Desired) bool) {
-		for _, r := range known.Records {
-			if !yield(r.Key, r.Desired) {
-				return
+	return show.Plan(z.zone.Name, z.backend.Provider, observed, known, func(key plan.Key, there []netip.Addr) (reason string) {
+		z.each(func(set *nameSet, own plan.Key) {
+			if own == key && set.concerns(there) {
+				reason = set.whyUnknown(key, false)
 			}
-		}
-	}
-	accepted := make(map[plan.Key]*reconcile.Record)
-	for i := range known.Records {
-		if r := &known.Records[i]; len(r.Accepted) > 0 || r.Asked > 0 {
-			accepted[r.Key] = r
-		}
-	}
-	planned := plan.Make(desired, observed)
-	for _, c := range planned.Changes {
-		switch r := accepted[c.Key]; {
-		case r != nil && slices.Equal(r.Accepted, c.To):
-			leave(p, c.Key, "the provider accepted this, and does not show it yet", false)
-		case r != nil && c.OnlyTTL && r.Asked == c.TTL:
-		default:
-			p.Changes = append(p.Changes, show.Change(c))
-		}
-	}
-	for _, l := range planned.LeftAlone {
-		leave(p, l.Key, l.Reason, l.Blocked)
-	}
-	for _, r := range known.Records {
-		if r.Desired.State == plan.Unknown {
-			z.leaveUnknown(p, r.Key, observed.Sets[r.Key].Addrs)
-		}
-	}
-	slices.SortStableFunc(p.LeftAlone, func(a, b status.LeftAlone) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type))
+		})
+		return reason
 	})
-}
-
-func (z *managedZone) leaveUnknown(p *status.ZonePlan, key plan.Key, there []netip.Addr) {
-	z.each(func(set *nameSet, own plan.Key) {
-		if own == key && set.concerns(there) {
-			leave(p, key, set.whyUnknown(key, false), false)
-		}
-	})
-}
-
-func leave(p *status.ZonePlan, key plan.Key, reason string, blocked bool) {
-	p.LeftAlone = append(p.LeftAlone, status.LeftAlone{Name: key.Name, Type: key.Family.RRType(), Reason: reason, Blocked: blocked})
 }
 
 func doctorCommand() *cobra.Command {

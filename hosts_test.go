@@ -447,7 +447,7 @@ func TestHostsPlanned(t *testing.T) {
 		}
 		app := module.(*App)
 		defer func() { _ = app.Cleanup() }()
-		p, err := app.planOnce()
+		p, err := app.planOnce(context.Background(), func(string) {})
 		if err != nil {
 			t.Fatal(err)
 		}

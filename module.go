@@ -357,7 +357,9 @@ func (a *App) join() {
 }
 
 // status is how the app is doing.
-func (a *App) status(now time.Time) *status.Status {
+func (a *App) status(now time.Time) *status.Status { return a.statusOf(a.current(), now) }
+
+func (a *App) statusOf(m *managed, now time.Time) *status.Status {
 	s := &status.Status{
 		Time:           show.Stamp(now),
 		NextCheck:      show.Stamp(a.schedule.Next()),
@@ -386,7 +388,7 @@ func (a *App) status(now time.Time) *status.Status {
 	if a.Cluster != nil {
 		s.Cluster = a.Cluster.status()
 	}
-	for _, managed := range a.current().zones {
+	for _, managed := range m.zones {
 		z := managed.status(now)
 		s.InSync = status.BothInSync(s.InSync, z.InSync)
 		s.Zones = append(s.Zones, z)

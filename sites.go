@@ -1,6 +1,7 @@
 package dynamicdns
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -352,9 +354,18 @@ func eachHost(routes caddyhttp.RouteList, add func(string)) {
 type server interface {
 	// Serves reports whether clients may update the host.
 	Serves(host string) bool
-	// ServerStatus is what is known of the clients, and of the zones that
-	// their hosts are in.
-	ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneStatus)
+	// ServerStatus is what is known of the clients. each is called with what is
+	// known of each zone that their hosts are in.
+	ServerStatus(now time.Time, each func(*zone.Zone, status.ZoneStatus)) []status.ClientStatus
+	// Plan reads those zones and says what would change. of chooses the zones;
+	// read is called when one begins to be read, and what it returns when it
+	// has been.
+	Plan(ctx context.Context, of func(*zone.Zone) bool, read func() (done func())) []status.ZonePlan
+	// HoldReadOnly takes the zones of an app that is not started, with what is
+	// on record, and never writes them.
+	HoldReadOnly(ctx context.Context) error
+	// Cleanup gives back what it holds.
+	Cleanup() error
 	// Verify has these zones read now. The channels are closed when that is
 	// done.
 	Verify() []<-chan struct{}

@@ -173,19 +173,7 @@ func (a *App) dynamicDNS() (dynamicDNS, error) {
 func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel = cancel
-	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
-		// What was found before a reload.
-		a.placed = a.found(entries)
-	})
-	for _, key := range a.placed {
-		if a.zones[key] == nil {
-			a.zones[key] = a.newKept(key)
-		}
-	}
-	for key, z := range a.zones {
-		z.backend.Memory.Storage = a.storage
-		z.zone = zone.Shared.Acquire(key)
-	}
+	a.acquire(false)
 	a.logServed()
 	a.running.Go(func() { a.observer.Events.Run(ctx) })
 	for _, s := range a.searches {
@@ -206,6 +194,23 @@ func (a *App) Start() error {
 		}
 	}()
 	return nil
+}
+
+// acquire takes the zones that are known, those that were found before a reload
+// among them.
+func (a *App) acquire(readOnly bool) {
+	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
+		a.placed = a.found(entries)
+	})
+	for _, key := range a.placed {
+		if a.zones[key] == nil {
+			a.zones[key] = a.newKept(key)
+		}
+	}
+	for key, z := range a.zones {
+		z.backend.ReadOnly, z.backend.Memory.Storage = readOnly, a.storage
+		z.zone = zone.Shared.Acquire(key)
+	}
 }
 
 // kept are the zones that are kept.

@@ -1,6 +1,7 @@
 package dyndns
 
 import (
+	"cmp"
 	"errors"
 	"iter"
 	"maps"
@@ -15,20 +16,17 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-// ServerStatus returns what is known of the clients, and of the zones that
-// their hosts are in.
-func (a *App) ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneStatus) {
+// ServerStatus returns what is known of the clients. each is called with what
+// is known of each zone that their hosts are in.
+func (a *App) ServerStatus(now time.Time, each func(*zone.Zone, status.ZoneStatus)) []status.ClientStatus {
 	states := make(map[string]status.State)
-	zones := []status.ZoneStatus{}
-	for _, z := range a.kept() {
-		zones = append(zones, a.zoneStatus(z, now, states))
+	for _, z := range a.sorted() {
+		each(z.zone, a.zoneStatus(z, now, states))
 	}
-	slices.SortFunc(zones, func(a, b status.ZoneStatus) int {
-		return strings.Compare(a.Zone+" "+a.Provider, b.Zone+" "+b.Provider)
-	})
 	hosts := make(map[string][]status.HostStatus)
 	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
 		for e := range entries {
@@ -50,7 +48,14 @@ func (a *App) ServerStatus(now time.Time) ([]status.ClientStatus, []status.ZoneS
 		slices.SortFunc(c.Hosts, func(a, b status.HostStatus) int { return strings.Compare(a.Name, b.Name) })
 		clients = append(clients, c)
 	}
-	return clients, zones
+	return clients
+}
+
+// sorted are the zones in an order that does not change.
+func (a *App) sorted() []*keptZone {
+	return slices.SortedFunc(slices.Values(a.kept()), func(a, b *keptZone) int {
+		return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.backend.Provider.Name, b.backend.Provider.Name), strings.Compare(a.backend.Memory.Config, b.backend.Memory.Config))
+	})
 }
 
 // Verify has all zones read now. The channels are closed when that is done.
@@ -121,7 +126,7 @@ func (a *App) others(z *keptZone) []status.RecordStatus {
 func (a *App) Measure() (*observe.Counts, *status.Status) {
 	now := time.Now()
 	s := &status.Status{Time: show.Stamp(now)}
-	s.Clients, s.Zones = a.ServerStatus(now)
+	s.Clients = a.ServerStatus(now, func(_ *zone.Zone, z status.ZoneStatus) { s.Zones = append(s.Zones, z) })
 	return a.observer.Counts, s
 }
 

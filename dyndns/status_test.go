@@ -96,6 +96,11 @@ func TestSeen(t *testing.T) {
 						t.Errorf("the text lacks %q:\n%s", want, text)
 					}
 				}
+				for _, zone := range []string{"example.com", "example.net"} {
+					if n := strings.Count(text, "\n"+zone+" at "); n != 1 {
+						t.Errorf("there are %d blocks of %s:\n%s", n, zone, text)
+					}
+				}
 				if www := strings.Contains(text, "www"); www != beside {
 					t.Errorf("this machine's names are shown: %t", www)
 				}

@@ -3,6 +3,7 @@
 package status
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -88,6 +89,25 @@ type FamilyStatus struct {
 // Unchecked reports whether a check was asked for and not done in time. The
 // status may then be as old as the check before.
 func (s *Status) Unchecked() bool { return s.CheckDone != nil && !*s.CheckDone }
+
+// Progress says how far a check has come that began at a time.
+func (s *Status) Progress(began time.Time) string {
+	asked, read := false, 0
+	for _, g := range s.Groups {
+		for _, f := range g.Families {
+			asked = asked || !f.LastCheck.Before(began)
+		}
+	}
+	for _, z := range s.Zones {
+		if !z.LastVerified.Before(began) {
+			read++
+		}
+	}
+	if len(s.Groups) > 0 && !asked && read == 0 {
+		return "asking the IP sources"
+	}
+	return fmt.Sprintf("reading zones, %d of %d done", read, len(s.Zones))
+}
 
 // Missing returns the families that the last check did not find and that were
 // known; or the first family, if none is known and it was looked for.

@@ -66,6 +66,19 @@ type RecordStatus struct {
 	InSync *bool `json:"-"`
 }
 
+// Join adds what is known of the zone's other records, which somebody else
+// manages.
+func (z *ZoneStatus) Join(other ZoneStatus) {
+	z.Records = append(z.Records, other.Records...)
+	z.State, z.InSync = Worse(z.State, other.State), BothInSync(z.InSync, other.InSync)
+	if other.LastInSync.Before(z.LastInSync) {
+		z.LastInSync = other.LastInSync
+	}
+	if other.Failures > z.Failures {
+		z.Failures, z.FailingSince, z.LastFailure = other.Failures, other.FailingSince, other.LastFailure
+	}
+}
+
 // Reason says why the zone is in its state.
 func (z *ZoneStatus) Reason() string {
 	for _, r := range z.Records {

@@ -1,0 +1,70 @@
+package dyndns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
+)
+
+// Plan reads zones and says what would change. of chooses the zones; read is
+// called when one begins to be read, and what it returns when it has been.
+func (a *App) Plan(ctx context.Context, of func(*zone.Zone) bool, read func() (done func())) []status.ZonePlan {
+	var zones []*keptZone
+	for _, z := range a.sorted() {
+		if of(z.zone) {
+			zones = append(zones, z)
+		}
+	}
+	plans := make([]status.ZonePlan, len(zones))
+	var wg sync.WaitGroup
+	for i, z := range zones {
+		wg.Go(func() {
+			defer read()()
+			plans[i] = a.dryRun(ctx, z)
+		})
+	}
+	wg.Wait()
+	return plans
+}
+
+func (a *App) dryRun(ctx context.Context, z *keptZone) status.ZonePlan {
+	if !a.writes(z) {
+		reason := "no instance writes the zone at the moment"
+		if part := z.member.Zone(z.id); part.Writer != "" {
+			reason = fmt.Sprintf("the instance %q writes the zone, so ask there", part.Writer)
+		}
+		return show.NoPlan(z.name, z.backend.Provider, reason)
+	}
+	observed, known, err := z.zone.DryRun(ctx)
+	if err != nil {
+		return show.NoPlan(z.name, z.backend.Provider, err.Error())
+	}
+	return show.Plan(z.name, z.backend.Provider, observed, known, func(plan.Key, []netip.Addr) string { return "" })
+}
+
+// HoldReadOnly takes the zones of an app that is not started, with what is on
+// record, and never writes them. Cleanup gives them back.
+func (a *App) HoldReadOnly(ctx context.Context) error {
+	a.cancel = func() {}
+	err := a.shared.ledger.Load(ctx, a.storage, func(*ledger.Entry) {})
+	// Hosts whose entries are damaged are left alone.
+	if err != nil && !errors.As(err, new(*ledger.DamagedError)) {
+		return fmt.Errorf("reading what is on record of the clients' hosts: %w", err)
+	}
+	var found sync.WaitGroup
+	for _, s := range a.searches {
+		found.Go(func() { s.Once(ctx) })
+	}
+	found.Wait()
+	a.acquire(true)
+	a.attach()
+	return nil
+}
