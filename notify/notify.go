@@ -41,9 +41,10 @@ func init() {
 // About one event and zone, or address family, each URL gets at most one message
 // a minute. What happens meanwhile is held back: the newest is sent when the
 // minute is over, with a count of the others. What cannot be sent is tried
-// again, after 5 seconds at first and every 10 minutes in the end, for a day. A
-// reload forgets nothing; a message whose URL leaves the configuration is sent
-// at once, and when Caddy ends, one second is left for that.
+// again for a day, after 5 seconds at first and every 10 minutes in the end, and
+// within 30 seconds when something new happens. A reload forgets nothing; a
+// message whose URL leaves the configuration is sent at once, and when Caddy
+// ends, one second is left for that.
 type Handler struct {
 	// Where to send, as URLs of shoutrrr, such as `ntfy://ntfy.sh/<topic>` or
 	// `smtp://<user>:<password>@<host>:587/?from=<address>&to=<address>`; see

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -420,6 +421,7 @@ func TestFails(t *testing.T) {
 // TestRefused at load: what to write instead, without the secret.
 func TestRefused(t *testing.T) {
 	t.Setenv("NOTIFY_TEST_BAD", "https://ntfy.sh/s3cret")
+	file := filepath.Join(t.TempDir(), "url")
 	t.Setenv("NOTIFY_TEST_GOOD", " fake://s3cret@one\nfake://s3cret@two ")
 	bubble(t, func(t *testing.T) {
 		for urls, want := range map[string]string{
@@ -438,6 +440,14 @@ func TestRefused(t *testing.T) {
 		emit(t, "dynamic_dns", "instance_gone", map[string]any{"instance": "b"})
 		if got := taken(); len(got) != 2 {
 			t.Errorf("a placeholder for two URLs: got %q", got)
+		}
+		if err := os.WriteFile(file, []byte("fake://s3cret@three\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		mustLoad(t, `{"handler": "notify", "urls": ["{file.`+file+`}"]}`)
+		emit(t, "dynamic_dns", "instance_joined", map[string]any{"instance": "b"})
+		if got := taken(); len(got) != 1 || !strings.HasPrefix(got[0], "three ") {
+			t.Errorf("a placeholder for a file: got %q", got)
 		}
 	})
 }

@@ -183,8 +183,12 @@ func TestRetries(t *testing.T) {
 		if got := fmt.Sprint(tried); !strings.HasPrefix(got, "[0s 5s 15s 35s 1m15s 2m35s 5m15s 10m35s 20m35s 30m35s") {
 			t.Errorf("tried after %s", got)
 		}
+		before := r.tried()
 		add(o, "a", "2")
 		time.Sleep(5 * time.Minute)
+		if n := r.tried() - before; n != 1 {
+			t.Errorf("something new was tried %d times", n)
+		}
 		r.set(nil, 0)
 		time.Sleep(10 * time.Minute)
 		if got := r.taken(); len(got) != 1 || !strings.Contains(got[0], "T: 2 / That was at 2000-01-01 01:00:00 UTC. / 1 earlier message like this was held back.") {
@@ -192,6 +196,31 @@ func TestRetries(t *testing.T) {
 		}
 		if n := strings.Count(log.String(), "\n"); n != 2 || !strings.Contains(log.String(), "503") || !strings.Contains(log.String(), "sent again") {
 			t.Errorf("logged %s", log)
+		}
+	})
+}
+
+// TestNewsHurries: what is new is tried soon, for it may be that the internet is
+// back; yet not more often than every 30 seconds.
+func TestNewsHurries(t *testing.T) {
+	run(t, func(o *Outbox, r *recipient, _ *lines) {
+		r.set(errors.New("no route"), 0)
+		add(o, "lost", "1")
+		time.Sleep(time.Hour)
+		before := r.tried()
+		for range 600 {
+			add(o, "flaps", "x")
+			time.Sleep(time.Second)
+		}
+		if n := r.tried() - before; n < 15 || n > 21 {
+			t.Errorf("tried %d times in 10 minutes of news", n)
+		}
+		r.set(nil, 0)
+		time.Sleep(time.Second)
+		add(o, "found", "2")
+		time.Sleep(30 * time.Second)
+		if got := r.taken(); len(got) != 3 {
+			t.Errorf("got %q", got)
 		}
 	})
 }

@@ -14,6 +14,9 @@ const (
 	// firstPause is how long a failed message waits, doubling to longestPause.
 	firstPause   = 5 * time.Second
 	longestPause = 10 * time.Minute
+	// newsPause is how soon after a failure something new is a reason to try again:
+	// what is new may be that the internet is back.
+	newsPause = 30 * time.Second
 	// lifetime is how long an undelivered message is worth having.
 	lifetime = 24 * time.Hour
 	// maxThings bounds how many messages wait, each about another thing.
@@ -41,9 +44,10 @@ type queue struct {
 	waiting map[string]waiting
 	// sent is when the last message about a thing was delivered.
 	sent map[string]time.Time
-	// After failures, nothing is tried until then.
-	until    time.Time
-	failures int
+	// After failures, the last of which was at failedAt, nothing is tried until
+	// then.
+	until, failedAt time.Time
+	failures        int
 }
 
 func newQueue() *queue {
@@ -57,6 +61,9 @@ func (q *queue) add(thing string, m Message, now time.Time) (lost bool) {
 		if now.Sub(at) >= spacing {
 			delete(q.sent, key)
 		}
+	}
+	if soon := q.failedAt.Add(newsPause); q.until.After(soon) {
+		q.until = soon
 	}
 	before, there := q.waiting[thing]
 	if there {
@@ -122,7 +129,7 @@ func (q *queue) failed(thing string, m waiting, now time.Time) (gone bool) {
 		pause = firstPause << q.failures
 	}
 	q.failures++
-	q.until = now.Add(pause)
+	q.until, q.failedAt = now.Add(pause), now
 	newer, there := q.waiting[thing]
 	switch {
 	case there:
