@@ -246,3 +246,38 @@ func (s *caddys) history(random *rand.Rand) {
 	}
 	s.holds(address(newest))
 }
+
+// TestClusterCost: what a storage that is paid by the request costs beside what
+// the cluster itself does.
+func TestClusterCost(t *testing.T) {
+	together(t, func(s *caddys) {
+		for _, name := range []string{"a", "b", "c"} {
+			s.start(name)
+		}
+		time.Sleep(2 * clusterLease)
+		counted := func(d time.Duration, do func()) int {
+			s.mu.Lock()
+			before := s.count
+			s.mu.Unlock()
+			do()
+			time.Sleep(d)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.count - before
+		}
+		idle := counted(10*time.Minute, func() {})
+		updates := counted(10*time.Minute, func() {
+			for n := range 10 {
+				addr := fmt.Sprintf("93.184.217.%d", n)
+				s.answers(s.all[n%3], addr, "good "+addr)
+				time.Sleep(40 * time.Second)
+			}
+		}) - counted(10*time.Minute+10*40*time.Second, func() {})
+		each := float64(idle) / 30
+		t.Logf("%.0f operations a minute and instance, and %d for each update", each, updates/10)
+		// 64 are those of the cluster, and one every 2 seconds follows.
+		if each > 96 || updates/10 > 40 {
+			t.Errorf("%.0f operations a minute and instance, and %d for each update", each, updates/10)
+		}
+	})
+}

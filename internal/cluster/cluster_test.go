@@ -103,6 +103,65 @@ func TestSteady(t *testing.T) {
 	})
 }
 
+// TestCost: with twenty instances, a thousand names cost as many operations of
+// the storage as one, and the size of an entry is what examples/cluster says.
+func TestCost(t *testing.T) {
+	const instances = 20
+	many := 1000
+	if defaultRuns < 100 {
+		many = 100 // the race detector makes it slow
+	}
+	cost := func(names int) (operations float64, size int) {
+		scenario(t, lease.All, func(w *world) {
+			for n := 1; n < names; n++ {
+				w.names = append(w.names, fmt.Sprintf("host%d", n))
+			}
+			for n := range instances {
+				w.start(fmt.Sprintf("i%02d", n), fmt.Sprintf("192.0.2.%d", n+1))
+			}
+			time.Sleep(2 * testLease)
+			w.mu.Lock()
+			before := w.operations()
+			w.mu.Unlock()
+			time.Sleep(time.Minute)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			operations = float64(w.operations()-before) / instances
+			for _, data := range w.files {
+				size = max(size, len(data))
+			}
+		})
+		return operations, size
+	}
+	one, small := cost(1)
+	more, large := cost(many)
+	t.Logf("operations a minute and instance: %.0f with one name, %.0f with %d; bytes of an entry: %d and %d", one, more, many, small, large)
+	if more > one*1.02 || one < 300 || one > 350 {
+		t.Errorf("%.0f operations a minute and instance with one name, %.0f with %d", one, more, many)
+	}
+	if each := (large - small) / (many - 1); each > 12 {
+		t.Errorf("%d bytes for each name", each)
+	}
+}
+
+// TestJoinTogether: those who join within 2 seconds are written together.
+func TestJoinTogether(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		w.start("a", "192.0.2.1")
+		w.expect(testLease+5*time.Second, "192.0.2.1")
+		writes := w.writes
+		w.start("b", "192.0.2.2")
+		time.Sleep(time.Second)
+		w.start("c", "192.0.2.3")
+		time.Sleep(900 * time.Millisecond)
+		w.start("d", "192.0.2.4")
+		w.expect(10*time.Second, "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
+		if w.writes != writes+1 {
+			w.fail("%d writes for three that joined at a time", w.writes-writes)
+		}
+	})
+}
+
 func TestFirst(t *testing.T) {
 	scenario(t, lease.First, func(w *world) {
 		b := w.start("b", "192.0.2.2")

@@ -31,6 +31,8 @@ var testZone = lease.ZoneID{Zone: "example.com.", Provider: "fake"}
 type world struct {
 	t     *testing.T
 	share lease.Share
+	// names are what each instance has.
+	names []string
 
 	mu        sync.Mutex
 	files     map[string][]byte
@@ -47,7 +49,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{t: t, files: make(map[string][]byte), locks: make(map[string]bool), begun: time.Now(), random: rand.New(rand.NewPCG(1, 1))}
+	return &world{t: t, names: []string{"www"}, files: make(map[string][]byte), locks: make(map[string]bool), begun: time.Now(), random: rand.New(rand.NewPCG(1, 1))}
 }
 
 func (w *world) notef(format string, args ...any) {
@@ -147,7 +149,7 @@ func (i *instance) sets() []lease.Set {
 	i.w.mu.Lock()
 	defer i.w.mu.Unlock()
 	return []lease.Set{{
-		ZoneID: testZone, Names: []string{"www"},
+		ZoneID: testZone, Names: i.w.names,
 		Found: [ipaddr.Families]*lease.Found{ipaddr.V4: {Addrs: []netip.Addr{i.addr}, Source: "test", Lost: i.lost}},
 	}}
 }
