@@ -124,6 +124,7 @@ var layers = map[string]layer{
 
 	// For tests alone.
 	"e2e":                         {},
+	"e2e/cluster":                 {},
 	"e2e/trouble":                 {},
 	"internal/pagetest":           {},
 	"internal/lab":                {others: "miekg sys"},

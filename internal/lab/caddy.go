@@ -168,6 +168,27 @@ func (c *Caddy) Admin(method, path string, body any) (status int, answer string)
 	return resp.StatusCode, string(got)
 }
 
+// Get asks the Caddy for something else than its admin endpoint, as a user. The
+// status is 0 if there is no answer.
+func (c *Caddy) Get(url, user, password string) (status int, answer string) {
+	c.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.SetBasicAuth(user, password)
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, strings.TrimSpace(string(got))
+}
+
 // buildCaddy builds cmd/caddy with the settings of the running test, so that
 // the build cache serves both. Test packages that run at the same time take
 // turns, and the later ones find it built.

@@ -5,6 +5,7 @@ package lab
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -24,6 +25,8 @@ const hubAddr = "198.51.100.53"
 type Instances struct {
 	BIND *BIND
 	All  []*Instance
+	// Change, if not nil, changes the configuration of an instance.
+	Change func(i *Instance, config map[string]any)
 
 	t   testing.TB
 	bin string
@@ -111,7 +114,7 @@ func (i *Instance) Run(storage any, names ...string) {
 func (i *Instance) Config(names ...string) any {
 	type object = map[string]any
 	b := i.all.BIND
-	return object{
+	config := object{
 		"logging": object{"logs": object{"default": object{"level": "DEBUG"}}},
 		"storage": i.storage,
 		"apps": object{"dynamic_dns": object{
@@ -123,10 +126,17 @@ func (i *Instance) Config(names ...string) any {
 			"ip_sources":     []object{{"source": "interface", "name": "eth0"}},
 			"versions":       object{"ipv6": false},
 			"check_interval": "1h",
-			"cluster":        object{"name": i.name(), "lease": Lease.String()},
+			"cluster":        object{"name": i.Name(), "lease": Lease.String()},
 		}},
 	}
+	if i.all.Change != nil {
+		i.all.Change(i, config)
+	}
+	return config
 }
+
+// Dial connects from the instance's machine.
+func (i *Instance) Dial(network, addr string) (net.Conn, error) { return i.ns.Dial(network, addr) }
 
 // writer is who writes the zone, as far as the instance knows.
 func (i *Instance) writer() string {
@@ -142,7 +152,8 @@ func (i *Instance) writer() string {
 	return status.Zones[0].Writer
 }
 
-func (i *Instance) name() string { return fmt.Sprintf("web%d", i.number+1) }
+// Name is what the instance is called.
+func (i *Instance) Name() string { return fmt.Sprintf("web%d", i.number+1) }
 
 // poll notes what the name holds.
 func (s *Instances) poll() {
@@ -222,7 +233,7 @@ func (s *Instances) Writer() *Instance {
 	var writer *Instance
 	Eventually(s.t, 4*Lease, "one instance that writes the zone", func() bool {
 		for _, i := range s.All {
-			if i.Caddy != nil && i.running() && i.writer() == i.name() {
+			if i.Caddy != nil && i.running() && i.writer() == i.Name() {
 				writer = i
 			}
 		}
