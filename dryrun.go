@@ -22,6 +22,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/doctor"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/probe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
@@ -240,6 +241,7 @@ func askAdmin(ctx context.Context, admin, path string, into any) error {
 func configToExamine(ctx context.Context, fl caddycmd.Flags, facts *doctor.Facts) ([]byte, error) {
 	var raw json.RawMessage
 	if fl.String("config") == "" && facts.Running != nil && askAdmin(ctx, facts.Admin, "/config/", &raw) == nil {
+		facts.Variable = placeholders.UnsetIn(string(raw))
 		return raw, nil
 	}
 	raw, _, _, err := caddycmd.LoadConfig(fl.String("config"), fl.String("adapter"))

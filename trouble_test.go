@@ -70,6 +70,9 @@ func TestTroubleAtTheProvider(t *testing.T) {
 				if d.Verdict != status.VerdictWrong {
 					t.Errorf("the verdict is %s", d.Verdict)
 				}
+				if strings.Contains(d.Text(false)+running.Text(false), standin.Token) {
+					t.Error("the token is told")
+				}
 				asShown := strings.NewReplacer("from fake", "from simple_http", "fake, IPv4", "simple_http, IPv4").Replace
 				pagetest.Shows(t, troublePage, heading, "caddy dynamic-dns status", asShown(running.Text(false)))
 				pagetest.Shows(t, troublePage, heading, "caddy dynamic-dns doctor", asShown(d.Text(false)))

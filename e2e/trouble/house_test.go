@@ -114,6 +114,25 @@ func TestNotReachable(t *testing.T) {
 	h.shows("No AAAA record", "caddy dynamic-dns doctor", 1)
 }
 
+// TestVariableIsMissingHere: the running Caddy has a key in its environment that
+// whoever asks the doctor has not.
+func TestVariableIsMissingHere(t *testing.T) {
+	t.Parallel()
+	h, _ := behindRouter(t, first4)
+	key := h.bind.Key
+	h.bind.Key = "{env.TSIG_KEY}"
+	h.configure("domains {\n example.com www\n}\nip_source natpmp\nversions ipv4")
+	h.bind.Key = key
+	h.start("TSIG_KEY=" + key)
+	said, code := lab.Run(t, h.ns, nil, "dynamic-dns", "doctor")
+	if code == 0 || !strings.Contains(said, "environment variable TSIG_KEY") || !strings.Contains(said, "pidof -s caddy") {
+		t.Errorf("exit status %d:\n%s", code, said)
+	}
+	if said, _ := h.caddy.Run("dynamic-dns", "doctor"); strings.Contains(said, "TSIG_KEY") || strings.Contains(said, key) || !strings.Contains(said, "the records can be read") {
+		t.Errorf("in Caddy's environment:\n%s", said)
+	}
+}
+
 // TestPort53InUse: by another name server.
 func TestPort53InUse(t *testing.T) {
 	t.Parallel()

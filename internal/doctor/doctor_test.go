@@ -83,7 +83,7 @@ func TestJudge(t *testing.T) {
 		// or for VerdictOK of any.
 		texts []string
 	}{
-		{"all is well", func(*Facts) {}, status.VerdictOK, []string{"the router has 93.184.216.34, and services on the web see the same", "forward ports 80 and 443 to 192.168.77.2", "by a.example, b.example", "com delegates the zone", "serial 7", "1 record is as desired, at the provider and in public DNS"}},
+		{"all is well", func(*Facts) {}, status.VerdictOK, []string{"the router has 93.184.216.34, and services on the web see the same", "forward ports 80 and 443 to 192.168.77.2", "by a.example, b.example", "com delegates the zone", "serial 7", "1 record is as desired, at the provider and in public DNS, with a TTL of 1 min"}},
 		{"no Caddy runs", func(f *Facts) { f.Running = nil }, status.VerdictOK, []string{"none answers at localhost:2019, so", "no running Caddy has yet"}},
 		{"it has written", func(f *Facts) {
 			f.Running.Zones = []status.ZoneStatus{{Zone: "example.com", Provider: "cloudflare", Records: []status.RecordStatus{{Name: "www", Type: "A", LastChanged: now.Add(-2 * time.Hour)}}}}
@@ -96,9 +96,11 @@ func TestJudge(t *testing.T) {
 			f.Running.InSync, f.Running.Zones = new(false), []status.ZoneStatus{{Zone: "example.com", Provider: "cloudflare", FailingSince: now, LastFailure: &status.Failure{Error: "refused"}}}
 		}, status.VerdictWrong, []string{"reading works, but the running Caddy fails: refused", "Zone - DNS - Edit", "tries to write that, and fails"}},
 		{"it cannot tell", func(f *Facts) { f.Running.InSync, f.Running.Reason = nil, "no address" }, status.VerdictUnknown, []string{"cannot tell whether all records are in sync: no address"}},
+		{"a variable is missing here", func(f *Facts) { f.Variable = "TOKEN" }, status.VerdictUnknown, []string{"environment variable TOKEN, which has none here", "pidof -s caddy"}},
 		{"it is not loaded", func(f *Facts) { f.Refused = "domains: none" }, status.VerdictWrong, []string{"cannot be loaded: domains: none"}},
 
 		{"no route", func(f *Facts) { f.Paths[ipaddr.V4] = Path{} }, status.VerdictWrong, []string{"not on the internet", "ip route"}},
+		{"a container", func(f *Facts) { f.Paths[ipaddr.V4].Local = netip.MustParseAddr("172.17.0.2") }, status.VerdictOK, []string{"to 172.17.0.2 (or if that is a container, to its host"}},
 		{"own public address", func(f *Facts) { f.Paths[ipaddr.V4].Local = netip.MustParseAddr(public4) }, status.VerdictOK, []string{"no NAT"}},
 		{"carrier-grade NAT", func(f *Facts) { f.Routers[0].Addrs = shown("100.64.1.2") }, status.VerdictWrong, []string{"carrier-grade NAT", "natpmp says 100.64.1.2", "versions ipv6"}},
 		{"carrier-grade NAT by PCP", func(f *Facts) {

@@ -22,7 +22,10 @@ type Facts struct {
 	// Refused is why the configuration cannot be loaded. Nothing more is known
 	// then.
 	Refused string
-	Paths   [ipaddr.Families]Path
+	// Variable is an environment variable of the running Caddy's configuration
+	// that has no value here.
+	Variable string
+	Paths    [ipaddr.Families]Path
 	// Routers are what the default gateway says of its address.
 	Routers []Answer
 	Groups  []Group

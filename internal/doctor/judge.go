@@ -15,6 +15,7 @@ import (
 func Judge(f *Facts) []status.Finding {
 	j := &judge{Facts: f}
 	j.caddy()
+	j.environment()
 	if f.Refused != "" {
 		j.about = "configuration"
 		j.wrong("it cannot be loaded: %s", f.Refused)
@@ -106,6 +107,16 @@ func (j *judge) caddy() {
 		return
 	}
 	j.unknown("it runs at %s, and cannot tell whether all records are in sync: %s", j.Admin, reason)
+}
+
+// environment says that the running Caddy has what this command lacks.
+func (j *judge) environment() {
+	if j.Variable == "" {
+		return
+	}
+	advise(j.unknown("its configuration takes a value from the environment variable %s, which has none here, so what follows may be due to that alone", j.Variable),
+		"Look again in the environment of the running Caddy:",
+		`sudo xargs -0 -a "/proc/$(pidof -s caddy)/environ" sh -c 'exec env -i "$@" caddy dynamic-dns doctor' sh`)
 }
 
 var familyNames = [ipaddr.Families]string{ipaddr.V4: "IPv4", ipaddr.V6: "IPv6"}

@@ -13,6 +13,9 @@ import (
 // router that all of them share (RFC 6598).
 var cgn = netip.MustParsePrefix("100.64.0.0/10")
 
+// container is what Docker and Podman mostly give containers.
+var container = netip.MustParsePrefix("172.16.0.0/12")
+
 // network says how this machine reaches the internet, and what translates
 // addresses between.
 func (j *judge) network() {
@@ -125,7 +128,11 @@ func text(router netip.Addr, says Answer) string {
 
 // forward says what the router has to do.
 func (j *judge) forward(local netip.Addr) string {
-	return fmt.Sprintf("The router has to forward ports 80 and 443 to %s; whether it does cannot be tried from in here.", local)
+	to := local.String()
+	if container.Contains(local) {
+		to += " (or if that is a container, to its host, which has to publish them)"
+	}
+	return fmt.Sprintf("The router has to forward ports 80 and 443 to %s; whether it does cannot be tried from in here.", to)
 }
 
 func lower(s string) string { return strings.ToLower(s[:1]) + s[1:] }

@@ -13,6 +13,7 @@ import (
 func (j *judge) records(z *Zone) {
 	j.about = "names in " + z.Name
 	right, public := 0, 0
+	var shortest, longest time.Duration
 	for i := range z.Records {
 		r := &z.Records[i]
 		if r.Desired == nil {
@@ -24,15 +25,23 @@ func (j *judge) records(z *Zone) {
 			right++
 			if seen {
 				public++
+				if ttl := r.Public.TTL; public == 1 || ttl < shortest {
+					shortest = ttl
+				}
+				longest = max(longest, r.Public.TTL)
 			}
 		}
+	}
+	ttl := about(shortest)
+	if longest > shortest {
+		ttl += " to " + about(longest)
 	}
 	switch {
 	case right == 0:
 	case public == right && !z.readable():
-		j.ok("%s as desired in public DNS", count(right, "record is", "records are"))
+		j.ok("%s as desired in public DNS, with a TTL of %s", count(right, "record is", "records are"), ttl)
 	case public == right:
-		j.ok("%s as desired, at the provider and in public DNS", count(right, "record is", "records are"))
+		j.ok("%s as desired, at the provider and in public DNS, with a TTL of %s", count(right, "record is", "records are"), ttl)
 	default:
 		j.ok("%s as desired at the provider; public DNS has not been asked for all of them, or does not answer", count(right, "record is", "records are"))
 	}

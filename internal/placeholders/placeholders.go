@@ -33,12 +33,21 @@ func Resolve(raw string) (string, error) {
 // CheckEnv says of the first environment variable in the text that has no value
 // how it gets one.
 func CheckEnv(raw string) error {
-	for _, match := range variable.FindAllStringSubmatch(raw, -1) {
-		if os.Getenv(match[1]) == "" {
-			return Unset(match[1])
-		}
+	if name := UnsetIn(raw); name != "" {
+		return Unset(name)
 	}
 	return nil
+}
+
+// UnsetIn returns the first environment variable in the text that has no value,
+// or "".
+func UnsetIn(raw string) string {
+	for _, match := range variable.FindAllStringSubmatch(raw, -1) {
+		if os.Getenv(match[1]) == "" {
+			return match[1]
+		}
+	}
+	return ""
 }
 
 // Words replaces the placeholders of a list, in which one placeholder may stand

@@ -75,14 +75,17 @@ func Look(ctx context.Context, s *Subject, w *World, facts *doctor.Facts) {
 			facts.Groups[i] = doctor.Group{Name: g.Name, Families: g.Families, Answers: askAll(ctx, g.Sources, g.Families)}
 		})
 	}
-	listings := make(map[*provider.Provider]func() doctor.Listing)
+	listings := make(map[*provider.Provider]*listing)
 	facts.Zones = make([]doctor.Zone, len(s.Zones))
 	public := &public{Finder: w.Finder, v6: facts.Paths[ipaddr.V6].Interface != "", slots: make(chan struct{}, maxQuestions)}
 	for i, z := range s.Zones {
 		if listings[z.Provider] == nil {
-			listings[z.Provider] = sync.OnceValue(func() doctor.Listing { return list(ctx, z.Provider) })
+			l := &listing{done: make(chan struct{})}
+			listings[z.Provider] = l
+			looking.Go(func() { l.ask(ctx, z.Provider) })
 		}
-		looking.Go(func() { facts.Zones[i] = z.look(ctx, listings[z.Provider], public) })
+		l := listings[z.Provider]
+		looking.Go(func() { facts.Zones[i] = z.look(ctx, l, public) })
 	}
 	facts.Ports = make([]doctor.Port, len(s.Ports))
 	for i, p := range s.Ports {

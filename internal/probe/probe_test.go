@@ -185,13 +185,61 @@ func TestSources(t *testing.T) {
 	})
 }
 
-type dnsProvider struct{ err error }
+// TestNothingAnswers: however much hangs, it ends in time.
+func TestNothingAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := provider.New("cloudflare", &dnsProvider{hang: true}, provider.NewSlots(), func(s string) string { return s }, deaf{}, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		hangs := source(func(context.Context, ipsources.IPSettings) ([]netip.Addr, error) {
+			time.Sleep(time.Hour)
+			return nil, nil
+		})
+		subject := &Subject{Routers: []Source{{hangs, "upnp", ipaddr.SpecialPurpose}}}
+		for range 20 {
+			z := Zone{Name: "example.com.", Provider: p}
+			for range 100 {
+				z.Records = append(z.Records, doctor.Record{Name: "www", FQDN: "www.example.com"})
+			}
+			subject.Zones = append(subject.Zones, z)
+			subject.Groups = append(subject.Groups, Group{Families: [ipaddr.Families]bool{true, true}, Sources: []Source{{hangs, "a", nil}, {hangs, "b", nil}}})
+		}
+		w := internet()
+		slow := func(ctx context.Context, m *dns.Msg, server string) (*dns.Msg, error) {
+			if m.Question[0].Name == "www.example.com." {
+				select {
+				case <-ctx.Done():
+				case <-time.After(2 * dnsTimeout):
+				}
+				return nil, errors.New("it does not answer")
+			}
+			return w.ask(ctx, m, server)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+		defer cancel()
+		began := time.Now()
+		Look(ctx, subject, &World{Path: func(ipaddr.Family) (p doctor.Path) { return p }, Finder: &delegation.Finder{Ask: slow, Resolver: "resolver:53", Port: "53"}}, new(doctor.Facts))
+		if took := time.Since(began); took > 26*time.Second {
+			t.Errorf("took %s", took)
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+type dnsProvider struct {
+	err  error
+	hang bool
+}
 
 func (p *dnsProvider) SetRecords(context.Context, string, []libdns.Record) ([]libdns.Record, error) {
 	panic("the doctor writes")
 }
 
 func (p *dnsProvider) GetRecords(context.Context, string) ([]libdns.Record, error) {
+	if p.hang {
+		time.Sleep(time.Hour)
+	}
 	return []libdns.Record{
 		libdns.RR{Name: "www", Type: "A", Data: "93.184.216.34"}, libdns.RR{Name: "sub", Type: "NS", Data: "ns.example.net."},
 	}, p.err

@@ -11,6 +11,17 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 )
 
+// listing is what a provider answers for all its zones.
+type listing struct {
+	done chan struct{}
+	doctor.Listing
+}
+
+func (l *listing) ask(ctx context.Context, p *provider.Provider) {
+	l.Listing = list(ctx, p)
+	close(l.done)
+}
+
 // list asks the provider for its zones.
 func list(ctx context.Context, p *provider.Provider) (l doctor.Listing) {
 	if !p.CanList() {
@@ -38,19 +49,20 @@ func list(ctx context.Context, p *provider.Provider) (l doctor.Listing) {
 
 // look asks the provider for the zone and its records, and public DNS what it
 // has of them.
-func (z *Zone) look(ctx context.Context, listing func() doctor.Listing, public *public) doctor.Zone {
+func (z *Zone) look(ctx context.Context, listing *listing, public *public) doctor.Zone {
 	out := doctor.Zone{
 		Name: dnsname.Display(z.Name), Provider: z.Provider.Name, Read: z.Provider.CanRead(),
 		Records: slices.Clone(z.Records),
 	}
 	var looking sync.WaitGroup
-	looking.Go(func() { out.Listing = listing() })
 	looking.Go(func() { out.Public = public.zone(ctx, z.Name) })
 	var observed plan.Observed
 	if out.Read {
 		looking.Go(func() { observed, out.ReadErr = z.read(ctx) })
 	}
 	looking.Wait()
+	<-listing.done
+	out.Listing = listing.Listing
 	public.records(ctx, &out)
 	for i := range out.Records {
 		r := &out.Records[i]
