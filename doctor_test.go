@@ -74,6 +74,36 @@ func TestDoctor(t *testing.T) {
 	})
 }
 
+// TestDoctorOfNamesInFull: one whose zone nobody knows is a finding, and the
+// others are looked at in their zones.
+func TestDoctorOfNamesInFull(t *testing.T) {
+	inDNS(t)
+	modules, path := routerModules, pathOf
+	defer func() { routerModules, pathOf = modules, path }()
+	routerModules, pathOf = nil, func(ipaddr.Family) (p doctor.Path) { return p }
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{ListsZones: true}, zoneName)
+		z.Put(zoneName, record("www", "A", addr1))
+		l.address(addr1)
+		app, err := provisionOnly([]byte(`{"storage": {"module": "file_system", "root": "` + l.storage + `"}, "apps": {"dynamic_dns": ` +
+			hostsConfig(z.Register(), `"hosts": ["www.example.com", "www.example.net"]`) + `}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = app.Cleanup() }()
+		facts := &doctor.Facts{Now: time.Now()}
+		if err := app.examine(l.t.Context(), nil, facts); err != nil {
+			t.Fatal(err)
+		}
+		text := status.NewDiagnosis(facts.Now, doctor.Judge(facts)).Text(false)
+		for _, want := range []string{"wrong        www.example.net: ", "is as desired at the provider"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+	})
+}
+
 // TestDoctorCommand: what is wrong with the configuration is a finding, too.
 func TestDoctorCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "Caddyfile")

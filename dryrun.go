@@ -254,9 +254,17 @@ func configToExamine(ctx context.Context, fl caddycmd.Flags, facts *doctor.Facts
 // examine looks at all that the app depends on, and says what its records
 // should hold.
 func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doctor.Facts) error {
-	names, err := a.findOnce(ctx)
+	finding, cancel := context.WithTimeout(ctx, diagnoseTimeout/3)
+	defer cancel()
+	names, err := a.findOnce(finding)
 	if err != nil {
 		return err
+	}
+	for _, g := range a.groups {
+		s := g.status()
+		for _, n := range s.Lacking() {
+			facts.Homeless = append(facts.Homeless, doctor.Homeless{Name: n.Name, Provider: g.provider.Name, Reason: n.Reason})
+		}
 	}
 	subject := &probe.Subject{Ports: a.ports()}
 	index := make(map[*detect.Detector]int)

@@ -145,6 +145,10 @@ func TestJudge(t *testing.T) {
 		}, status.VerdictWrong, []string{"no zone home.example.com, but example.com", "    example.com www.home"}},
 		{"it cannot be read", func(f *Facts) { f.zone().Read, f.zone().Listing = false, Listing{} }, status.VerdictUnknown, []string{"the provider cannot be read"}},
 
+		{"a name without a zone", func(f *Facts) {
+			f.Homeless = []Homeless{{Name: "www.example.net", Provider: "cloudflare", Reason: "it is in no zone of the provider"}}
+		}, status.VerdictWrong, []string{"www.example.net: it is in no zone of the provider", "Zone - Zone - Read"}},
+		{"a name of which the zone is not known yet", func(f *Facts) { f.Homeless = []Homeless{{Name: "www.example.net"}} }, status.VerdictUnknown, []string{"not found in time"}},
 		{"not delegated", func(f *Facts) { f.zone().Public.Servers = nil }, status.VerdictWrong, []string{"com does not delegate the zone", "name servers that cloudflare shows"}},
 		{"the own server is not delegated", func(f *Facts) {
 			f.serve(Port{Listen: "udp/:53", Serves: true})

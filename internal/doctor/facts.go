@@ -30,7 +30,9 @@ type Facts struct {
 	Routers []Answer
 	Groups  []Group
 	Zones   []Zone
-	Ports   []Port
+	// Homeless are the names of which no zone is known.
+	Homeless []Homeless
+	Ports    []Port
 }
 
 // RunningDesired is what the running Caddy wants an RRset to hold.
@@ -126,6 +128,13 @@ type Zone struct {
 	ReadErr string
 	Records []Record
 	Public  Delegation
+}
+
+// Homeless is a name of which no zone is known.
+type Homeless struct {
+	Name, Provider string
+	// Reason is why, or "" if it was not found out in time.
+	Reason string
 }
 
 // Listing is what the provider answers when asked for its zones.

@@ -25,6 +25,7 @@ func Judge(f *Facts) []status.Finding {
 	for i := range f.Groups {
 		j.addresses(&f.Groups[i])
 	}
+	j.homeless()
 	for i := range f.Zones {
 		z := &f.Zones[i]
 		j.provider(z)

@@ -84,6 +84,19 @@ func (j *judge) provider(z *Zone) {
 	j.written(z)
 }
 
+// homeless says of which names the zone is not known.
+func (j *judge) homeless() {
+	for _, h := range j.Homeless {
+		j.about = "names without a zone at " + h.Provider
+		if h.Reason == "" {
+			j.unknown("%s: its zone was not found in time", h.Name)
+			continue
+		}
+		z := &Zone{Name: h.Name, Provider: h.Provider}
+		z.advise(j.wrong("%s: %s", h.Name, h.Reason), h.Reason)
+	}
+}
+
 // notListed says which zone there is instead.
 func (j *judge) notListed(z *Zone) {
 	var names []string
