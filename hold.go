@@ -49,6 +49,8 @@ func (m *managed) attach() {
 	if m.left {
 		return
 	}
+	// Whatever is attached may write at once.
+	m.ledgers.Use()
 	for _, z := range m.zones {
 		z.holder = z.zone.Attach(z.backend, m.wants(z), func(h *zone.Holder) {
 			if m.rejoin != nil {
@@ -60,7 +62,6 @@ func (m *managed) attach() {
 		})
 		z.unsubscribe = z.backend.Provider.NotifyChanged(z.zone.Name, func() { z.zone.Verify() })
 	}
-	m.ledgers.Use()
 	m.withdrawGone()
 }
 
@@ -187,14 +188,18 @@ func (m *managed) takeLedger(z *managedZone) {
 	}
 }
 
-// withdraw begins to take away all that was published of the zones. The function
-// that it returns waits for that, for a short time, and gives the zones back.
+// withdraw begins to take away all that was published of the zones, save what is
+// published again once its zone is found. The function that it returns waits for
+// that, for a short time, and gives the zones back.
 func (m *managed) withdraw(leaving []*managedZone, logger *zap.Logger) (finish func()) {
 	var handles []*zone.Handle
 	var names []string
 	for _, z := range leaving {
 		own, gone := m.published(z)
-		handles = append(handles, z.holder.Withdraw(slices.Concat(own, gone)...)...)
+		keys := slices.DeleteFunc(slices.Concat(own, gone), func(key plan.Key) bool {
+			return m.awaited(dnsname.Absolute(key.Name, z.zone.Name))
+		})
+		handles = append(handles, z.holder.Withdraw(keys...)...)
 		names = append(names, dnsname.Display(z.zone.Name))
 	}
 	return func() { giveBack(leaving, names, handles, logger) }

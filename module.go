@@ -253,7 +253,8 @@ func (a *App) readSites() (err error) {
 
 // manage takes the zones of the groups with these names.
 func (a *App) manage(names *naming) (*managed, error) {
-	m := &managed{names: names, clients: &a.clients}
+	m := &managed{names: names, clients: &a.clients, awaited: a.sites.awaits}
+	a.sites.await(a, names.awaited)
 	for _, g := range names.groups {
 		expect(a.observer.Counts, g)
 	}
@@ -328,6 +329,7 @@ func (a *App) leave() {
 	a.feeding.Lock()
 	a.left = true
 	a.feeding.Unlock()
+	a.sites.await(a, nil)
 	a.current().detach(a.logger)
 }
 

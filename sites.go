@@ -26,10 +26,36 @@ import (
 const autoHTTPSServer = "remaining_auto_https_redirects"
 
 // siteHosts remembers the hosts that dynamic_domains took from the sites, to
-// log after a reload which are gone. It outlives configurations.
+// log after a reload which are gone, and what the running configurations may
+// come to manage. It outlives configurations.
 type siteHosts struct {
-	mu    sync.Mutex
-	fqdns map[string]bool
+	mu      sync.Mutex
+	fqdns   map[string]bool
+	awaited map[*App]map[string]bool
+}
+
+// await notes the FQDNs that a configuration may come to manage.
+func (h *siteHosts) await(a *App, fqdns map[string]bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.awaited == nil {
+		h.awaited = make(map[*App]map[string]bool)
+	}
+	if h.awaited[a] = fqdns; len(fqdns) == 0 {
+		delete(h.awaited, a)
+	}
+}
+
+// awaits reports whether a running configuration may come to manage the FQDN.
+func (h *siteHosts) awaits(fqdn string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, fqdns := range h.awaited {
+		if fqdns[fqdn] {
+			return true
+		}
+	}
+	return false
 }
 
 // Destruct implements caddy.Destructor.
@@ -157,18 +183,25 @@ func (n *naming) takeListed(groups []*group, host, zone string, owned map[absolu
 // above a zone of the configuration. What an earlier group has is left to that.
 // It reports whether there are such groups.
 func (n *naming) takeFound(groups []*group, host, above string, owned map[absoluteKey]bool, served func(string) bool) (open bool) {
-	longest := above
+	longest, asked := above, true
 	for _, g := range groups {
 		if open = open || g.open(); !g.open() || g.except[host] {
 			continue
 		}
 		a := g.known.Answer(host)
+		if _, offered := slices.BinarySearch(g.offered, host); offered && a.Unasked() {
+			asked = false
+		}
 		if len(a.Zone) > len(longest) {
 			longest = a.Zone
 		}
 		if a.Unsettled() {
 			n.awaited[host+"."] = true
 		}
+	}
+	if !asked {
+		// What one provider has may be another's once that has answered.
+		return open
 	}
 	had := make(map[absoluteKey]*group)
 	for i, g := range groups {

@@ -41,6 +41,9 @@ type managed struct {
 	clients *clientZones
 
 	ledgers *conf.Ledgers
+	// awaited reports whether a running configuration may come to manage an
+	// FQDN.
+	awaited func(fqdn string) bool
 	// withdrawing is set once something is withdrawn although the configuration
 	// has ended, and ending is done when that is.
 	withdrawing bool

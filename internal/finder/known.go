@@ -50,6 +50,9 @@ type Answer struct {
 // Unsettled reports whether no zone is known, and that may soon be otherwise.
 func (a Answer) Unsettled() bool { return a.Zone == "" && !a.settled }
 
+// Unasked reports whether no zone is known because none was looked for yet.
+func (a Answer) Unasked() bool { return a.Zone == "" && a.Err == nil }
+
 // Known is what is known of the zones of one provider. The zero value knows
 // nothing.
 type Known struct {
@@ -112,10 +115,7 @@ func (k *Known) opened(h Hosts) Hosts {
 func (k *Known) begin(h Hosts, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	unknown := func(host string) bool {
-		a := k.answer(host)
-		return a.Zone == "" && a.Err == nil
-	}
+	unknown := func(host string) bool { return k.answer(host).Unasked() }
 	offered := func(host string) bool {
 		a := k.answer(host)
 		return a.Zone == "" && !a.needed
@@ -141,6 +141,13 @@ func (k *Known) doubt(zone string, now time.Time) {
 	}
 }
 
+// inDoubt reports whether the provider says that it has no such zone.
+func (k *Known) inDoubt(zone string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.doubted[zone]
+}
+
 // trust notes that the provider has the zone after all.
 func (k *Known) trust(zone string) {
 	k.mu.Lock()
@@ -159,8 +166,26 @@ func (k *Known) list(zones []string, err error) (news bool) {
 		k.failed++
 		return news
 	}
-	k.listed, k.unlisted, k.failed = append([]string{}, zones...), nil, 0
+	k.listed, k.unlisted, k.failed = append([]string{}, slices.Compact(slices.Sorted(slices.Values(zones)))...), nil, 0
 	return false
+}
+
+// missing returns the zones of hosts that were listed and are not in a new list.
+func (k *Known) missing(h Hosts, zones []string) (missing []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := make(map[string]bool, len(zones))
+	for _, zone := range zones {
+		now[zone] = true
+	}
+	for _, hosts := range [][]string{h.Needed, h.Offered} {
+		for _, host := range hosts {
+			if zone, _, ok := dnsname.Match(host, k.listed); ok && !now[zone] {
+				now[zone], missing = true, append(missing, zone)
+			}
+		}
+	}
+	return missing
 }
 
 // Unlisted returns why the provider's zones could not be listed, when that was
@@ -179,10 +204,14 @@ func (k *Known) mayLook(patient bool) (look, listed bool) {
 	return k.unlisted == nil || !patient || k.failed >= patience, k.listed != nil && k.unlisted == nil
 }
 
-// learn notes the answer for a host that is in no listed zone.
+// learn notes the answer for a host that is in no listed zone. That none can be
+// told makes no zone unknown.
 func (k *Known) learn(host string, a Answer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if a.Unsettled() && k.looked[host].Zone != "" {
+		return
+	}
 	if k.looked == nil {
 		k.looked = make(map[string]Answer)
 	}

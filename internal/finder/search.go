@@ -125,6 +125,9 @@ func (s *Search) round(ctx context.Context, patient bool) {
 		if ctx.Err() != nil {
 			return
 		}
+		if err == nil {
+			zones = s.confirm(ctx, zones)
+		}
 		if s.Known.list(zones, err) {
 			s.Logger.Warn("cannot list the zones of the provider; retrying, and then asking DNS which they are", zap.Error(err))
 		}
@@ -146,6 +149,22 @@ func (s *Search) round(ctx context.Context, patient bool) {
 	s.Known.plan(s.Hosts, time.Now(), s.Chance())
 	s.say()
 	s.Changed()
+}
+
+// confirm adds to a list the zones that hosts are in, that an earlier one had, and
+// of which the provider does not say that it has them no more: a list may be
+// incomplete without an error.
+func (s *Search) confirm(ctx context.Context, zones []string) []string {
+	for _, zone := range s.Known.missing(s.Hosts, zones) {
+		gone := s.Known.inDoubt(zone)
+		if s.Provider.CanRead() {
+			gone = s.NoSuchZone(s.Provider.Has(ctx, zone))
+		}
+		if !gone {
+			zones = append(zones, zone)
+		}
+	}
+	return zones
 }
 
 // unlisted returns those of the hosts that are in no listed zone.
@@ -193,8 +212,8 @@ func (s *Search) lookUp(ctx context.Context, h Hosts, listed bool) {
 }
 
 // look asks DNS for the zone of a host, and the provider whether it has it. Where
-// that cannot be told, as with a provider whose reads fail, trusting believes
-// DNS.
+// that cannot be told, as with a provider that cannot be read or whose reads fail,
+// trusting believes DNS.
 func (s *Search) look(ctx context.Context, host string, trusting bool) Answer {
 	asking, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -203,7 +222,10 @@ func (s *Search) look(ctx context.Context, host string, trusting bool) Answer {
 		return Answer{Err: fmt.Errorf("its zone cannot be told from DNS: %w", err)}
 	}
 	if !s.Provider.CanRead() {
-		return Answer{Zone: zone}
+		if trusting {
+			return Answer{Zone: zone}
+		}
+		return Answer{Err: fmt.Errorf("its zone in DNS is %s, which the provider does not list", dnsname.Display(zone))}
 	}
 	if err := s.Provider.Has(ctx, zone); err != nil && (!trusting || s.NoSuchZone(err)) {
 		return Answer{

@@ -48,6 +48,9 @@ type Character struct {
 	// [OnlyParsed] or [AllParsed]. Default: parsed, or RR what cannot be.
 	ReadAs func(libdns.RR) (record libdns.Record, err error)
 
+	// What a list of zones shows. Default: all of them, by name.
+	ListAs func([]libdns.Zone) []libdns.Zone
+
 	// The TTL that lower ones are raised to.
 	MinTTL time.Duration
 	// The TTL that all records have, whatever is written.

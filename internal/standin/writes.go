@@ -326,5 +326,8 @@ func (z *Zones) listZones(ctx context.Context) ([]libdns.Zone, error) {
 		return nil, err
 	}
 	slices.SortFunc(list, func(a, b libdns.Zone) int { return compareRR(libdns.RR{Name: a.Name}, libdns.RR{Name: b.Name}) })
+	if z.character.ListAs != nil {
+		list = z.character.ListAs(list)
+	}
 	return list, nil
 }
