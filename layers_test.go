@@ -71,8 +71,8 @@ var layers = map[string]layer{
 	// Where addresses go. These know no IP source, no detector and no Caddy;
 	// of CertMagic, internal/zone uses the interface of Caddy's storage.
 	"internal/provider": {ours: "internal/dnsname internal/ipaddr internal/plan", others: "libdns zap"},
-	"internal/finder":   {ours: "internal/dnsname", others: "certmagic publicsuffix zap"},
-	"internal/zone":     {ours: "internal/dnsname internal/ipaddr internal/plan internal/provider internal/reconcile", others: "certmagic publicsuffix zap"},
+	"internal/finder":   {ours: "internal/dnsname", others: "certmagic miekg publicsuffix zap"},
+	"internal/zone":     {ours: "internal/dnsname internal/ipaddr internal/plan internal/provider internal/reconcile", others: "certmagic miekg publicsuffix zap"},
 
 	// What Caddy's modules that keep zones have in common: how they load
 	// providers, and who is told what happens.

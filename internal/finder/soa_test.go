@@ -16,6 +16,12 @@ import (
 // answers with the code where that is another one.
 func serve(t *testing.T, rcode int, zones ...string) (addr string, asked *atomic.Int32) {
 	t.Helper()
+	return serveIf(t, rcode, func(int32, string) bool { return true }, zones...)
+}
+
+// serveIf is serve, but does not answer a question if heard is false for it.
+func serveIf(t *testing.T, rcode int, heard func(n int32, name string) bool, zones ...string) (addr string, asked *atomic.Int32) {
+	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -23,9 +29,11 @@ func serve(t *testing.T, rcode int, zones ...string) (addr string, asked *atomic
 	asked = new(atomic.Int32)
 	started := make(chan struct{})
 	server := &dns.Server{PacketConn: conn, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
-		asked.Add(1)
-		m := new(dns.Msg).SetRcode(r, rcode)
 		q := r.Question[0]
+		if !heard(asked.Add(1), q.Name) {
+			return
+		}
+		m := new(dns.Msg).SetRcode(r, rcode)
 		for _, zone := range zones {
 			soa := &dns.SOA{Hdr: dns.RR_Header{Name: zone, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 60}, Ns: "ns." + zone, Mbox: "host." + zone, Refresh: 3600}
 			if strings.EqualFold(q.Name, zone) && q.Qtype == dns.TypeSOA {
@@ -63,6 +71,45 @@ func TestSOA(t *testing.T) {
 	broken, _ := serve(t, dns.RcodeServerFailure)
 	if _, err := SOA(t.Context(), zap.NewNop(), "www.broken.test", []string{broken}); err == nil || !strings.Contains(err.Error(), "SERVFAIL") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestSOAUnanswered: a question that is lost makes no zone of one above it, and a
+// name server that is away keeps no zone from being found.
+func TestSOAUnanswered(t *testing.T) {
+	zones := []string{"example.com.", "sub.example.com."}
+	lossy, _ := serveIf(t, dns.RcodeSuccess, func(n int32, _ string) bool { return n > 1 }, zones...)
+	deaf, _ := serveIf(t, dns.RcodeSuccess, func(_ int32, name string) bool { return name != "sub.example.com." }, zones...)
+	silent, _ := serveIf(t, dns.RcodeSuccess, func(int32, string) bool { return false })
+	well, _ := serve(t, dns.RcodeSuccess, zones...)
+	for _, test := range []struct {
+		servers    []string
+		host, want string
+	}{
+		{[]string{lossy}, "sub.example.com", "sub.example.com."},
+		{[]string{deaf}, "sub.example.com", "asking for the start of authority of sub.example.com: "},
+		{[]string{silent, well}, "a.b.sub.example.com", "sub.example.com."},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), lookTimeout)
+		got, err := SOA(ctx, zap.NewNop(), test.host, test.servers)
+		cancel()
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.HasPrefix(got, test.want) {
+			t.Errorf("%s: got %s, want %s", test.host, got, test.want)
+		}
+	}
+}
+
+// TestSOAIsNotRemembered: a zone that is gone is found no more.
+func TestSOAIsNotRemembered(t *testing.T) {
+	before, _ := serve(t, dns.RcodeSuccess, "example.com.", "gone.example.com.")
+	after, _ := serve(t, dns.RcodeSuccess, "example.com.")
+	for _, test := range []struct{ server, want string }{{before, "gone.example.com."}, {after, "example.com."}} {
+		if got, err := SOA(t.Context(), zap.NewNop(), "www.gone.example.com", []string{test.server}); got != test.want {
+			t.Errorf("got %s, %v; want %s", got, err, test.want)
+		}
 	}
 }
 
