@@ -59,7 +59,7 @@ var defaults = map[string]texts{
 }
 
 // other is for all other events.
-var other = write(`{{.event}}`, `{{with .module}}{{.}} says: {{end}}{{.event}}{{.details}}`)
+var other = write(`{{.event}}`, `{{or .module "Caddy"}}: {{.event}}{{.details}}`)
 
 func write(title, text string) texts {
 	funcs := template.FuncMap{"family": family, "span": span}
@@ -105,7 +105,7 @@ func message(e caddy.Event, ownTitle, ownText string, repl *caddy.Replacer) outb
 	if ownText != "" {
 		text = repl.ReplaceKnown(ownText, "")
 	}
-	return outbox.Message{Title: oneLine(title, maxTitle), Text: shorten(text, maxText), At: e.Timestamp()}
+	return outbox.Message{Title: oneLine(title, maxTitle), Text: shorten(text, maxText), At: e.Timestamp(), Event: e.ID().String()}
 }
 
 // describe returns the default title and text.

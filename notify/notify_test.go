@@ -229,7 +229,7 @@ func TestTexts(t *testing.T) {
 		"zone_taken_over": {`{"zone": "example.com", "provider": "rfc2136", "instance": "b"}`,
 			"HOST example.com taken over | The instance b writes example.com at rfc2136 from now on."},
 		"cert_obtained": {`{"identifier": "example.com", "renewal": true, "issuer": "acme", "csr_pem": "-----BEGIN\nCSR", "deep": {"a": 1}}`,
-			"HOST cert_obtained | dynamic_dns says: cert_obtained / identifier: example.com / issuer: acme / renewal: true"},
+			"HOST cert_obtained | dynamic_dns: cert_obtained / identifier: example.com / issuer: acme / renewal: true"},
 	}
 	for event := range defaults {
 		if _, ok := texts[event]; !ok {
@@ -251,7 +251,7 @@ func TestTexts(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		emit(t, "stranger", "recovered", map[string]any{"zone": 5, "long": strings.Repeat("x", 5000), "err": errors.New("no")})
-		want(t, "somebody else's", "one HOST recovered | stranger says: recovered / err: no / long: "+strings.Repeat("x", maxValue-1)+"… / zone: 5")
+		want(t, "somebody else's", "one HOST recovered | stranger: recovered / err: no / long: "+strings.Repeat("x", maxValue-1)+"… / zone: 5")
 	})
 }
 
@@ -293,6 +293,17 @@ func TestPace(t *testing.T) {
 				t.Errorf("no count: %s", m)
 			}
 		}
+	})
+}
+
+// TestToldTwice: two handlers that say the same of one event to one URL are one
+// message.
+func TestToldTwice(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		mustLoad(t, toOne+", "+toOne)
+		emit(t, "dynamic_dns", "instance_gone", map[string]any{"instance": "b"})
+		time.Sleep(time.Hour)
+		want(t, "told twice", "one HOST b is gone | The instance b of the cluster is gone. Its addresses are taken out of DNS.")
 	})
 }
 

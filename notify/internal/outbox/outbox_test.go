@@ -153,11 +153,14 @@ func TestOneAMinute(t *testing.T) {
 	})
 }
 
-// TestOneHeldBack: its words are right.
+// TestOneHeldBack: its words are right, and what is told twice counts once.
 func TestOneHeldBack(t *testing.T) {
 	run(t, func(o *Outbox, r *recipient, _ *lines) {
 		add(o, "a", "1")
+		add(o, "a", "1") // The same event, from another handler.
 		synctest.Wait()
+		add(o, "a", "1")
+		add(o, "a", "2")
 		add(o, "a", "2")
 		add(o, "a", "3")
 		time.Sleep(time.Minute)

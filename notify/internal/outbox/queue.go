@@ -28,8 +28,9 @@ const (
 // Message says what happened.
 type Message struct {
 	Title, Text string
-	// At is when it happened.
-	At time.Time
+	// At is when it happened, and Event tells it from all else that has.
+	At    time.Time
+	Event string
 }
 
 // waiting is the newest message about a thing.
@@ -42,6 +43,9 @@ type waiting struct {
 // queue is what waits to be delivered. It asks no clock and has no lock.
 type queue struct {
 	waiting map[string]waiting
+	// newest are the last messages that were taken about each thing: two
+	// handlers may tell the same of one event.
+	newest map[string]Message
 	// sent is when the last message about a thing was delivered.
 	sent map[string]time.Time
 	// After failures, the last of which was at failedAt, nothing is tried until
@@ -51,7 +55,7 @@ type queue struct {
 }
 
 func newQueue() *queue {
-	return &queue{waiting: make(map[string]waiting), sent: make(map[string]time.Time)}
+	return &queue{waiting: make(map[string]waiting), newest: make(map[string]Message), sent: make(map[string]time.Time)}
 }
 
 // add takes a message, which replaces an older one about the same thing. It
@@ -62,6 +66,15 @@ func (q *queue) add(thing string, m Message, now time.Time) (lost bool) {
 			delete(q.sent, key)
 		}
 	}
+	for key, m := range q.newest {
+		if now.Sub(m.At) >= spacing {
+			delete(q.newest, key)
+		}
+	}
+	if q.newest[thing] == m {
+		return false
+	}
+	q.newest[thing] = m
 	if soon := q.failedAt.Add(newsPause); q.until.After(soon) {
 		q.until = soon
 	}
