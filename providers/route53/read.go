@@ -33,6 +33,9 @@ func (p *Provider) GetRecords(ctx context.Context, zone string) ([]libdns.Record
 			return nil, err
 		}
 		for _, set := range page.ResourceRecordSets {
+			if set.Type == types.RRTypeSoa && *set.Name != zone {
+				return nil, fmt.Errorf("NoSuchHostedZone: the hosted zone %s is %s and not %s", id, strings.TrimSuffix(*set.Name, "."), strings.TrimSuffix(zone, "."))
+			}
 			recs = append(recs, records(set, zone)...)
 		}
 		if !page.IsTruncated {
@@ -57,6 +60,45 @@ func (p *Provider) zoneID(ctx context.Context, zone string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("HostedZoneNotFound: No zones found for the domain %s", zone)
+}
+
+// ListZones lists the public hosted zones of the account or, with `hosted_zone_id`,
+// that one alone. It asks for nothing that the other calls do not ask for.
+func (p *Provider) ListZones(ctx context.Context) ([]libdns.Zone, error) {
+	if id := p.client.HostedZoneID; id != "" {
+		return p.onlyZone(ctx, id)
+	}
+	input := new(api.ListHostedZonesByNameInput)
+	var zones []libdns.Zone
+	for {
+		page, err := p.reader.ListHostedZonesByName(ctx, input)
+		if err != nil {
+			return nil, err
+		}
+		for _, z := range page.HostedZones {
+			if z.Config == nil || !z.Config.PrivateZone {
+				zones = append(zones, libdns.Zone{Name: *z.Name})
+			}
+		}
+		if !page.IsTruncated {
+			return zones, nil
+		}
+		input.DNSName, input.HostedZoneId = page.NextDNSName, page.NextHostedZoneId
+	}
+}
+
+// onlyZone returns the zone of the ID. Its own records come first.
+func (p *Provider) onlyZone(ctx context.Context, id string) ([]libdns.Zone, error) {
+	page, err := p.reader.ListResourceRecordSets(ctx, &api.ListResourceRecordSetsInput{HostedZoneId: &id})
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range page.ResourceRecordSets {
+		if set.Type == types.RRTypeSoa {
+			return []libdns.Zone{{Name: *set.Name}}, nil
+		}
+	}
+	return nil, fmt.Errorf("the hosted zone %s does not show its SOA record, which has its name", id)
 }
 
 // records are those of a record set.

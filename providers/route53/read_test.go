@@ -3,6 +3,7 @@ package route53
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,44 @@ func TestReadShowsWhatIsInTheWay(t *testing.T) {
 		"www A 203.0.113.1",
 	}; !slices.Equal(got, want) {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+// TestListZones: all pages, without private zones; and the one of an ID, for which
+// no other name will do.
+func TestListZones(t *testing.T) {
+	srv, p := setUp(t)
+	id := srv.AddZone("sub.example.com")
+	for i := range 230 {
+		srv.AddZone(fmt.Sprintf("z%03d.example.net", i))
+	}
+	srv.AddPrivateZone("private.example.org")
+	names := func(p *Provider) (names []string) {
+		zones, err := p.ListZones(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, z := range zones {
+			names = append(names, z.Name)
+		}
+		return names
+	}
+	if got := names(p); len(got) != 232 || !slices.Contains(got, "example.com.") || !slices.Contains(got, "sub.example.com.") ||
+		!slices.Contains(got, "z229.example.net.") || len(slices.Compact(slices.Sorted(slices.Values(got)))) != 232 {
+		t.Errorf("%d zones: %v", len(got), got)
+	}
+	one, err := provision(`{"hosted_zone_id":"` + id + `"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(one); !slices.Equal(got, []string{"sub.example.com."}) {
+		t.Errorf("by its ID: %v", got)
+	}
+	if _, err := one.GetRecords(t.Context(), "sub.example.com."); err != nil {
+		t.Error(err)
+	}
+	if _, err := one.GetRecords(t.Context(), zone); err == nil || !strings.Contains(err.Error(), "NoSuchHostedZone: the hosted zone") {
+		t.Errorf("the records of another zone: %v", err)
 	}
 }
 

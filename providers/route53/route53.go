@@ -304,4 +304,5 @@ var (
 	_ libdns.RecordDeleter  = (*Provider)(nil)
 	_ libdns.RecordGetter   = (*Provider)(nil)
 	_ libdns.RecordSetter   = (*Provider)(nil)
+	_ libdns.ZoneLister     = (*Provider)(nil)
 )
