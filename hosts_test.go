@@ -17,6 +17,8 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin/route53"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/route53"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -334,6 +336,27 @@ func TestDynamicDomainsOfTwoProviders(t *testing.T) {
 	})
 }
 
+// TestFirstBlockTakesAlone: dynamic_domains of a first block without names is a
+// default where another takes it, and otherwise for its own sake.
+func TestFirstBlockTakesAlone(t *testing.T) {
+	inDNS(t)
+	for entry, want := range map[string][]string{
+		`"hosts": ["vpn.example.com"]`:                                  {"vpn.example.com", "www.example.com"},
+		`"domains": {"example.com": ["vpn"]}, "dynamic_domains": false`: {"vpn.example.com", "www.example.com"},
+		`"domains": {"sub.example.com": ["vpn"]}`:                       nil,
+	} {
+		bubble(t, func(l *lab) {
+			z := standin.New(standin.Character{ListsZones: true}, zoneName, "sub.example.com.")
+			l.address(addr1)
+			if err := l.tryLoad(hostsConfig(z.Register(), `"dynamic_domains": true, "providers": [{`+entry+`}]`), sites(t, "www.example.com")); err != nil {
+				t.Fatal(err)
+			}
+			l.wait(time.Minute)
+			wantHolds(t, z, zoneName, at(addr1, want...)...)
+		})
+	}
+}
+
 // TestHostsMoveZone: when the provider says that it has no such zone, the zone is
 // looked up again, and the name moves.
 func TestHostsMoveZone(t *testing.T) {
@@ -461,4 +484,34 @@ func TestHostsPlanned(t *testing.T) {
 			t.Errorf("%d writes", n)
 		}
 	})
+}
+
+// TestRoute53FindsZones runs with real sockets, which the AWS SDK wants.
+func TestRoute53FindsZones(t *testing.T) {
+	inDNS(t)
+	api := route53.New()
+	t.Cleanup(api.Close)
+	api.Setenv(t)
+	for n := range 120 {
+		api.AddZone(fmt.Sprintf("a%03d.example", n))
+	}
+	api.AddZone("z.example")
+	api.AddZone("sub.z.example")
+	l := realTime(t)
+	l.address(addr1)
+	l.load(hostsConfig("route53", `"hosts": ["www.z.example", "www.sub.z.example", "a119.example", "www.other.example"]`))
+	want := []string{addr1}
+	published := func() bool {
+		return slices.Equal(api.Values("z.example", "www.z.example", "A"), want) &&
+			slices.Equal(api.Values("sub.z.example", "www.sub.z.example", "A"), want) &&
+			slices.Equal(api.Values("a119.example", "a119.example", "A"), want)
+	}
+	for deadline := time.Now().Add(time.Minute); !published(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not published; calls %v", api.Calls())
+		}
+	}
+	if got := withoutZone(t); len(got) != 1 || got["www.other.example"] != status.StateFailing {
+		t.Errorf("without a zone: %v", got)
+	}
 }

@@ -44,7 +44,7 @@ func newLoader(ctx caddy.Context, pooled *conf.Pooled, observer *observe.Observe
 // load makes groups of the settings at the top and the entries of providers.
 func (l *loader) load(top *Group, entries []*Group) ([]*group, error) {
 	var groups []*group
-	if len(top.Domains) > 0 || len(top.Hosts) > 0 || len(top.Devices) > 0 || len(entries) == 0 {
+	if len(top.Domains) > 0 || len(top.Hosts) > 0 || len(top.Devices) > 0 || len(entries) == 0 || takesAlone(top, entries) {
 		groups = append(groups, &group{Group: top, written: l.written})
 	}
 	for i, entry := range entries {
@@ -73,6 +73,13 @@ func (l *loader) load(top *Group, entries []*Group) ([]*group, error) {
 	}
 	locate(groups)
 	return groups, settleOverlap(groups, l.logger)
+}
+
+// takesAlone reports whether dynamic_domains at the top, with a provider of its own
+// and without names, is no default of any entry, and so is for its own sake.
+func takesAlone(top *Group, entries []*Group) bool {
+	return top.DynamicDomains != nil && *top.DynamicDomains && len(top.DNSProviderRaw) > 0 &&
+		!slices.ContainsFunc(entries, func(e *Group) bool { return e != nil && len(e.Domains) > 0 && e.DynamicDomains == nil })
 }
 
 func (l *loader) loadGroup(g *group) error {
