@@ -19,7 +19,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/events"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -323,101 +322,41 @@ func (c *console) wait(doing string, fn func() error) error {
 	}
 }
 
-// planFromConfig loads a configuration without starting it, asks the IP
-// sources and reads the zones. tell is told what is being done.
-func planFromConfig(file, adapter string, tell func(string)) (*status.Plan, error) {
-	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
-	if err != nil {
-		return nil, err
+func doctorCommand() *cobra.Command {
+	cmd := subcommand("doctor", "Says why it does not work, and what to change", `
+Asks each IP source, the router, the DNS provider, and public DNS, says of each
+answer whether it is as it should be, and what to change where it is not. It
+writes nothing, and takes at most 30 seconds.
+
+It looks at the configuration that the running Caddy has; with --config, or
+where none runs, at that file's or the Caddyfile's of this directory. For what
+the configuration takes from the environment, run it in that of Caddy.
+
+The exit status is 0 if all is well, 2 if something is wrong, and 1 if that
+cannot be told.`, runDoctor)
+	cmd.Example = "  caddy dynamic-dns doctor\n  caddy dynamic-dns doctor --config /etc/caddy/Caddyfile"
+	cmd.Flags().String("resolver", "", "The DNS resolver to ask, instead of the system's")
+	return cmd
+}
+
+func runDoctor(c *console, fl caddycmd.Flags) (int, error) {
+	var d *status.Diagnosis
+	err := c.wait("asking IP sources, the provider and DNS", func() (err error) {
+		d, err = diagnose(fl)
+		return err
+	})
+	if err == nil {
+		err = c.show(d, d.Text)
 	}
-	config, err := provisionConfig(raw)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
-	defer cancel()
-	server, served := serverOf(config)
-	if served {
-		defer func() { _ = server.Cleanup() }()
-	}
-	app, err := config.AppIfConfigured("dynamic_dns")
 	switch {
-	case err == nil:
-		a := app.(*App)
-		defer func() { _ = a.Cleanup() }()
-		return a.planOnce(ctx, tell)
-	case !served:
-		return nil, err
+	case err != nil:
+		return exitUnknown, err
+	case d.Verdict == status.VerdictWrong:
+		return exitNotInSync, nil
+	case d.Verdict == status.VerdictUnknown:
+		return exitUnknown, errors.New("not all could be told")
 	}
-	if err := server.HoldReadOnly(ctx); err != nil {
-		return nil, err
-	}
-	return planServer(ctx, server, tell), nil
-}
-
-// notifyFromConfig sends a message to all recipients of a configuration.
-func notifyFromConfig(file, adapter string) (*status.NotifyTest, error) {
-	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
-	if err != nil {
-		return nil, err
-	}
-	config, err := provisionConfig(raw)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
-	defer cancel()
-	return events.TestNotify(ctx, config)
-}
-
-// provisionConfig loads a configuration, and starts nothing.
-func provisionConfig(raw []byte) (caddy.Context, error) {
-	var config caddy.Config
-	if err := caddy.StrictUnmarshalJSON(caddy.RemoveMetaFields(raw), &config); err != nil {
-		return caddy.Context{}, fmt.Errorf("decoding config: %w", err)
-	}
-	// Its log files are the running Caddy's.
-	config.Logging = &caddy.Logging{Logs: map[string]*caddy.CustomLog{
-		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{Level: "WARN", EncoderRaw: json.RawMessage(`{"format":"console"}`)}},
-	}}
-	return caddy.ProvisionContext(&config)
-}
-
-// provisionOnly loads the app of a configuration, and starts nothing.
-func provisionOnly(raw []byte) (*App, error) {
-	ctx, err := provisionConfig(raw)
-	if err != nil {
-		return nil, err
-	}
-	value, err := ctx.AppIfConfigured("dynamic_dns")
-	if err != nil {
-		return nil, err
-	}
-	return value.(*App), nil
-}
-
-// planOnce makes a plan for an app that is not started.
-func (a *App) planOnce(ctx context.Context, tell func(string)) (*status.Plan, error) {
-	a.planning = true
-	if _, err := a.findOnce(ctx); err != nil {
-		return nil, err
-	}
-	if err := a.wire(); err != nil {
-		return nil, err
-	}
-	a.takeOver()
-	defer func() { a.current().detach(a.logger) }()
-	tell("asking the IP sources")
-	a.schedule.CheckOnce(ctx)
-	if a.Cluster != nil {
-		a.Cluster.member.Look(ctx)
-	}
-	if server, ok := serverOf(a.ctx); ok {
-		if err := server.HoldReadOnly(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return a.dryRun(ctx, tell), nil
+	return exitInSync, nil
 }
 
 // tokenCommand makes credentials for a client of the dyndns handler.

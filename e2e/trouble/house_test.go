@@ -18,12 +18,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/pagetest"
 )
 
-const (
-	first4, second4 = "93.184.216.34", "93.184.216.35"
-
-	statusCommand = "caddy dynamic-dns status"
-	doctorCommand = "caddy dynamic-dns doctor"
-)
+const first4, second4 = "93.184.216.34", "93.184.216.35"
 
 // house is a machine with Caddy, and a name server that takes updates.
 type house struct {

@@ -101,13 +101,6 @@ func (j *judge) answer(a Answer, found Found, any bool) {
 	}
 }
 
-func because(err string) string {
-	if err == "" {
-		return ""
-	}
-	return ": " + err
-}
-
 // family says what is published of a family, and what to change where that is
 // nothing.
 func (j *judge) family(g *Group, f ipaddr.Family, found Found, any bool) {

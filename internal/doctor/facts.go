@@ -130,6 +130,9 @@ type Zone struct {
 	Public  Delegation
 }
 
+// readable reports whether the records were read.
+func (z *Zone) readable() bool { return z.Read && z.ReadErr == "" }
+
 // Homeless is a name of which no zone is known.
 type Homeless struct {
 	Name, Provider string

@@ -50,9 +50,6 @@ func (z *Zone) advise(f *status.Finding, err string) {
 // than refuse.
 var unreachable = []string{"dial tcp", "dial udp", "no such host", "i/o timeout", "connection refused", "network is unreachable", "did not answer in time", "deadline exceeded"}
 
-// readable reports whether the records were read.
-func (z *Zone) readable() bool { return z.Read && z.ReadErr == "" }
-
 // provider says what the credentials are good for, as far as that can be told
 // without writing.
 func (j *judge) provider(z *Zone) {

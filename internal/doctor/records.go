@@ -47,13 +47,6 @@ func (j *judge) records(z *Zone) {
 	}
 }
 
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
 // record judges one RRset. It reports whether public DNS shows it, too.
 func (j *judge) record(z *Zone, r *Record) (seen bool) {
 	who := r.FQDN + " " + r.Family.RRType()
