@@ -251,9 +251,14 @@ func (a *App) detach() {
 	defer a.mu.Unlock()
 	a.left = true
 	s := a.shared
+	var heir *App
 	s.ledger.Under(func(iter.Seq[*ledger.Entry]) {
 		s.apps = slices.DeleteFunc(s.apps, func(other *App) bool { return other == a })
+		heir = s.newest()
 	})
+	if heir != nil {
+		s.ledger.Together(heir.clustered())
+	}
 	for _, z := range a.kept() {
 		if z.holder != nil {
 			z.holder.Release()

@@ -86,7 +86,7 @@ func (m *Machine) estrange() {
 		if r.desired.State != plan.Unknown {
 			m.open[key] = r
 		}
-		if d := r.doubt; d != nil && !d.writing && !d.unread {
+		if d := r.doubt; d != nil && !d.writing {
 			r.doubt = nil
 			if len(d.mine) > 0 {
 				r.doubt = &doubt{mine: d.mine}

@@ -32,6 +32,7 @@ const (
 	moveLeave
 	moveEdit
 	moveErase
+	moveEstrange
 	moves
 )
 
@@ -106,6 +107,15 @@ func (w *world) do(mv move) (*world, bool) {
 		n.edits--
 		n.edited[0] = true
 		n.shift(0, map[bool]value{true: z, false: 0}[mv == moveEdit])
+	case moveEstrange:
+		// Another instance has written, and this one is to write again.
+		n.edits--
+		n.edited[0] = true
+		n.shift(0, z)
+		for i := range n.evidence {
+			n.evidence[i].known = false
+		}
+		n.m.Step(n.now, 0.5, Estrange{})
 	}
 	n.noteWithdrawn()
 	return n, true
@@ -148,6 +158,9 @@ func (w *world) can(mv move) bool {
 		return w.reloads > 0 && (w.managed < names || w.leaving)
 	case moveLeave:
 		return w.reloads > 0 && w.managed == names && !w.leaving && w.published != 0
+	case moveEstrange:
+		// Where reads lag, only time tells what others have written.
+		return w.edits > 0 && w.kind.lag == 0
 	}
 	return w.edits > 0
 }

@@ -140,7 +140,7 @@ func (w *world) describe(mv move) string {
 	return map[move]string{
 		moveReturn: "the call that hung returns", moveTick: "time passes", moveToA: "the address is a", moveToB: "the address is b",
 		moveToBoth: "the addresses are a and b", moveToUnknown: "the address is unknown", moveToNone: "x is to hold none", moveReload: "reload",
-		moveForget: "reload without x", moveLeave: "x leaves, and is withdrawn", moveAdopt: "reload with x", moveEdit: "somebody writes z to www", moveErase: "somebody deletes www",
+		moveForget: "reload without x", moveLeave: "x leaves, and is withdrawn", moveAdopt: "reload with x", moveEdit: "somebody writes z to www", moveErase: "somebody deletes www", moveEstrange: "another instance has written z to www",
 	}[mv]
 }
 
