@@ -7,6 +7,8 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 )
 
 const (
@@ -60,7 +62,7 @@ func (*adminAPI) serveDelegation(w http.ResponseWriter, r *http.Request) error {
 	return writeStatus(w, app.status(r.Context()))
 }
 
-func writeStatus(w http.ResponseWriter, s *Status) error {
+func writeStatus(w http.ResponseWriter, s *report.Status) error {
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(s)
 }

@@ -12,6 +12,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 )
 
 // The exit statuses of the command.
@@ -80,37 +82,27 @@ func show(w io.Writer, body io.Reader, asJSON bool) (int, error) {
 	if err != nil {
 		return exitUnknown, err
 	}
-	var s Status
+	var s report.Status
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return exitUnknown, fmt.Errorf("reading the status: %w", err)
 	}
 	if asJSON {
 		_, err = w.Write(raw)
 	} else {
-		err = s.print(w)
+		err = printStatus(w, &s)
 	}
 	switch {
 	case err != nil:
 		return exitUnknown, err
-	case !s.well():
+	case !s.Well():
 		return exitUnwell, nil
 	}
 	return exitWell, nil
 }
 
-// well reports whether nothing is wrong that somebody has to mend.
-func (s *Status) well() bool {
-	for _, z := range s.Zones {
-		if !z.Served || z.Error != "" || z.Delegation != nil && z.Delegation.Report != nil && !z.Delegation.Right {
-			return false
-		}
-	}
-	return true
-}
-
-// print writes the status for people. Text of others has no control characters
+// printStatus writes the status for people. Text of others has no control characters
 // then.
-func (s *Status) print(w io.Writer) error {
+func printStatus(w io.Writer, s *report.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(format string, args ...any) {
 		for i, arg := range args {
@@ -144,17 +136,17 @@ func (s *Status) print(w io.Writer) error {
 				line("  secondary %s\tserial %d", sec.Address, sec.Serial)
 			}
 		}
-		z.Delegation.print(line)
+		printDelegation(z.Delegation, line)
 	}
 	return t.Flush()
 }
 
-func (d *DelegationStatus) print(line func(string, ...any)) {
+func printDelegation(d *report.DelegationStatus, line func(string, ...any)) {
 	switch {
 	case d == nil:
 	case d.Error != "":
 		line("  delegation: %s", d.Error)
-	case d.Report == nil:
+	case d.Delegation == nil:
 	case d.Right:
 		line("  delegation: right in %s", d.Parent)
 	default:

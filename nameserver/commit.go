@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 )
 
 const (
@@ -167,7 +168,7 @@ func (z *zone) write(ctx context.Context, storage certmagic.Storage, changes []*
 		}
 		caddy.Log().Named("nameserver").Error("zone file is no zone; setting it aside", zap.String("zone", z.name),
 			zap.String("moved_to", z.key()+badSuffix), zap.Error(f.bad.err))
-		z.setBadFile(&BadFile{File: z.key() + badSuffix, Error: f.bad.err.Error()})
+		z.setBadFile(&report.BadFile{File: z.key() + badSuffix, Error: f.bad.err.Error()})
 	}
 	if err := storage.Store(ctx, z.key(), data); err != nil {
 		return changes, fmt.Errorf("storing zone %s: %w", z.name, err)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 )
 
 const (
@@ -34,8 +36,8 @@ type keeper struct {
 	loaded  chan struct{} // closed when the zone was read, or could not be
 	started chan struct{} // closed when the configuration has come to run
 
-	delegation atomic.Pointer[DelegationStatus] // of the last check
-	failed     string                           // the last error, so that it is logged once; the zone's lock guards it
+	delegation atomic.Pointer[report.DelegationStatus] // of the last check
+	failed     string                                  // the last error, so that it is logged once; the zone's lock guards it
 }
 
 func newKeeper(storage certmagic.Storage, logger *zap.Logger, decl *declaration, policy *transferPolicy, origin string) *keeper {

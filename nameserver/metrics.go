@@ -78,7 +78,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 			k.mu.Unlock()
 		}
 		gauge(healthyDesc, healthy, zone)
-		if d := k.delegation.Load(); d != nil && d.Report != nil {
+		if d := k.delegation.Load(); d != nil && d.Delegation != nil {
 			right := 0.0
 			if d.Right {
 				right = 1

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/delegation"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 )
 
 const (
@@ -67,26 +68,26 @@ func (k *keeper) watchParent(ctx context.Context, f *delegation.Finder) {
 
 // checkParent compares the delegation with what it should be, and logs what has
 // to be done, if anything.
-func (k *keeper) checkParent(ctx context.Context, f *delegation.Finder) *DelegationStatus {
+func (k *keeper) checkParent(ctx context.Context, f *delegation.Finder) *report.DelegationStatus {
 	s := k.served.Load()
 	if s == nil || delegation.IsReserved(k.name) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, delegationTimeout)
 	defer cancel()
-	status := &DelegationStatus{Checked: time.Now()}
-	report, err := f.Check(ctx, k.name, delegated(s))
+	status := &report.DelegationStatus{Checked: time.Now()}
+	said, err := f.Check(ctx, k.name, delegated(s))
 	switch {
 	case err != nil:
 		status.Error = err.Error()
 		k.logger.Warn("cannot tell whether the zone is delegated to this server; trying again tomorrow", zap.String("zone", k.name), zap.Error(err))
-	case report.Right:
-		k.logger.Info("the parent zone delegates the zone as it should", zap.String("zone", k.name), zap.String("parent", report.Parent))
+	case said.Right:
+		k.logger.Info("the parent zone delegates the zone as it should", zap.String("zone", k.name), zap.String("parent", said.Parent))
 	default:
 		k.logger.Warn("the parent zone does not delegate the zone as it should; write and delete these records there",
-			zap.String("zone", k.name), zap.String("parent", report.Parent), zap.Strings("write", report.Write), zap.Strings("delete", report.Delete))
+			zap.String("zone", k.name), zap.String("parent", said.Parent), zap.Strings("write", said.Write), zap.Strings("delete", said.Delete))
 	}
-	status.Report = report
+	status.Delegation = said
 	if ctx.Err() == nil || err == nil {
 		k.delegation.Store(status)
 	}

@@ -7,47 +7,56 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 )
 
 // secondaryTimeout bounds how long secondaries are waited for.
 const secondaryTimeout = 2 * time.Second
 
-// status returns how the app is. It asks the secondaries for their serials.
-func (a *App) status(ctx context.Context) *Status {
-	s := &Status{Zones: make([]ZoneStatus, len(a.keepers))}
+// Report returns how the app is, as far as that is known without asking anybody.
+func (a *App) Report() *report.Status {
+	s := &report.Status{Zones: make([]report.ZoneStatus, len(a.keepers))}
 	for _, addr := range a.listen {
 		s.Listen = append(s.Listen, addr.String())
 	}
-	var asking sync.WaitGroup
 	for i, k := range a.keepers {
 		s.Name = k.decl.owner()
-		asking.Go(func() { s.Zones[i] = k.status(ctx, a.handler.keys) })
+		s.Zones[i] = k.known()
+	}
+	return s
+}
+
+// status is Report with the secondaries, which are asked for their serials.
+func (a *App) status(ctx context.Context) *report.Status {
+	s := a.Report()
+	var asking sync.WaitGroup
+	for i, k := range a.keepers {
+		z := &s.Zones[i]
+		z.Secondaries = make([]report.SecondaryStatus, len(k.policy.notify))
+		for j, to := range k.policy.notify {
+			asking.Go(func() { z.Secondaries[j] = askSecondary(ctx, k.name, z.Serial, to, a.handler.keys) })
+		}
 	}
 	asking.Wait()
 	return s
 }
 
-func (k *keeper) status(ctx context.Context, keys tsigKeys) ZoneStatus {
-	s := ZoneStatus{Name: k.name, File: k.zone.key(), Delegation: k.delegation.Load()}
+func (k *keeper) known() report.ZoneStatus {
+	s := report.ZoneStatus{Name: k.name, File: k.zone.key(), Delegation: k.delegation.Load()}
 	if served := k.served.Load(); served != nil {
 		s.Served, s.Serial, s.Records = true, served.SOA.Serial, served.Len()
 	}
 	k.mu.Lock()
 	s.Error, s.BadFile = k.failed, k.setAside
 	k.mu.Unlock()
-	s.Secondaries = make([]SecondaryStatus, len(k.policy.notify))
-	var asking sync.WaitGroup
-	for i, to := range k.policy.notify {
-		asking.Go(func() { s.Secondaries[i] = askSecondary(ctx, k.name, s.Serial, to, keys) })
-	}
-	asking.Wait()
 	return s
 }
 
-func askSecondary(ctx context.Context, zone string, serial uint32, at secondary, keys tsigKeys) SecondaryStatus {
+func askSecondary(ctx context.Context, zone string, serial uint32, at secondary, keys tsigKeys) report.SecondaryStatus {
 	ctx, cancel := context.WithTimeout(ctx, secondaryTimeout)
 	defer cancel()
-	s := SecondaryStatus{Address: at.addr}
+	s := report.SecondaryStatus{Address: at.addr}
 	m, err := exchange(ctx, new(dns.Msg).SetQuestion(zone, dns.TypeSOA), at, keys)
 	if err != nil {
 		s.Error = err.Error()

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/delegation"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 )
 
 func runningApp(t *testing.T) *App {
@@ -153,15 +154,15 @@ func TestDelegationCheck(t *testing.T) {
 		return r, nil
 	}}
 	if got := k.checkParent(t.Context(), f); got.Right || fmt.Sprint(got.Write, got.Delete) != "[ns1.home.example.org. IN A 203.0.113.7] [ns1.home.example.org. IN A 203.0.113.6]" {
-		t.Errorf("%+v", got.Report)
+		t.Errorf("%+v", got.Delegation)
 	}
-	status := &Status{Zones: []ZoneStatus{{Name: zone, Served: true, Delegation: k.delegation.Load()}}}
+	status := &report.Status{Zones: []report.ZoneStatus{{Name: zone, Served: true, Delegation: k.delegation.Load()}}}
 	var out bytes.Buffer
-	if err := status.print(&out); err != nil || status.well() || !strings.Contains(out.String(), "write in example.org.   ns1.home.example.org. IN A 203.0.113.7") {
+	if err := printStatus(&out, status); err != nil || status.Well() || !strings.Contains(out.String(), "write in example.org.   ns1.home.example.org. IN A 203.0.113.7") {
 		t.Errorf("%v: %s", err, out.String())
 	}
 	glue = "203.0.113.7"
 	if got := k.checkParent(t.Context(), f); !got.Right {
-		t.Errorf("%+v", got.Report)
+		t.Errorf("%+v", got.Delegation)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/internal/zonedata"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 )
 
 // storagePrefix is where the zone files are in Caddy's storage.
@@ -44,7 +45,7 @@ type zone struct {
 	declared []*declaration
 	watchers []chan struct{}
 	edited   map[*subscription]bool
-	setAside *BadFile          // the last file that was no zone
+	setAside *report.BadFile   // the last file that was no zone
 	told     map[string]uint32 // the serial that each secondary was told of
 }
 
@@ -162,7 +163,7 @@ func (z *zone) subscribe(changed func()) (cancel func()) {
 	}
 }
 
-func (z *zone) setBadFile(bad *BadFile) {
+func (z *zone) setBadFile(bad *report.BadFile) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.setAside = bad

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 )
 
 // Asker sends a question to a server, given as host:port, and returns its
@@ -24,20 +26,6 @@ type Finder struct {
 	Resolver string
 	// Port is where they listen. It is 53 but in tests.
 	Port string
-}
-
-// Report is what the parent says of a zone.
-type Report struct {
-	// Parent is the name of the parent zone.
-	Parent string `json:"parent,omitempty"`
-	// Servers are those of its servers that answered.
-	Servers []string `json:"servers,omitempty"`
-	// Right is whether all of them say what they should.
-	Right bool `json:"right"`
-	// Write is the records that have to be written at the parent.
-	Write []string `json:"write,omitempty"`
-	// Delete is the records that have to be deleted there.
-	Delete []string `json:"delete,omitempty"`
 }
 
 // reserved are the names below which nothing is delegated to anybody (RFC 6761
@@ -54,12 +42,12 @@ const maxServers = 6
 
 // Check asks the parent's servers for a zone. What they should say is the NS
 // records of the zone, and the addresses of those servers that lie in it.
-func (f *Finder) Check(ctx context.Context, zone string, want []dns.RR) (*Report, error) {
+func (f *Finder) Check(ctx context.Context, zone string, want []dns.RR) (*report.Delegation, error) {
 	parent, servers, err := f.Parent(ctx, zone)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Parent: parent}
+	r := &report.Delegation{Parent: parent}
 	var failed []error
 	for _, server := range servers {
 		q := new(dns.Msg).SetQuestion(zone, dns.TypeNS)

@@ -1,10 +1,8 @@
-package nameserver
+// Package report holds what the admin endpoint of the name server answers. It
+// is for clients of the endpoint as well, and for whoever shows it.
+package report
 
-import (
-	"time"
-
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/delegation"
-)
+import "time"
 
 // Status is what `GET /nameserver/status` returns.
 type Status struct {
@@ -64,5 +62,35 @@ type DelegationStatus struct {
 	Checked time.Time `json:"checked"`
 	// Why they could not be.
 	Error string `json:"error,omitempty"`
-	*delegation.Report
+	*Delegation
+}
+
+// Delegation is what the parent says of a zone.
+type Delegation struct {
+	// Parent is the name of the parent zone.
+	Parent string `json:"parent,omitempty"`
+	// Servers are those of its servers that answered.
+	Servers []string `json:"servers,omitempty"`
+	// Right is whether all of them say what they should.
+	Right bool `json:"right"`
+	// Write is the records that have to be written at the parent.
+	Write []string `json:"write,omitempty"`
+	// Delete is the records that have to be deleted there.
+	Delete []string `json:"delete,omitempty"`
+}
+
+// Well reports whether nothing is wrong that somebody has to mend.
+func (s *Status) Well() bool {
+	for i := range s.Zones {
+		if !s.Zones[i].Well() {
+			return false
+		}
+	}
+	return true
+}
+
+// Well reports whether nothing is wrong with the zone that somebody has to
+// mend.
+func (z *ZoneStatus) Well() bool {
+	return z.Served && z.Error == "" && (z.Delegation == nil || z.Delegation.Delegation == nil || z.Delegation.Right)
 }
