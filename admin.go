@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -20,7 +19,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/events"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
@@ -150,7 +148,7 @@ func (*adminAPI) serveCheck(w http.ResponseWriter, _ *http.Request) error {
 			}
 		case <-ctx.Done():
 		}
-		shown := app.wholeStatus(time.Now())
+		shown := app.Status(time.Now())
 		shown.CheckDone = &done
 		return answer(w, http.StatusOK, shown)
 	}
@@ -234,7 +232,7 @@ func activeApp() (*App, error) {
 
 func answer(w http.ResponseWriter, code int, v any) error {
 	var body bytes.Buffer
-	if err := encode(&body, v); err != nil {
+	if err := status.Encode(&body, v); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -244,47 +242,40 @@ func answer(w http.ResponseWriter, code int, v any) error {
 	return nil
 }
 
-// encode writes JSON for people and programs.
-func encode(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "\t")
-	return enc.Encode(v)
-}
-
 // withServer adds what is known of the clients to the status, which begins with
 // zones of its own.
 func withServer(s *status.Status, own []*managedZone) *status.Status {
 	if server, ok := serverOf(caddy.ActiveContext()); ok {
-		s.Clients = server.ServerStatus(s.Time, func(z *zone.Zone, known status.ZoneStatus) {
-			s.InSync = status.BothInSync(s.InSync, known.InSync)
+		server.AddStatus(s, func(z *zone.Zone) *status.ZoneStatus {
 			for i := range own {
 				if own[i].zone == z {
-					s.Zones[i].Join(known)
-					return
+					return &s.Zones[i]
 				}
 			}
-			s.Zones = append(s.Zones, known)
+			return nil
 		})
-		for _, c := range s.Clients {
-			for _, h := range c.Hosts {
-				switch {
-				case h.Reason == "":
-				case h.State == status.StateFailing:
-					s.InSync = new(false)
-				default:
-					s.InSync = status.BothInSync(s.InSync, nil)
-				}
-			}
-		}
 	}
 	return s
 }
 
-// wholeStatus is how the app and the clients are doing.
-func (a *App) wholeStatus(now time.Time) *status.Status {
+// Status is what the admin endpoint answers.
+func (a *App) Status(now time.Time) *status.Status {
 	m := a.current()
-	return withServer(a.statusOf(m, now), m.zones)
+	s := withServer(a.statusOf(m, now), m.zones)
+	s.Timeline = a.observer.Timeline.Events()
+	return s
+}
+
+// Check begins what `POST /dynamic_dns/check` does, unless that is under way.
+// The channel is closed when it is done, after 30 seconds at the latest.
+func (a *App) Check() <-chan struct{} {
+	done := make(chan struct{})
+	results := a.runs.DoChan("check", func() (any, error) { return a.checkNow(), nil })
+	go func() {
+		defer close(done)
+		<-results
+	}()
+	return done
 }
 
 // currentStatus is the status of the configuration that is running, which may
@@ -292,20 +283,17 @@ func (a *App) wholeStatus(now time.Time) *status.Status {
 func currentStatus(now time.Time) (*status.Status, error) {
 	app, err := activeApp()
 	if err == nil {
-		return app.wholeStatus(now), nil
+		return app.Status(now), nil
 	}
-	if _, ok := serverOf(caddy.ActiveContext()); !ok {
-		return nil, err
+	if server, ok := serverOf(caddy.ActiveContext()); ok {
+		return server.Status(now), nil
 	}
-	return withServer(&status.Status{
-		Time: show.Stamp(now), VerifyInterval: defaultVerifyInterval.Seconds(),
-		Groups: []status.GroupStatus{}, Zones: []status.ZoneStatus{}, InSync: new(true),
-	}, nil), nil
+	return nil, err
 }
 
 // Measure implements observe.Measurer.
 func (a *App) Measure() (*observe.Counts, *status.Status) {
-	return a.observer.Counts, a.wholeStatus(time.Now())
+	return a.observer.Counts, a.Status(time.Now())
 }
 
 // DNSProvider is the configuration of the provider that dyndns handlers use

@@ -274,7 +274,7 @@ func (c *console) show(v any, text func(color bool) string) error {
 		_, err := io.WriteString(c.out, text(c.color))
 		return err
 	}
-	return encode(c.out, v)
+	return status.Encode(c.out, v)
 }
 
 // request asks the admin endpoint of the running Caddy.

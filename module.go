@@ -282,6 +282,7 @@ func (a *App) feed(d *detect.Detector, f ipaddr.Family, found detect.Found) {
 func (a *App) takeOver() {
 	if a.Cluster != nil {
 		a.join()
+		a.observer.Timeline.Name(a.Cluster.member.Name)
 	}
 	a.current().attach()
 }

@@ -387,9 +387,12 @@ func eachHost(routes caddyhttp.RouteList, add func(string)) {
 type server interface {
 	// Serves reports whether clients may update the host.
 	Serves(host string) bool
-	// ServerStatus is what is known of the clients. each is called with what is
-	// known of each zone that their hosts are in.
-	ServerStatus(now time.Time, each func(*zone.Zone, status.ZoneStatus)) []status.ClientStatus
+	// AddStatus adds to a status what is known of the clients, and of the zones
+	// that their hosts are in. of returns the zone of the status that is the
+	// same, or nil.
+	AddStatus(s *status.Status, of func(*zone.Zone) *status.ZoneStatus)
+	// Status is what the admin endpoint answers where there is no app but that.
+	Status(now time.Time) *status.Status
 	// Plan reads those zones and says what would change. of chooses the zones;
 	// read is called when one begins to be read, and what it returns when it
 	// has been.

@@ -29,6 +29,8 @@ const (
 	appName = "dyndns"
 	// verifyEvery is how often what the providers hold is read and compared.
 	verifyEvery = time.Hour
+	// checkTimeout is how long a check may take that somebody asked for.
+	checkTimeout = 30 * time.Second
 	// stopTimeout bounds how long Stop waits for goroutines, all of which
 	// should return at once.
 	stopTimeout = 5 * time.Second

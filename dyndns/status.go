@@ -2,6 +2,7 @@ package dyndns
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"iter"
 	"maps"
@@ -20,13 +21,35 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-// ServerStatus returns what is known of the clients. each is called with what
-// is known of each zone that their hosts are in.
-func (a *App) ServerStatus(now time.Time, each func(*zone.Zone, status.ZoneStatus)) []status.ClientStatus {
+// AddStatus adds to a status what is known of the clients, and of the zones that
+// their hosts are in. of returns the zone of the status that is the same, or nil.
+func (a *App) AddStatus(s *status.Status, of func(*zone.Zone) *status.ZoneStatus) {
 	states := make(map[string]status.State)
 	for _, z := range a.sorted() {
-		each(z.zone, a.zoneStatus(z, now, states))
+		known := a.zoneStatus(z, s.Time, states)
+		s.InSync = status.BothInSync(s.InSync, known.InSync)
+		if same := of(z.zone); same != nil {
+			same.Join(known)
+		} else {
+			s.Zones = append(s.Zones, known)
+		}
 	}
+	s.Clients = a.clients(states)
+	for _, c := range s.Clients {
+		for _, h := range c.Hosts {
+			switch {
+			case h.Reason == "":
+			case h.State == status.StateFailing:
+				s.InSync = new(false)
+			default:
+				s.InSync = status.BothInSync(s.InSync, nil)
+			}
+		}
+	}
+}
+
+// clients is what is known of the users, whose hosts have these states.
+func (a *App) clients(states map[string]status.State) []status.ClientStatus {
 	hosts := make(map[string][]status.HostStatus)
 	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
 		for e := range entries {
@@ -121,13 +144,40 @@ func (a *App) others(z *keptZone) []status.RecordStatus {
 	return records
 }
 
+// Status is what the admin endpoint answers for a configuration without a
+// dynamic_dns app.
+func (a *App) Status(now time.Time) *status.Status {
+	s := &status.Status{
+		Time: show.Stamp(now), InSync: new(true), VerifyInterval: verifyEvery.Seconds(),
+		Groups: []status.GroupStatus{}, Zones: []status.ZoneStatus{}, Timeline: a.observer.Timeline.Events(),
+	}
+	a.AddStatus(s, func(*zone.Zone) *status.ZoneStatus { return nil })
+	return s
+}
+
 // Measure implements observe.Measurer, for a configuration without a
 // dynamic_dns app.
 func (a *App) Measure() (*observe.Counts, *status.Status) {
-	now := time.Now()
-	s := &status.Status{Time: show.Stamp(now)}
-	s.Clients = a.ServerStatus(now, func(_ *zone.Zone, z status.ZoneStatus) { s.Zones = append(s.Zones, z) })
-	return a.observer.Counts, s
+	return a.observer.Counts, a.Status(time.Now())
+}
+
+// Check has all zones read now. The channel is closed when that is done, or
+// when it takes too long.
+func (a *App) Check() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(a.ctx, checkTimeout)
+		defer cancel()
+		for _, round := range a.Verify() {
+			select {
+			case <-round:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return done
 }
 
 var _ observe.Measurer = (*App)(nil)

@@ -3,7 +3,9 @@
 package status
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -37,6 +39,8 @@ type Status struct {
 	// The users of the dynamic DNS server, where there is one. The zones that
 	// their hosts are in are listed above, too.
 	Clients []ClientStatus `json:"clients,omitempty"`
+	// What happened last, the newest first. It is kept in Caddy's storage.
+	Timeline []Event `json:"timeline,omitempty"`
 }
 
 // FamilyPrefix is the family of the prefix that devices are in.
@@ -143,3 +147,11 @@ func (f *FamilyStatus) Doubt(now time.Time) string {
 }
 
 var familyNames = map[string]string{"ipv4": "IPv4 address", "ipv6": "IPv6 address", FamilyPrefix: "IPv6 prefix"}
+
+// Encode writes what the admin endpoint answers, as it does.
+func Encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "\t")
+	return enc.Encode(v)
+}

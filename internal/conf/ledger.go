@@ -63,8 +63,8 @@ func (l *Ledgers) hold(provider, name string, together bool) (*zone.Ledger, erro
 		owner := l.module
 		if together {
 			owner += "-cluster"
-		} else if id, err := caddy.InstanceID(); err == nil {
-			owner += "-" + id.String()
+		} else if id := Instance(); id != "" {
+			owner += "-" + id
 		}
 		return ledger{zone.NewLedger(owner, provider, name)}
 	})
@@ -102,4 +102,14 @@ func (l *Ledgers) Release() { l.pooled.Release() }
 
 func (l *Ledgers) key(provider, name string, together bool) Key {
 	return Key{Kind: fmt.Sprint("ledger ", l.module, together), Config: provider + " " + name + " " + string(storagePath(l.storage))}
+}
+
+// Instance tells this Caddy from others that use the same storage, where it has
+// an instance ID.
+func Instance() string {
+	id, err := caddy.InstanceID()
+	if err != nil {
+		return ""
+	}
+	return id.String()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/timeline"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
@@ -29,6 +30,8 @@ type Observer struct {
 	// Counts outlive configurations.
 	Counts *Counts
 	Events *events.Emitter
+	// Timeline is what happened last. It outlives configurations, too.
+	Timeline *timeline.Timeline
 	// Trouble, which may be nil, is called when a zone or a family begins to
 	// fail. It returns at once.
 	Trouble func()
@@ -46,11 +49,25 @@ func New(ctx caddy.Context, pooled *conf.Pooled, whenStarted func()) (*Observer,
 	if err != nil {
 		return nil, err
 	}
-	emitter, err := events.New(ctx, whenStarted)
+	line, err := pooled.Hold(conf.Key{Kind: "timeline", Config: conf.StorageKey(ctx.Storage())}, func() caddy.Destructor { return timeline.New() })
 	if err != nil {
 		return nil, err
 	}
-	return &Observer{Counts: shared.(*Counts), Events: emitter}, nil
+	o := &Observer{Counts: shared.(*Counts), Timeline: line.(*timeline.Timeline)}
+	o.Events, err = events.New(ctx, func() {
+		whenStarted()
+		o.Timeline.Keep(timeline.Kept{Storage: ctx.Storage(), Instance: conf.Instance, Logger: ctx.Logger()}, time.Now())
+	})
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// tell passes on what happened.
+func (o *Observer) tell(e status.Event, data map[string]any) {
+	o.Timeline.Add(e, time.Now())
+	o.Events.Add(string(e.Name), data)
 }
 
 // Checked implements detect.Observer.
@@ -75,7 +92,7 @@ func (o *Observer) Called(provider, method string, ok bool, took time.Duration) 
 // AddressChanged implements detect.Observer.
 func (o *Observer) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string) {
 	if o != nil {
-		o.Events.Add("address_changed", map[string]any{
+		o.tell(status.Event{Name: status.EventAddressChanged, Family: f.String(), From: from, To: to, Source: source}, map[string]any{
 			"family": f.String(),
 			"old":    status.Addresses(from),
 			"new":    status.Addresses(to),
@@ -88,7 +105,7 @@ func (o *Observer) AddressChanged(f ipaddr.Family, from, to []netip.Addr, source
 func (o *Observer) AddressLost(f ipaddr.Family, addrs []netip.Addr, err string) {
 	if o != nil {
 		o.trouble()
-		o.Events.Add("address_lost", map[string]any{
+		o.tell(status.Event{Name: status.EventAddressLost, Family: f.String(), From: addrs, Error: err}, map[string]any{
 			"family":    f.String(),
 			"addresses": status.Addresses(addrs),
 			"error":     err,
@@ -99,7 +116,9 @@ func (o *Observer) AddressLost(f ipaddr.Family, addrs []netip.Addr, err string) 
 // AddressFound implements detect.Observer.
 func (o *Observer) AddressFound(f ipaddr.Family, addrs []netip.Addr, source string, after time.Duration) {
 	if o != nil {
-		o.Events.Add("address_found", map[string]any{
+		o.tell(status.Event{
+			Name: status.EventAddressFound, Family: f.String(), To: addrs, Source: source, After: after.Truncate(time.Second).Seconds(),
+		}, map[string]any{
 			"family":    f.String(),
 			"addresses": status.Addresses(addrs),
 			"source":    source,
@@ -123,7 +142,7 @@ func (o *Observer) RecordsChangedBy(client, zone, provider string, changes []pla
 		list[i] = show.Change(c)
 		o.Counts.Changes.WithLabelValues(dnsname.Display(zone), provider, c.Key.Family.RRType()).Inc()
 	}
-	o.Events.Add("records_changed", withClient(client, map[string]any{
+	o.tell(status.Event{Name: status.EventRecordsChanged, Zone: dnsname.Display(zone), Provider: provider, Client: client, Changes: list}, withClient(client, map[string]any{
 		"zone":     dnsname.Display(zone),
 		"provider": provider,
 		"changes":  list,
@@ -139,10 +158,11 @@ func (o *Observer) UpdateFailed(zone, provider string, _ []string, err error, at
 func (o *Observer) UpdateFailedBy(client, zone, provider string, err error, attempt int) {
 	if o != nil {
 		o.trouble()
-		o.Events.Add("update_failed", withClient(client, map[string]any{
+		text := show.OneLine(err.Error())
+		o.tell(status.Event{Name: status.EventUpdateFailed, Zone: dnsname.Display(zone), Provider: provider, Error: text}, withClient(client, map[string]any{
 			"zone":     dnsname.Display(zone),
 			"provider": provider,
-			"error":    show.OneLine(err.Error()),
+			"error":    text,
 			"attempt":  attempt,
 		}))
 	}
@@ -156,7 +176,9 @@ func (o *Observer) Recovered(zone, provider string, _ []string, after time.Durat
 // RecoveredBy is Recovered for addresses that clients have sent.
 func (o *Observer) RecoveredBy(client, zone, provider string, after time.Duration) {
 	if o != nil {
-		o.Events.Add("recovered", withClient(client, map[string]any{
+		o.tell(status.Event{
+			Name: status.EventRecovered, Zone: dnsname.Display(zone), Provider: provider, After: after.Truncate(time.Second).Seconds(),
+		}, withClient(client, map[string]any{
 			"zone":     dnsname.Display(zone),
 			"provider": provider,
 			"after":    int(after.Seconds()),
@@ -186,17 +208,17 @@ func (l changeList) String() string {
 
 // InstanceJoined implements cluster.Observer.
 func (o *Observer) InstanceJoined(name, host string) {
-	o.Events.Add("instance_joined", map[string]any{"instance": name, "host": host})
+	o.tell(status.Event{Name: status.EventInstanceJoined, Instance: name}, map[string]any{"instance": name, "host": host})
 }
 
 // InstanceGone implements cluster.Observer.
 func (o *Observer) InstanceGone(name string) {
-	o.Events.Add("instance_gone", map[string]any{"instance": name})
+	o.tell(status.Event{Name: status.EventInstanceGone, Instance: name}, map[string]any{"instance": name})
 }
 
 // ZoneTakenOver implements cluster.Observer.
 func (o *Observer) ZoneTakenOver(zone, provider, by string) {
-	o.Events.Add("zone_taken_over", map[string]any{"zone": zone, "provider": provider, "instance": by})
+	o.tell(status.Event{Name: status.EventZoneTakenOver, Zone: zone, Provider: provider, Instance: by}, map[string]any{"zone": zone, "provider": provider, "instance": by})
 }
 
 var (
