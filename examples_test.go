@@ -23,6 +23,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/rfc2136"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/route53"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/statuspage"
 )
 
 // secret passes for a token as well as for a key in base64.

@@ -81,7 +81,8 @@ var layers = map[string]layer{
 	"internal/conf":      {ours: "internal/provider internal/zone", others: "caddy certmagic"},
 	"internal/events":    {ours: "status", others: "caddy zap"},
 	"internal/show":      {ours: "internal/cluster internal/dnsname internal/plan internal/provider internal/reconcile status"},
-	"internal/observe":   {ours: "internal/conf internal/detect internal/dnsname internal/events internal/finder internal/ipaddr internal/plan internal/provider internal/reconcile internal/show internal/zone status", others: "caddy prometheus"},
+	"internal/timeline":  {ours: "status", others: "certmagic zap"},
+	"internal/observe":   {ours: "internal/conf internal/detect internal/dnsname internal/events internal/finder internal/ipaddr internal/plan internal/provider internal/reconcile internal/show internal/timeline internal/zone status", others: "caddy prometheus"},
 
 	// Caddy's face, which joins the two.
 	".": {
@@ -102,7 +103,7 @@ var layers = map[string]layer{
 	"dyndns/internal/auth": {ours: "dyndns/internal/reply internal/dnsname", others: "crypto"},
 
 	// Why it does not work. What is judged is pure; probe finds out.
-	"internal/delegation": {others: "miekg"},
+	"internal/delegation": {ours: "nameserver/report", others: "miekg"},
 	"internal/doctor":     {ours: "internal/ipaddr status", std: "cmp fmt maps net/netip slices strings time"},
 	"internal/probe":      {ours: "internal/delegation internal/dnsname internal/doctor internal/igd internal/ipaddr internal/natpmp internal/netmon internal/plan internal/provider ipsources", others: "miekg"},
 
@@ -111,16 +112,22 @@ var layers = map[string]layer{
 	"notify/internal/target": {ours: "internal/advice internal/conf", others: "shoutrrr"},
 	"notify":                 {ours: "internal/advice internal/conf internal/placeholders notify/internal/outbox notify/internal/target", others: "caddy zap"},
 
+	// The page. What it says knows no HTML and no Caddy; it finds the apps by
+	// small interfaces.
+	"statuspage/internal/view": {ours: "nameserver/report status", std: "fmt slices strconv strings time unicode unicode/utf8"},
+	"statuspage":               {ours: "nameserver/report status statuspage/internal/view", others: "caddy zap"},
+
 	// Modules of their own, which need not know that this one exists.
 	"providers/internal/options":   {others: "caddy"},
 	"providers/cloudflare":         {ours: "providers/internal/options", others: "caddy libdns libdns/cloudflare"},
 	"providers/rfc2136":            {ours: "providers/internal/options", others: "caddy libdns libdns/rfc2136 miekg"},
 	"providers/route53":            {ours: "providers/internal/options", others: "aws caddy libdns libdns/route53"},
 	"nameserver/internal/zonedata": {others: "miekg"},
-	"nameserver":                   {ours: "internal/delegation nameserver/internal/zonedata", others: "caddy certmagic cobra idna ipv4 ipv6 libdns miekg prometheus zap"},
+	"nameserver/report":            {},
+	"nameserver":                   {ours: "internal/delegation nameserver/internal/zonedata nameserver/report", others: "caddy certmagic cobra idna ipv4 ipv6 libdns miekg prometheus zap"},
 
 	// All of it in one binary: the only one that imports the root.
-	"cmd/caddy": {ours: ". dyndns nameserver notify providers/cloudflare providers/rfc2136 providers/route53", others: "caddy"},
+	"cmd/caddy": {ours: ". dyndns nameserver notify providers/cloudflare providers/rfc2136 providers/route53 statuspage", others: "caddy"},
 
 	// For tests alone.
 	"e2e":                         {},

@@ -14,6 +14,7 @@ import (
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/cloudflare"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/rfc2136"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/route53"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/statuspage"
 )
 
 func main() {

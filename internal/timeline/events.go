@@ -19,25 +19,22 @@ const (
 )
 
 // merge returns the last of the events of both, the oldest first. Those that
-// both have are there once.
-func merge(a, b []status.Event) []status.Event {
-	seen := make(map[string]bool)
-	all := make([]status.Event, 0, len(a)+len(b))
-	for _, e := range slices.Concat(a, b) {
-		if id := identity(e); !seen[id] {
-			seen[id] = true
-			all = append(all, e)
+// both have, and those that say nothing new, are left out: what was stored may
+// come to be known after what has happened since.
+func merge(a, b []status.Event) (all []status.Event) {
+	both := slices.Concat(a, b)
+	slices.SortStableFunc(both, func(a, b status.Event) int { return a.Time.Compare(b.Time) })
+	for _, e := range both {
+		if slices.ContainsFunc(all, func(o status.Event) bool { return o.Time.Equal(e.Time) && identity(o) == identity(e) }) || repeats(all, e) {
+			continue
 		}
-	}
-	slices.SortStableFunc(all, func(a, b status.Event) int { return a.Time.Compare(b.Time) })
-	// A Caddy that is started again and again says nothing new by that.
-	var told []status.Event
-	for i, e := range all {
-		if e.Name != status.EventStarted || i == len(all)-1 || all[i+1].Name != e.Name {
-			told = append(told, e)
+		// A Caddy that is started again and again says nothing new by that.
+		if n := len(all); n > 0 && e.Name == status.EventStarted && all[n-1].Name == e.Name {
+			all = all[:n-1]
 		}
+		all = append(all, e)
 	}
-	return told[max(0, len(told)-Most):]
+	return all[max(0, len(all)-Most):]
 }
 
 // identity tells events apart.

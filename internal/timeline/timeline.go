@@ -82,9 +82,6 @@ func (t *Timeline) Add(e status.Event, now time.Time) {
 	e.Time = stamp(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if repeats(t.events, e) {
-		return
-	}
 	t.add(e)
 	t.unkept = true
 	t.wake()

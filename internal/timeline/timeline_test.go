@@ -191,7 +191,6 @@ func TestSameAddress(t *testing.T) {
 		m := newMemory()
 		for _, addr := range []string{"192.0.2.1", "192.0.2.1", "192.0.2.2"} {
 			line, _ := begin(m, "one")
-			time.Sleep(time.Minute)
 			line.Add(status.Event{Name: status.EventAddressChanged, Family: "ipv4", To: status.Addresses{netip.MustParseAddr(addr)}}, time.Now())
 			time.Sleep(time.Minute)
 			_ = line.Destruct()
