@@ -58,7 +58,7 @@ func TestStatusPage(t *testing.T) {
 		look("Something is wrong", "cannot be updated", "no &lt;b&gt;access&lt;/b&gt; with [redacted]", "It is tried again in", addr2)
 		l.address()
 		l.wait(30 * time.Minute)
-		look("3 things are wrong", "No IPv4 address has been found for", "DNS stays as it is")
+		look("3 things are wrong", "No IPv4 address is found any more", "DNS stays as it is")
 	})
 }
 

@@ -77,3 +77,6 @@ func shorten(e status.Event) status.Event {
 	}
 	return e
 }
+
+// stamp is how times are shown and kept.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

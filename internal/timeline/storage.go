@@ -17,6 +17,15 @@ import (
 // folder has a file for each instance, so that none overwrites another's.
 const folder = "dynamic_dns/timeline"
 
+// Kept is where a timeline is kept.
+type Kept struct {
+	Storage certmagic.Storage
+	// Instance names this Caddy among those that use the storage. It may take a
+	// moment.
+	Instance func() string
+	Logger   *zap.Logger
+}
+
 // exchange reads what is stored, and stores that and the events, unless it is
 // the same. It returns what is stored then. Two processes that have one name by
 // mistake lose hardly anything by that.

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
@@ -40,15 +39,6 @@ type Timeline struct {
 	keeping chan struct{}
 	ending  chan struct{}
 	end     sync.Once
-}
-
-// Kept is where a timeline is kept.
-type Kept struct {
-	Storage certmagic.Storage
-	// Instance names this Caddy among those that use the storage. It may take a
-	// moment.
-	Instance func() string
-	Logger   *zap.Logger
 }
 
 // New returns an empty timeline, which is kept in memory alone until Keep.
@@ -186,5 +176,3 @@ func (t *Timeline) say(logger *zap.Logger, err error) {
 	}
 	t.failing = err != nil
 }
-
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

@@ -215,13 +215,6 @@ func newRecord(z *status.ZoneStatus, r *status.RecordStatus, now time.Time) Reco
 	return v
 }
 
-func texts(addrs status.Addresses) (all []string) {
-	for _, addr := range addrs {
-		all = append(all, addr.String())
-	}
-	return all
-}
-
 // Client is a user of the DDNS server.
 type Client struct {
 	Name   string

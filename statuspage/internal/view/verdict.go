@@ -113,7 +113,7 @@ func missing(s *status.Status, now time.Time) (problems []Problem) {
 		for _, f := range g.Missing() {
 			known := len(f.Addresses)+len(f.Prefixes) > 0
 			p := Problem{
-				What: strings.TrimSuffix(sentence(f.Doubt(s.Time)), "."), since: f.MissingSince,
+				What: unfound(f, s.Time), since: f.MissingSince,
 				Next:    "DNS stays as it is.",
 				passing: known && !f.Lost,
 			}
@@ -130,6 +130,17 @@ func missing(s *status.Status, now time.Time) (problems []Problem) {
 		}
 	}
 	return problems
+}
+
+// unfound says what is not found, since when is said beside it.
+func unfound(f *status.FamilyStatus, now time.Time) string {
+	if !f.Lost {
+		return strings.TrimSuffix(sentence(f.Doubt(now)), ".")
+	}
+	if f.Family == status.FamilyPrefix {
+		return "The IPv6 prefix is not found any more"
+	}
+	return "No " + families[f.Family] + " address is found any more"
 }
 
 func zoneProblems(z *status.ZoneStatus, now time.Time) (problems []Problem) {
@@ -192,7 +203,7 @@ func serverProblems(z *report.ZoneStatus) (problems []Problem) {
 		problems = append(problems, Problem{
 			What:  "The zone " + strings.TrimSuffix(d.Parent, ".") + " does not delegate " + name + " to this name server as it should",
 			Where: strings.TrimSuffix(d.Parent, "."), Write: d.Write, Delete: d.Delete,
-			Next: "The servers of the parent zone are asked again every day, and by `caddy nameserver delegation`.",
+			Next: "The servers of the parent zone are asked again every day, and at once by the command: caddy nameserver delegation",
 		})
 	}
 	return problems

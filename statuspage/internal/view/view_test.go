@@ -86,7 +86,7 @@ func TestVerdict(t *testing.T) {
 		"lost": {func(s *status.Status, _ *report.Status) {
 			f := &s.Groups[0].Families[0]
 			s.InSync, f.Failing, f.Lost, f.MissingSince = nil, true, true, ago(20*time.Minute)
-		}, Wrong, "Something is wrong; 29 Nov 2026, 11:40 UTC, 20 min ago; No IPv4 address has been found for 20m: . DNS stays as it is. The sources are asked again in 3 min, and at once when the network changes."},
+		}, Wrong, "Something is wrong; 29 Nov 2026, 11:40 UTC, 20 min ago; No IPv4 address is found any more: . DNS stays as it is. The sources are asked again in 3 min, and at once when the network changes."},
 		"cut off": {func(s *status.Status, _ *report.Status) {
 			s.Cluster = &status.ClusterStatus{Instance: "one", CutOff: "the storage does not answer", Instances: []status.InstanceStatus{{Name: "one"}}}
 		}, Wrong, "Something is wrong; This instance is cut off from the others, and writes nothing: the storage does not answer. It goes on by itself once the storage answers."},
@@ -97,7 +97,7 @@ func TestVerdict(t *testing.T) {
 			r.Zones = []report.ZoneStatus{{Name: "dyn.example.com.", Served: true, Delegation: &report.DelegationStatus{
 				Checked: ago(time.Hour), Delegation: &report.Delegation{Parent: "example.com.", Write: []string{"dyn IN NS ns1"}},
 			}}}
-		}, Wrong, "Something is wrong; The zone example.com does not delegate dyn.example.com to this name server as it should: . The servers of the parent zone are asked again every day, and by `caddy nameserver delegation`. [dyn IN NS ns1]"},
+		}, Wrong, "Something is wrong; The zone example.com does not delegate dyn.example.com to this name server as it should: . The servers of the parent zone are asked again every day, and at once by the command: caddy nameserver delegation [dyn IN NS ns1]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, server := home(), new(report.Status)

@@ -97,6 +97,13 @@ func fullName(name, zone string) string {
 	return name + "." + zone
 }
 
+func texts(addrs status.Addresses) (all []string) {
+	for _, addr := range addrs {
+		all = append(all, addr.String())
+	}
+	return all
+}
+
 // State is how something is doing, in a word and for the style sheet.
 type State struct {
 	Word, Class string
