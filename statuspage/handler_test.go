@@ -236,3 +236,15 @@ func TestPrefersJSON(t *testing.T) {
 		t.Error("the second line of Accept is not read")
 	}
 }
+
+// FuzzPrefersJSON: whatever the header, nobody gets JSON who has not named it
+// or a range that it is in.
+func FuzzPrefersJSON(f *testing.F) {
+	f.Add("text/html, application/json;q=0.9, */*;q=0.1")
+	f.Add("application/json;q=1;q=2,,;")
+	f.Fuzz(func(t *testing.T, accept string) {
+		if lower := strings.ToLower(accept); prefersJSON([]string{accept}) && !strings.Contains(lower, "application/") && !strings.Contains(lower, "text/") {
+			t.Errorf("%q", accept)
+		}
+	})
+}
