@@ -414,3 +414,19 @@ func (w *world) history(random *rand.Rand, seed uint64) {
 		w.fail("published: %v; want one of %v", w.dns, want)
 	}
 }
+
+// TestTermsAreNeverTheSame: whoever keeps a zone must not take the term of one
+// member of the process for that of another one, as after a change of its name.
+func TestTermsAreNeverTheSame(t *testing.T) {
+	scenario(t, lease.All, func(w *world) {
+		before := w.start("a", "192.0.2.1")
+		time.Sleep(2 * testLease)
+		term := before.member.Term(testZone)
+		before.stop()
+		after := w.start("b", "192.0.2.1")
+		time.Sleep(2 * testLease)
+		if next := after.member.Term(testZone); term == 0 || next == 0 || next == term {
+			w.fail("the terms are %d and %d", term, next)
+		}
+	})
+}

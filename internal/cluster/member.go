@@ -6,6 +6,7 @@ package cluster
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -73,8 +74,7 @@ type Member struct {
 	lost map[lostKey]time.Time
 	// mine are the zones that this instance writes and that know it, each with
 	// the number of its term.
-	mine  map[lease.ZoneID]uint64
-	terms uint64
+	mine map[lease.ZoneID]uint64
 	// writers are those that people were last told of.
 	writers map[lease.ZoneID]string
 	alive   map[string]string
@@ -87,6 +87,10 @@ type Member struct {
 	hold    time.Time
 	pending bool
 }
+
+// terms counts those of all members of the process: what outlives one, as after
+// a change of its name, may not take those of the next for the same.
+var terms atomic.Uint64
 
 // New makes the member of a process. The word of the process must be another
 // one after each start.

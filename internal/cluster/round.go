@@ -218,8 +218,7 @@ func (m *Member) settle() {
 	}
 	m.mu.Lock()
 	for _, id := range begun {
-		m.terms++
-		m.mine[id] = m.terms
+		m.mine[id] = terms.Add(1)
 	}
 	m.mu.Unlock()
 	for _, do := range after {
