@@ -204,7 +204,10 @@ func (s *caddys) history(random *rand.Rand) {
 			running[name] = s.start(name)
 			continue
 		}
-		switch random.IntN(12) {
+		switch random.IntN(13) {
+		case 12:
+			s.notef("%s: storage hangs or not", name)
+			i.set(func() { i.hanging = !i.hanging })
 		case 0:
 			i.kill()
 			delete(running, name)
@@ -234,7 +237,7 @@ func (s *caddys) history(random *rand.Rand) {
 		}
 	}
 	for _, i := range running {
-		i.set(func() { i.failing, i.refused = false, false })
+		i.set(func() { i.failing, i.refused, i.hanging = false, false, false })
 	}
 	if len(running) == 0 {
 		running["a"] = s.start("a")

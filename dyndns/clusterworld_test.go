@@ -53,6 +53,8 @@ type caddys struct {
 	begun time.Time
 	// count counts calls of the storage.
 	count int
+	// withdraw is set where hosts without a user are taken away.
+	withdraw bool
 }
 
 func together(t *testing.T, test func(s *caddys)) {
@@ -99,12 +101,14 @@ type instance struct {
 	shares  []cluster.Zone
 	running bool
 	failing bool // the storage refuses its calls
+	hanging bool // they wait, whatever their context says
 	refused bool // the provider does
 	// readOnly is set while the provider refuses writes alone.
 	readOnly bool
 }
 
-func (s *caddys) start(name string) *instance {
+// start starts one that serves these hosts, or those of all.
+func (s *caddys) start(name string, hosts ...string) *instance {
 	i := &instance{s: s, name: name, running: true}
 	s.mu.Lock()
 	number := len(s.all)
@@ -129,8 +133,11 @@ func (s *caddys) start(name string) *instance {
 	}}
 	a.share(z)
 	a.zones[key] = z
-	service := &service{names: []string{origin}, zones: map[string]*keptZone{origin: z}, ttl: time.Minute}
-	hosts := []string{"home.example.com", "www.example.com"}
+	service := &service{names: []string{origin}, zones: map[string]*keptZone{origin: z}, ttl: time.Minute, withdraw: s.withdraw}
+	a.services = append(a.services, service)
+	if len(hosts) == 0 {
+		hosts = []string{"home.example.com", "www.example.com"}
+	}
 	for _, host := range hosts {
 		a.exact[host] = service
 	}
@@ -169,6 +176,7 @@ func (i *instance) kill() {
 // stop ends it cleanly.
 func (i *instance) stop() {
 	i.s.notef("%s is stopped", i.name)
+	i.set(func() { i.hanging = false })
 	i.cancel()
 	i.member.Leave(context.Background())
 	i.set(func() { i.running = false })
@@ -238,6 +246,12 @@ func (i *instance) Share(z cluster.Zone) *cluster.Member {
 
 // use is the answer to any call of the storage.
 func (i *instance) use(do func(files map[string][]byte) error) error {
+	for hanging := true; hanging; {
+		i.set(func() { hanging = i.hanging && i.running })
+		if hanging {
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
 	i.s.count++
@@ -342,6 +356,14 @@ func (i *instance) SetRecords(_ context.Context, _ string, records []libdns.Reco
 	return records, nil
 }
 
+func (i *instance) DeleteRecords(_ context.Context, _ string, records []libdns.Record) ([]libdns.Record, error) {
+	if err := i.reach(); err != nil {
+		return nil, err
+	}
+	i.s.z.delete(records)
+	return records, nil
+}
+
 // standinZone is the zone, in which each name has one address.
 type standinZone struct {
 	mu    sync.Mutex
@@ -373,6 +395,17 @@ func (z *standinZone) set(records []libdns.Record) {
 		z.addrs[rr.Name] = addr
 		if z.wrote != nil {
 			z.wrote(rr.Name, addr)
+		}
+	}
+}
+
+func (z *standinZone) delete(records []libdns.Record) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.calls++
+	for _, r := range records {
+		if rr := r.RR(); z.addrs[rr.Name].String() == rr.Data {
+			delete(z.addrs, rr.Name)
 		}
 	}
 }

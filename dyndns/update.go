@@ -247,7 +247,7 @@ func (u *update) commit(ctx context.Context, req *request.Request) (c committed)
 			c.waits = append(c.waits, w)
 			continue
 		}
-		err := l.Store(context.WithoutCancel(ctx), a.storage, &change, time.Now(), func(e *ledger.Entry) {
+		err := l.Store(ctx, a.storage, &change, time.Now(), func(e *ledger.Entry) {
 			w.version = e.Version
 			w.hold(a.shared.keeper(a), e)
 		})

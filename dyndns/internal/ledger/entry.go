@@ -29,6 +29,8 @@ type Record struct {
 	// Earlier are what was desired before, where it may still be there because
 	// DNS has not followed yet. They are sorted.
 	Earlier []netip.Addr
+	// Since is the version of the entry that has brought it.
+	Since Version
 }
 
 // after returns the record that follows another, of which settled tells that
@@ -78,6 +80,27 @@ func (v Version) Compare(other Version) int {
 	return cmp.Or(cmp.Compare(v.Sequence, other.Sequence), cmp.Compare(v.Writer, other.Writer))
 }
 
+// join returns the newer of two entries of a host or, where two processes that
+// did not know of each other have each changed another family, one that follows
+// both.
+func (e *Entry) join(other *Entry, writer string) *Entry {
+	newer, older := e, other
+	if e.Compare(other.Version) < 0 {
+		newer, older = other, e
+	}
+	joined := *newer
+	for f, r := range older.Records {
+		if r.Since.Compare(newer.Records[f].Since) > 0 {
+			joined.Records[f], joined.Confirmed[f] = r, false
+		}
+	}
+	if joined.Records[ipaddr.V4].Since == newer.Records[ipaddr.V4].Since && joined.Records[ipaddr.V6].Since == newer.Records[ipaddr.V6].Since {
+		return newer
+	}
+	joined.Version, joined.told = Version{newer.Sequence + 1, writer}, false
+	return &joined
+}
+
 // Entry is what is on record of a host.
 type Entry struct {
 	Version
@@ -112,6 +135,8 @@ type storedRecord struct {
 	Removed []netip.Addr `json:"removed,omitempty"`
 	// Confirmed is set among what processes tell each other.
 	Confirmed bool `json:"confirmed,omitempty"`
+	// Since is left out where it is the version of the entry.
+	Since *Version `json:"since,omitempty"`
 }
 
 // encode is how an entry is stored.
@@ -120,11 +145,16 @@ func (e *Entry) encode() ([]byte, error) { return e.encodeWith([ipaddr.Families]
 func (e *Entry) encodeWith(confirmed [ipaddr.Families]bool) ([]byte, error) {
 	s := stored{Host: e.Host, Version: e.Version, User: e.User, Updated: e.Updated}
 	for f, to := range map[ipaddr.Family]**storedRecord{ipaddr.V4: &s.A, ipaddr.V6: &s.AAAA} {
-		switch r := e.Records[f]; r.State {
+		r := e.Records[f]
+		var since *Version
+		if r.Since != e.Version {
+			since = &r.Since
+		}
+		switch r.State {
 		case plan.Set:
-			*to = &storedRecord{Addresses: r.Addrs, Removed: r.Earlier, Confirmed: confirmed[f]}
+			*to = &storedRecord{Addresses: r.Addrs, Removed: r.Earlier, Confirmed: confirmed[f], Since: since}
 		case plan.None:
-			*to = &storedRecord{Removed: r.Addrs, Confirmed: confirmed[f]}
+			*to = &storedRecord{Removed: r.Addrs, Confirmed: confirmed[f], Since: since}
 		}
 	}
 	return json.Marshal(s)
@@ -158,7 +188,10 @@ func decode(host string, data []byte) (*Entry, error) {
 				return nil, fmt.Errorf("%q is no address of type %s", addr, f.RRType())
 			}
 		}
-		r.Addrs, r.Earlier = ipaddr.Sort(r.Addrs), ipaddr.Sort(r.Earlier)
+		r.Addrs, r.Earlier, r.Since = ipaddr.Sort(r.Addrs), ipaddr.Sort(r.Earlier), s.Version
+		if from.Since != nil && from.Since.Compare(s.Version) < 0 {
+			r.Since = *from.Since
+		}
 		e.Records[f], e.Confirmed[f] = r, from.Confirmed
 	}
 	return e, nil

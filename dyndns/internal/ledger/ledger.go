@@ -151,18 +151,36 @@ func (l *Ledger) Load(ctx context.Context, storage certmagic.Storage, apply func
 	return nil
 }
 
-// adopt takes over an entry that is newer than what is known. apply is called
-// under the lock, so that what is newest is applied last.
+// adopt takes over what is newer than what is known. apply is called under the
+// lock, so that what is newest is applied last.
 func (l *Ledger) adopt(entry *Entry, apply func(*Entry)) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.host(entry.Host)
-	if h.entry != nil && h.entry.Compare(entry.Version) >= 0 {
+	if !l.keep(entry) {
 		return false
 	}
-	h.entry = entry
-	apply(entry)
+	apply(l.hosts[entry.Host].entry)
 	l.notify()
+	return true
+}
+
+// keep has the newer of what is known and an entry known from now on. Where
+// each has something that the other lacks, that is a new entry, which is then
+// stored and told. The caller has the lock.
+func (l *Ledger) keep(entry *Entry) (changed bool) {
+	h := l.host(entry.Host)
+	if h.entry == nil {
+		h.entry = entry
+		return true
+	}
+	joined := h.entry.join(entry, l.writer)
+	if joined == h.entry {
+		return false
+	}
+	if joined != entry {
+		l.changes.add(joined)
+	}
+	h.entry = joined
 	return true
 }
 
@@ -220,23 +238,30 @@ func (l *Ledger) Lock(ctx context.Context, names []string) (func(), error) {
 // Store makes an update durable and then calls apply, under the lock of Under,
 // with what is on record then: another process's, if that is newer after all.
 // The caller has the host's turn. What others have stored meanwhile is taken
-// for older.
+// for older, until the deadline of ctx: whoever has waited for it until then may
+// have told another process something newer.
 func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update, now time.Time, apply func(*Entry)) error {
+	deadline, bounded := ctx.Deadline()
+	late := func() bool { return bounded && !time.Now().Before(deadline) }
+	ctx = context.WithoutCancel(ctx)
 	known := l.Lookup(u.Host)
-	newest := known.Version
 	switch others, err := load(ctx, storage, u.Host); {
-	case err == nil && others != nil && others.Compare(newest) > 0:
-		known, newest = others, others.Version
+	case err == nil && others != nil:
+		known = known.join(others, l.writer)
 	case err != nil && !errors.As(err, new(*DamagedError)):
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
+	if late() {
+		return fmt.Errorf("%w: it was too slow to read", ErrStorage)
+	}
 	entry := &Entry{
-		Version: Version{newest.Sequence + 1, l.writer},
+		Version: Version{known.Sequence + 1, l.writer},
 		Host:    u.Host, Records: known.Records, User: u.User, Updated: now.UTC().Truncate(time.Second),
 	}
 	for f, r := range u.Records {
 		if r.State != plan.Unknown {
 			entry.Records[f] = r.after(known.Records[f], u.Settled[f])
+			entry.Records[f].Since = entry.Version
 		}
 	}
 	data, err := entry.encode()
@@ -245,6 +270,9 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 	}
 	if err := storage.Store(ctx, key(u.Host), data); err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	if late() && l.restore(ctx, storage, entry) {
+		return fmt.Errorf("%w: it was so slow that another process has stored something newer", ErrStorage)
 	}
 	l.mu.Lock()
 	l.changes.add(entry)
@@ -257,12 +285,23 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.host(u.Host)
-	if h.entry == nil || h.entry.Compare(entry.Version) < 0 {
-		h.entry = entry
-	}
-	apply(h.entry)
+	l.keep(entry)
+	apply(l.hosts[u.Host].entry)
 	return nil
+}
+
+// restore puts back what an entry has overwritten that was stored too late.
+func (l *Ledger) restore(ctx context.Context, storage certmagic.Storage, late *Entry) bool {
+	told, _ := readChanges(ctx, storage)
+	for _, there := range told {
+		if there.Host != late.Host || there.Sequence < late.Sequence {
+			continue
+		}
+		if data, err := there.encode(); err == nil && storage.Store(ctx, key(late.Host), data) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // DamagedError is the error of entries that can be read, but make no sense.
