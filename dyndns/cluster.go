@@ -39,6 +39,16 @@ func (a *App) clustered() bool {
 // others have taken in.
 func (a *App) writes(z *keptZone) bool { return a.term(z) != 0 }
 
+// told reports of an entry whether the instance that writes the zone has told
+// that DNS has followed. What one has told that is gone is not believed: DNS
+// may have changed since.
+func (z *keptZone) told(e *ledger.Entry) (confirmed [ipaddr.Families]bool) {
+	if z.member.Elsewhere(z.id) {
+		return e.Confirmed
+	}
+	return confirmed
+}
+
 // term is a number that changes each time that this instance begins to write
 // the zone. It is 0 while another one does.
 func (a *App) term(z *keptZone) uint64 {
@@ -123,7 +133,12 @@ func (a *App) judge() ledger.Judge {
 	return func(entries []*ledger.Entry) [][ipaddr.Families]*bool {
 		type place struct{ entry, family int }
 		keys, places := make(map[*keptZone][]plan.Key), make(map[*keptZone][]place)
+		verdicts := make([][ipaddr.Families]*bool, len(entries))
 		for i, e := range entries {
+			if a.find(e.Host) == nil {
+				verdicts[i] = a.disown(e)
+				continue
+			}
 			z, name, desired := a.desired(e)
 			if z == nil || z.member == nil || !a.writes(z) {
 				continue
@@ -135,7 +150,6 @@ func (a *App) judge() ledger.Judge {
 				}
 			}
 		}
-		verdicts := make([][ipaddr.Families]*bool, len(entries))
 		for z, keys := range keys {
 			for i, holds := range z.zone.Holds(keys) {
 				at := places[z][i]
@@ -144,4 +158,15 @@ func (a *App) judge() ledger.Judge {
 		}
 		return verdicts
 	}
+}
+
+// disown says of a host that no user has here, but others may have, that DNS
+// is not kept as they were told, if this instance writes its zone.
+func (a *App) disown(e *ledger.Entry) (verdict [ipaddr.Families]*bool) {
+	for _, s := range a.services {
+		if z, _ := s.locate(e.Host); z != nil && z.member != nil && a.writes(z) {
+			return [ipaddr.Families]*bool{new(false), new(false)}
+		}
+	}
+	return verdict
 }

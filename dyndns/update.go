@@ -181,7 +181,7 @@ func (a *App) settled(host string) (settled [ipaddr.Families]bool) {
 	case z == nil:
 		return settled
 	case !a.writes(z):
-		return a.shared.ledger.Lookup(host).Confirmed
+		return z.told(a.shared.ledger.Lookup(host))
 	}
 	for f := range settled {
 		settled[f] = z.zone.InSync(plan.Key{Name: name, Family: ipaddr.Family(f)})

@@ -3,9 +3,11 @@ package dyndns
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/reply"
@@ -120,7 +122,7 @@ func (w *wait) confirmed(ctx context.Context, a *App, f ipaddr.Family) (*plan.De
 		}
 		term := keeper.term(z)
 		if term == 0 {
-			d, err := w.told(ctx, a, f, changed)
+			d, err := w.told(ctx, a, z, f, changed)
 			if d != nil || err != nil {
 				return d, err
 			}
@@ -157,10 +159,10 @@ func (w *wait) confirmed(ctx context.Context, a *App, f ipaddr.Family) (*plan.De
 
 // told waits until something new is known, unless the instance that writes the
 // zone has told by now that DNS has followed.
-func (w *wait) told(ctx context.Context, a *App, f ipaddr.Family, changed <-chan struct{}) (*plan.Desired, error) {
+func (w *wait) told(ctx context.Context, a *App, z *keptZone, f ipaddr.Family, changed <-chan struct{}) (*plan.Desired, error) {
 	s := a.shared
 	e := s.ledger.Lookup(w.host)
-	if e.Compare(w.version) >= 0 && e.Confirmed[f] {
+	if e.Compare(w.version) >= 0 && z.told(e)[f] {
 		return &plan.Desired{State: e.Records[f].State, Addrs: e.Records[f].Addrs}, nil
 	}
 	s.waiting.Add(1)
@@ -169,9 +171,21 @@ func (w *wait) told(ctx context.Context, a *App, f ipaddr.Family, changed <-chan
 	select {
 	case <-changed:
 		return nil, nil
+	case <-time.After(followSoon):
+		// Who writes the zone may have changed.
+		return nil, nil
 	case <-ctx.Done():
-		return nil, errOutOfTime
+		return nil, z.unconfirmed()
 	}
+}
+
+// unconfirmed is the reason where another instance has confirmed nothing.
+func (z *keptZone) unconfirmed() error {
+	part := z.member.Zone(z.id)
+	if part.Writer == "" || part.Own {
+		return errOutOfTime
+	}
+	return fmt.Errorf("the instance %q, which writes the zone for all, has not confirmed it in time; it goes on being tried if that one has a user with the host, too", part.Writer)
 }
 
 // ask has the instance that writes the zone asked whether DNS has followed, once.

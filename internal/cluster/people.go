@@ -121,3 +121,11 @@ func (m *Member) Zone(id lease.ZoneID) Part {
 	}
 	return p
 }
+
+// Elsewhere reports whether another instance writes the zone, and is known to
+// be alive.
+func (m *Member) Elsewhere(id lease.ZoneID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.roster.Elsewhere(id, time.Now())
+}

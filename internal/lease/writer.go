@@ -20,6 +20,16 @@ func (r *Roster) Writer(id ZoneID, now time.Time) *Entry {
 // Writes reports whether this instance is to write the zone, and may.
 func (r *Roster) Writes(id ZoneID, now time.Time) bool { return r.Writer(id, now) == &r.self }
 
+// Elsewhere reports whether another instance writes the zone that was seen to
+// renew its lease, and is not only left over from before this one started.
+func (r *Roster) Elsewhere(zone ZoneID, now time.Time) bool {
+	e := r.Writer(zone, now)
+	if e == nil || e == &r.self {
+		return false
+	}
+	return r.others[id{e.Name, e.Process}].moves
+}
+
 // InSync returns how the zone is doing, as its writer says.
 func (r *Roster) InSync(id ZoneID, now time.Time) *bool {
 	if e := r.Writer(id, now); e != nil {

@@ -1,0 +1,79 @@
+package dyndns
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/libdns/libdns"
+)
+
+// TestClusterOtherUsers: an instance that writes the zone, but does not serve
+// the host, does not say that DNS holds what another one was told.
+func TestClusterOtherUsers(t *testing.T) {
+	for _, withdraw := range []bool{false, true} {
+		together(t, func(s *caddys) {
+			s.withdraw = withdraw
+			s.start("a", "www.example.com")
+			time.Sleep(2 * clusterLease)
+			b := s.start("b", "www.example.com", home)
+			time.Sleep(2 * clusterLease)
+			if s.writer() == b {
+				t.Fatal("b writes")
+			}
+			s.answers(b, addr1, "dnserr")
+			s.answers(b, addr1, "dnserr")
+			s.all[0].stop()
+			time.Sleep(2 * clusterLease)
+			s.holds(addr1)
+			s.answers(b, addr1, "nochg "+addr1)
+		})
+	}
+}
+
+// TestClusterHangs: what an instance was told while its storage hung, and has
+// refused, does not come true once another one was told something newer.
+func TestClusterHangs(t *testing.T) {
+	for n := range 8 {
+		together(t, func(s *caddys) {
+			s.start("a")
+			s.start("b")
+			time.Sleep(2 * clusterLease)
+			cut, well := s.writer(), s.other()
+			if n%2 == 1 {
+				cut, well = well, cut
+			}
+			s.answers(cut, addr1, "good "+addr1)
+			time.Sleep(5 * time.Second)
+			cut.set(func() { cut.hanging = true })
+			s.answers(cut, addr3, "911")
+			time.Sleep(time.Minute)
+			s.answers(well, addr2, "good "+addr2)
+			cut.set(func() { cut.hanging = false })
+			time.Sleep(3 * clusterLease)
+			s.holds(addr2)
+			s.answers(well, addr2, "nochg "+addr2)
+			s.answers(cut, addr2, "nochg "+addr2)
+		})
+	}
+}
+
+// TestClusterAllStart: what the one has told that wrote the zone before all were
+// killed is not believed of what DNS holds by now.
+func TestClusterAllStart(t *testing.T) {
+	together(t, func(s *caddys) {
+		s.start("a")
+		s.start("b")
+		time.Sleep(2 * clusterLease)
+		s.answers(s.other(), addr1, "good "+addr1)
+		time.Sleep(5 * time.Second)
+		s.all[0].kill()
+		s.all[1].kill()
+		s.z.delete([]libdns.Record{libdns.Address{Name: "home", IP: netip.MustParseAddr(addr1)}})
+		i := s.start("a")
+		s.start("b")
+		time.Sleep(50 * time.Millisecond)
+		s.answers(i, addr1, "good "+addr1)
+		s.holds(addr1)
+	})
+}
