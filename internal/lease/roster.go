@@ -120,7 +120,8 @@ func (r *Roster) Observe(began time.Time, entries []Entry) (joined []string, cha
 			// Whoever comes while we look is alive, and not only left over.
 			r.others[key] = &member{Entry: e, changed: began, moves: !first && r.missing == nil}
 			changed = true
-		case m.Seq != e.Seq || m.Left != e.Left:
+		case e.Seq > m.Seq:
+			// A lower one is what a storage returns that has not caught up.
 			changed = changed || !m.moves || m.Left != e.Left || !sameContent(&m.Entry, &e)
 			m.Entry, m.changed, m.moves = e, began, true
 		}
