@@ -109,7 +109,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 
 // Provision takes what outlives configurations.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.logger, a.storage = ctx, ctx.Logger(), ctx.Storage()
+	a.ctx, a.logger, a.storage = ctx, ctx.Logger(), bounded{ctx.Storage()}
 	a.exact, a.below = make(map[string]*service), make(map[string]*service)
 	a.zones = make(map[zone.Key]*keptZone)
 	a.searches = make(map[string]*finder.Search)

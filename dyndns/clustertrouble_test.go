@@ -1,6 +1,8 @@
 package dyndns
 
 import (
+	"context"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -54,6 +56,38 @@ func TestClusterHangs(t *testing.T) {
 			s.holds(addr2)
 			s.answers(well, addr2, "nochg "+addr2)
 			s.answers(cut, addr2, "nochg "+addr2)
+		})
+	}
+}
+
+// TestClusterOneCallHangs: a call of the storage that gets no answer, for one
+// host, does not keep the instance from what others are told of another one.
+func TestClusterOneCallHangs(t *testing.T) {
+	waits := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	ignores := func(context.Context) error { time.Sleep(10 * time.Minute); return errors.New("no route to host") }
+	for _, stuck := range []func(context.Context) error{waits, ignores} {
+		together(t, func(s *caddys) {
+			s.start("a")
+			s.start("b")
+			time.Sleep(2 * clusterLease)
+			writer, other := s.writer(), s.other()
+			s.answers(other, addr1, "good "+addr1)
+			time.Sleep(5 * time.Second)
+			if got := writer.update("www.example.com", addr1); got != "good "+addr1 {
+				t.Errorf("got %s", got)
+			}
+			writer.set(func() { writer.stuck = stuck })
+			go writer.update("www.example.com", addr2)
+			time.Sleep(time.Second)
+			if got := other.update("www.example.com", addr3); got != "good "+addr3 {
+				t.Errorf("got %s", got)
+			}
+			s.answers(other, addr2, "good "+addr2)
+			s.holds(addr2)
+			time.Sleep(15 * time.Minute)
+			if got := other.update("www.example.com", addr1); got != "good "+addr1 {
+				t.Errorf("got %s", got)
+			}
 		})
 	}
 }

@@ -102,6 +102,8 @@ type instance struct {
 	running bool
 	failing bool // the storage refuses its calls
 	hanging bool // they wait, whatever their context says
+	// stuck is what becomes of the next storing of a host, if it is set.
+	stuck   func(context.Context) error
 	refused bool // the provider does
 	// readOnly is set while the provider refuses writes alone.
 	readOnly bool
@@ -121,7 +123,7 @@ func (s *caddys) start(name string, hosts ...string) *instance {
 		s.t.Fatal(err)
 	}
 	a := &App{
-		storage: i, logger: zap.NewNop(), shared: newShared().(*shared), other: i,
+		storage: bounded{i}, logger: zap.NewNop(), shared: newShared().(*shared), other: i,
 		exact: make(map[string]*service), below: make(map[string]*service),
 		zones: make(map[zone.Key]*keptZone), attached: make(chan struct{}),
 	}
@@ -261,7 +263,14 @@ func (i *instance) use(do func(files map[string][]byte) error) error {
 	return do(i.s.files)
 }
 
-func (i *instance) Store(_ context.Context, key string, value []byte) error {
+func (i *instance) Store(ctx context.Context, key string, value []byte) error {
+	if strings.Contains(key, "/hosts/") {
+		var stuck func(context.Context) error
+		i.set(func() { stuck, i.stuck = i.stuck, nil })
+		if stuck != nil {
+			return stuck(ctx)
+		}
+	}
 	return i.use(func(files map[string][]byte) error { files[key] = value; return nil })
 }
 

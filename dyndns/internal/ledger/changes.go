@@ -86,6 +86,10 @@ func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply fu
 		l.mu.Unlock()
 	}
 	for _, host := range unsure {
+		if l.taken(host) {
+			// Nobody else is to wait for a call that hangs.
+			continue
+		}
 		if err := l.look(ctx, storage, host, apply); err != nil {
 			return err
 		}
@@ -115,6 +119,13 @@ func (l *Ledger) Refresh(ctx context.Context, storage certmagic.Storage, hosts [
 		}
 	}
 	return nil
+}
+
+// taken reports whether somebody has the host's turn.
+func (l *Ledger) taken(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.host(name).turn) > 0
 }
 
 // look takes over the stored entry of a host if it is newer than what is known,
