@@ -151,9 +151,11 @@ func (a *App) judge() ledger.Judge {
 			}
 		}
 		for z, keys := range keys {
+			term := a.term(z)
 			for i, holds := range z.zone.Holds(keys) {
 				at := places[z][i]
-				verdicts[at.entry][at.family] = holds
+				of := voucher{entries[at.entry].Host, at.family}
+				verdicts[at.entry][at.family] = a.shared.vouch(of, term, holds)
 			}
 		}
 		return verdicts

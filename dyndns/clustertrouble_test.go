@@ -111,3 +111,37 @@ func TestClusterAllStart(t *testing.T) {
 		s.holds(addr1)
 	})
 }
+
+// TestClusterUnread: an instance that comes to write the zone, and cannot read
+// it, has others say nothing of what the one before had told.
+func TestClusterUnread(t *testing.T) {
+	together(t, func(s *caddys) {
+		s.start("a")
+		s.start("b")
+		time.Sleep(2 * clusterLease)
+		writer, other := s.writer(), s.other()
+		s.answers(other, addr1, "good "+addr1)
+		time.Sleep(5 * time.Second)
+		third := s.start("c")
+		time.Sleep(5 * time.Second)
+		s.answers(third, addr1, "nochg "+addr1)
+		writer.kill()
+		for _, i := range s.all {
+			i.set(func() { i.refused = true })
+		}
+		s.z.delete([]libdns.Record{libdns.Address{Name: "home", IP: netip.MustParseAddr(addr1)}})
+		time.Sleep(2 * clusterLease)
+		for _, i := range s.all {
+			if i.isRunning() {
+				s.answers(i, addr1, "dnserr")
+			}
+		}
+		for _, i := range s.all {
+			i.set(func() { i.refused = false })
+		}
+		time.Sleep(20 * time.Minute)
+		s.holds(addr1)
+		s.answers(other, addr1, "nochg "+addr1)
+		s.answers(third, addr1, "nochg "+addr1)
+	})
+}

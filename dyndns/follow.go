@@ -33,10 +33,18 @@ type follower struct {
 	// caught are the terms in which this instance writes zones for all and
 	// knows what others have taken in before.
 	caught map[lease.ZoneID]uint64
+	// vouched are the terms in which this instance has last seen that DNS
+	// holds what is on record.
+	vouched map[voucher]uint64
+}
+
+type voucher struct {
+	host   string
+	family int
 }
 
 func newFollower() *follower {
-	return &follower{hurried: make(chan struct{}, 1), caught: make(map[lease.ZoneID]uint64)}
+	return &follower{hurried: make(chan struct{}, 1), caught: make(map[lease.ZoneID]uint64), vouched: make(map[voucher]uint64)}
 }
 
 // hasCaught reports whether a term is one of those.
@@ -50,6 +58,21 @@ func (f *follower) catch(id lease.ZoneID, term uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.caught[id] = term
+}
+
+// vouch returns what this instance says of whether DNS holds what is on record,
+// from what it sees. What it cannot see is as it was, but not as the one has
+// told that wrote the zone before.
+func (f *follower) vouch(of voucher, term uint64, holds *bool) *bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if holds != nil && *holds {
+		f.vouched[of] = term
+	}
+	if holds == nil && f.vouched[of] != term {
+		return new(false)
+	}
+	return holds
 }
 
 func (f *follower) hurry() {
