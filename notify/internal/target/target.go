@@ -162,9 +162,7 @@ func cutter(raw string, u *url.URL, name string) func(string) string {
 	if !slices.Contains(withServer, strings.Split(u.Scheme, "+")[0]) {
 		secrets = append(secrets, u.Host, u.Hostname())
 	}
-	for _, segment := range strings.Split(u.Path, "/") {
-		secrets = append(secrets, segment)
-	}
+	secrets = append(secrets, strings.Split(u.Path, "/")...)
 	for key, values := range u.Query() {
 		secrets = append(append(secrets, key), values...)
 	}
