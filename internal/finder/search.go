@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,6 +17,8 @@ const (
 	lookTimeout = 15 * time.Second
 	// atOnce is how many hosts are looked up at a time.
 	atOnce = 4
+	// tellEvery is how often what is found is told while others are looked up.
+	tellEvery = time.Second
 )
 
 // Provider is a DNS provider, whose calls have deadlines and return no secrets.
@@ -119,14 +122,14 @@ func (s *Search) Trust(zone string) { s.Known.trust(zone) }
 // round looks once for what has no zone.
 func (s *Search) round(ctx context.Context, patient bool) {
 	s.Known.begun(time.Now())
-	open := s.Known.opened(s.Hosts)
+	open, has := s.Known.opened(s.Hosts), s.asker(ctx)
 	if (len(open.Needed)+len(open.Offered) > 0 || s.Known.Unlisted() != nil) && s.Provider.CanList() {
 		zones, err := s.Provider.Zones(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
-			zones = s.confirm(ctx, zones)
+			zones = s.confirm(zones, has)
 		}
 		if s.Known.list(zones, err) {
 			s.Logger.Warn("cannot list the zones of the provider; retrying, and then asking DNS which they are", zap.Error(err))
@@ -141,7 +144,7 @@ func (s *Search) round(ctx context.Context, patient bool) {
 			open.Offered = nil
 		}
 		s.Changed()
-		s.lookUp(ctx, open, listed)
+		s.lookUp(ctx, open, has, listed)
 	}
 	if ctx.Err() != nil {
 		return
@@ -151,14 +154,30 @@ func (s *Search) round(ctx context.Context, patient bool) {
 	s.Changed()
 }
 
+// asker returns what asks the provider once for each zone whether it has it.
+func (s *Search) asker(ctx context.Context) (has func(zone string) error) {
+	var mu sync.Mutex
+	asked := make(map[string]func() error)
+	return func(zone string) error {
+		mu.Lock()
+		ask := asked[zone]
+		if ask == nil {
+			ask = sync.OnceValue(func() error { return s.Provider.Has(ctx, zone) })
+			asked[zone] = ask
+		}
+		mu.Unlock()
+		return ask()
+	}
+}
+
 // confirm adds to a list the zones that hosts are in, that an earlier one had, and
 // of which the provider does not say that it has them no more: a list may be
 // incomplete without an error.
-func (s *Search) confirm(ctx context.Context, zones []string) []string {
+func (s *Search) confirm(zones []string, has func(zone string) error) []string {
 	for _, zone := range s.Known.missing(s.Hosts, zones) {
 		gone := s.Known.inDoubt(zone)
 		if s.Provider.CanRead() {
-			gone = s.NoSuchZone(s.Provider.Has(ctx, zone))
+			gone = s.NoSuchZone(has(zone))
 		}
 		if !gone {
 			zones = append(zones, zone)
@@ -184,15 +203,16 @@ func (s *Search) unlisted(h Hosts) (rest Hosts) {
 
 // lookUp asks DNS for the zones of hosts, which are in no zone of the provider's
 // list if it has listed its zones. One that hangs holds up no other.
-func (s *Search) lookUp(ctx context.Context, h Hosts, listed bool) {
+func (s *Search) lookUp(ctx context.Context, h Hosts, has func(zone string) error, listed bool) {
 	var wg sync.WaitGroup
+	var found atomic.Bool
 	slots := make(chan struct{}, atOnce)
 	each := func(hosts []string, needed bool) {
 		for _, host := range hosts {
 			wg.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				a := s.look(ctx, host, needed && !listed)
+				a := s.look(ctx, host, has, needed && !listed)
 				if ctx.Err() != nil {
 					return
 				}
@@ -201,20 +221,37 @@ func (s *Search) lookUp(ctx context.Context, h Hosts, listed bool) {
 				}
 				s.Known.learn(host, a)
 				if a.Zone != "" {
-					s.Changed()
+					found.Store(true)
 				}
 			})
 		}
 	}
 	each(h.Needed, true)
 	each(h.Offered, false)
-	wg.Wait()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wg.Wait()
+	}()
+	// What is found together is managed together.
+	pause := time.NewTicker(tellEvery)
+	defer pause.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-pause.C:
+			if found.Swap(false) {
+				s.Changed()
+			}
+		}
+	}
 }
 
 // look asks DNS for the zone of a host, and the provider whether it has it. Where
 // that cannot be told, as with a provider that cannot be read or whose reads fail,
 // trusting believes DNS.
-func (s *Search) look(ctx context.Context, host string, trusting bool) Answer {
+func (s *Search) look(ctx context.Context, host string, has func(zone string) error, trusting bool) Answer {
 	asking, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	zone, err := s.Locate(asking, host)
@@ -227,7 +264,7 @@ func (s *Search) look(ctx context.Context, host string, trusting bool) Answer {
 		}
 		return Answer{Err: fmt.Errorf("its zone in DNS is %s, which the provider does not list", dnsname.Display(zone))}
 	}
-	if err := s.Provider.Has(ctx, zone); err != nil && (!trusting || s.NoSuchZone(err)) {
+	if err := has(zone); err != nil && (!trusting || s.NoSuchZone(err)) {
 		return Answer{
 			Err:     fmt.Errorf("its zone in DNS is %s, which the provider does not show: %w", dnsname.Display(zone), err),
 			settled: s.NoSuchZone(err),

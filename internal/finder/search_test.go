@@ -3,6 +3,7 @@ package finder
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -24,7 +25,9 @@ type world struct {
 	// hangs are hosts that DNS does not answer for.
 	hangs          map[string]bool
 	listed, looked []time.Duration
-	began          time.Time
+	// read are the zones that the provider was asked for.
+	read  []string
+	began time.Time
 }
 
 func (w *world) CanList() bool { return w.lists }
@@ -40,6 +43,7 @@ func (w *world) Zones(context.Context) ([]string, error) {
 func (w *world) Has(_ context.Context, zone string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.read = append(w.read, zone)
 	if w.readErr != nil {
 		return w.readErr
 	}
@@ -187,6 +191,32 @@ func TestBlindReader(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestManyHosts: the provider is asked once for a zone that many hosts are in, and
+// what is found together is told together.
+func TestManyHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{reads: true, zones: []string{"example.com."}, inDNS: []string{"example.com.", "example.net."}}
+		var hosts Hosts
+		for i := range 100 {
+			hosts.Needed = append(hosts.Needed, fmt.Sprintf("host%d.example.com", i))
+			hosts.Offered = append(hosts.Offered, fmt.Sprintf("host%d.example.net", i))
+		}
+		told := 0
+		s := &Search{
+			Known: new(Known), Provider: w, Hosts: hosts, Locate: w.locate,
+			NoSuchZone: func(err error) bool { return err.Error() == "no such zone" },
+			Changed:    func() { told++ }, Chance: func() float64 { return 0 }, Logger: zap.NewNop(),
+		}
+		s.Once(t.Context())
+		if len(w.read) != 2 || told > 2 {
+			t.Errorf("asked for %v, told %d times", w.read, told)
+		}
+		if a := s.Known.Answer("host99.example.com"); a.Zone != "example.com." {
+			t.Errorf("got %+v", a)
+		}
+	})
 }
 
 // TestHangingLookup: a host for which DNS does not answer holds up no other.
