@@ -64,6 +64,26 @@ func (p *Provider) Call(ctx context.Context, write bool, fn func(context.Context
 	}
 }
 
+// question makes a call that only reads. It waits for its turn as long as for an
+// answer, because of those that were given up and still run.
+func (p *Provider) question(ctx context.Context, fn func(context.Context) error) error {
+	timer := time.NewTimer(readTimeout)
+	defer timer.Stop()
+	select {
+	case p.questions <- struct{}{}:
+	case <-timer.C:
+		return fmt.Errorf("%w (%s), nor to earlier questions", ErrAbandoned, readTimeout)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	done, err := p.Call(ctx, false, fn)
+	go func() {
+		<-done
+		<-p.questions
+	}()
+	return err
+}
+
 func (p *Provider) guard(ctx context.Context, fn func(context.Context) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -47,8 +47,12 @@ func Account(module any) string {
 	return ""
 }
 
-// maxCalls is how many calls run at a time per account.
-const maxCalls = 8
+const (
+	// maxCalls is how many calls run at a time per account.
+	maxCalls = 8
+	// maxQuestions is how many whole calls run at a time.
+	maxQuestions = 4
+)
 
 // Slots bound how many calls of one account run at a time.
 type Slots chan struct{}
@@ -68,9 +72,12 @@ type Provider struct {
 	deleter  libdns.RecordDeleter
 	lister   libdns.ZoneLister
 	slots    Slots
-	redact   func(string) string
-	observer Observer
-	logger   *zap.Logger
+	// questions bounds the whole calls, those among them that were given up and
+	// may never end.
+	questions chan struct{}
+	redact    func(string) string
+	observer  Observer
+	logger    *zap.Logger
 }
 
 // SharesAccount reports whether both are the same account at the provider,
@@ -80,7 +87,7 @@ func (p *Provider) SharesAccount(other *Provider) bool { return p.slots == other
 // New looks what the module can do. It is an error if that does not suffice
 // to make an RRset hold what is desired.
 func New(name string, module any, slots Slots, redact func(string) string, observer Observer, logger *zap.Logger) (*Provider, error) {
-	p := &Provider{Name: name, Module: module, slots: slots, redact: redact, observer: observer, logger: logger}
+	p := &Provider{Name: name, Module: module, slots: slots, questions: make(chan struct{}, maxQuestions), redact: redact, observer: observer, logger: logger}
 	p.getter, _ = module.(libdns.RecordGetter)
 	p.setter, _ = module.(libdns.RecordSetter)
 	p.appender, _ = module.(libdns.RecordAppender)
@@ -164,7 +171,7 @@ func (p *Provider) Zones(ctx context.Context) ([]string, error) {
 		return nil, errors.New("the provider cannot list zones")
 	}
 	lists := make(chan []libdns.Zone, 1)
-	if _, err := p.Call(ctx, false, func(ctx context.Context) error {
+	if err := p.question(ctx, func(ctx context.Context) error {
 		began, ok := time.Now(), false
 		defer func() { p.observer.Called(p.Name, "ListZones", ok, time.Since(began)) }()
 		list, err := p.lister.ListZones(ctx)

@@ -2,11 +2,16 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libdns/libdns"
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
 type deaf struct{}
@@ -41,4 +46,37 @@ func TestNotifyChangedMayPanic(t *testing.T) {
 			t.Error("was not asked to tell")
 		}
 	}
+}
+
+// TestQuestionsOfHungProvider: calls that were given up and never end are not made
+// again and again.
+func TestQuestionsOfHungProvider(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := make(chan struct{})
+		var hung atomic.Int32
+		z := standin.New(standin.Character{ListsZones: true, Fault: func(standin.Call) standin.Fault {
+			return standin.Fault{Do: func() { hung.Add(1); <-end }}
+		}}, "example.com.")
+		p, err := New("hung", z.Provider(), NewSlots(), func(s string) string { return s }, deaf{}, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			if _, err := p.Zones(t.Context()); !errors.Is(err, ErrAbandoned) {
+				t.Errorf("got %v", err)
+			}
+			if err := p.Has(t.Context(), "example.com."); !errors.Is(err, ErrAbandoned) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if n := hung.Load(); n > maxQuestions {
+			t.Errorf("%d calls hang", n)
+		}
+		close(end)
+		synctest.Wait()
+		z.Fail(nil)
+		if err := p.Has(t.Context(), "example.com."); err != nil {
+			t.Errorf("once it answers: %v", err)
+		}
+	})
 }

@@ -56,13 +56,12 @@ func (p *Provider) Read(ctx context.Context, zone string, managed func(name stri
 // Has returns nil if the provider can read the zone, so that it has it, or else
 // the provider's error. As Zones, it is a whole call.
 func (p *Provider) Has(ctx context.Context, zone string) error {
-	_, err := p.Call(ctx, false, func(ctx context.Context) error {
+	return p.question(ctx, func(ctx context.Context) error {
 		_, err := p.measure("GetRecords", func() ([]libdns.Record, error) {
 			return p.getter.GetRecords(ctx, zone)
 		})
 		return err
 	})
-	return err
 }
 
 // reading makes of records what is observed.
