@@ -75,7 +75,7 @@ func (s *Search) Run(ctx context.Context) {
 		case <-due:
 		case asked = <-s.asks:
 		}
-		s.round(ctx, true)
+		s.round(ctx, true, asked != nil)
 		if ctx.Err() != nil {
 			return
 		}
@@ -85,8 +85,8 @@ func (s *Search) Run(ctx context.Context) {
 	}
 }
 
-// Ask has Run look now for what has no zone, and waits for that or the end of
-// ctx.
+// Ask has Run look now, where the provider lists its zones also for what has one,
+// for there may be a longer one by now. It waits for that or the end of ctx.
 func (s *Search) Ask(ctx context.Context) error {
 	s.init()
 	done := make(chan struct{})
@@ -104,7 +104,7 @@ func (s *Search) Ask(ctx context.Context) error {
 }
 
 // Once looks without Run.
-func (s *Search) Once(ctx context.Context) { s.round(ctx, false) }
+func (s *Search) Once(ctx context.Context) { s.round(ctx, false, false) }
 
 // Doubt says that the provider has no such zone. It returns at once.
 func (s *Search) Doubt(zone string) {
@@ -119,11 +119,11 @@ func (s *Search) Doubt(zone string) {
 // Trust says that the provider has the zone.
 func (s *Search) Trust(zone string) { s.Known.trust(zone) }
 
-// round looks once for what has no zone.
-func (s *Search) round(ctx context.Context, patient bool) {
+// round looks once for what has no zone, or in a new list for all.
+func (s *Search) round(ctx context.Context, patient, anew bool) {
 	s.Known.begun(time.Now())
 	open, has := s.Known.opened(s.Hosts), s.asker(ctx)
-	if (len(open.Needed)+len(open.Offered) > 0 || s.Known.Unlisted() != nil) && s.Provider.CanList() {
+	if (anew || len(open.Needed)+len(open.Offered) > 0 || s.Known.Unlisted() != nil) && s.Provider.CanList() {
 		zones, err := s.Provider.Zones(ctx)
 		if ctx.Err() != nil {
 			return
@@ -156,17 +156,26 @@ func (s *Search) round(ctx context.Context, patient bool) {
 
 // asker returns what asks the provider once for each zone whether it has it.
 func (s *Search) asker(ctx context.Context) (has func(zone string) error) {
+	type answer struct {
+		given chan struct{}
+		err   error
+	}
 	var mu sync.Mutex
-	asked := make(map[string]func() error)
+	asked := make(map[string]*answer)
 	return func(zone string) error {
 		mu.Lock()
-		ask := asked[zone]
-		if ask == nil {
-			ask = sync.OnceValue(func() error { return s.Provider.Has(ctx, zone) })
-			asked[zone] = ask
+		a, there := asked[zone]
+		if !there {
+			a = &answer{given: make(chan struct{})}
+			asked[zone] = a
 		}
 		mu.Unlock()
-		return ask()
+		if !there {
+			a.err = s.Provider.Has(ctx, zone)
+			close(a.given)
+		}
+		<-a.given
+		return a.err
 	}
 }
 

@@ -294,6 +294,25 @@ func TestAsk(t *testing.T) {
 	})
 }
 
+// TestAskForLongerZone: who asks has it looked in a new list.
+func TestAskForLongerZone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{lists: true, reads: true, zones: []string{"example.com."}}
+		known := new(Known)
+		s := w.start(t, known, Hosts{Needed: []string{"www.sub.example.com"}, Offered: []string{"a.sub.example.com"}})
+		wait(time.Hour)
+		w.set(func() { w.zones = append(w.zones, "sub.example.com.") })
+		if err := s.Ask(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, host := range []string{"www.sub.example.com", "a.sub.example.com"} {
+			if a := known.Answer(host); a.Zone != "sub.example.com." {
+				t.Errorf("%s: %+v", host, a)
+			}
+		}
+	})
+}
+
 // TestAnotherSearch: what one search knows the next one does not ask for, but
 // for what has come to be needed.
 func TestAnotherSearch(t *testing.T) {
