@@ -77,7 +77,11 @@ func (a *App) found(entries iter.Seq[*ledger.Entry]) map[string]zone.Key {
 		add(s, "*."+parent)
 	}
 	for e := range entries {
-		if s := a.find(e.Host); s != nil {
+		s := a.find(e.Host)
+		if s == nil {
+			s = a.withdraws(e.Host)
+		}
+		if s != nil {
 			add(s, e.Host)
 		}
 	}

@@ -161,3 +161,29 @@ func TestZonesOfDynamicDNS(t *testing.T) {
 		b.expect("example.net.", "www", "A", addr1)
 	})
 }
+
+// TestWithdrawFromFoundZone: what clients have told is taken away once no user has
+// the host, also from a zone in which there is no other.
+func TestWithdrawFromFoundZone(t *testing.T) {
+	for name, test := range map[string]struct {
+		lists, restart bool
+	}{
+		"listed": {true, false}, "listed, after a restart": {true, true}, "of DNS": {false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inDNS(t, "example.com.", "example.net.")
+			bubble(t, standin.Character{ListsZones: test.lists}, func(b *bench) {
+				config := b.zoneless(`"withdraw": true,`)
+				b.load(config)
+				b.update("hostname=home.example.com,www.example.net&myip="+addr1, "200 good "+addr1+"\ngood "+addr1)
+				if test.restart {
+					b.stop()
+				}
+				b.load(strings.Replace(config, `"home.example.com", "www.example.net"`, `"home.example.com"`, 1))
+				time.Sleep(time.Minute)
+				b.expect("example.net.", "www", "A")
+				b.expect(origin, "home", "A", addr1)
+			})
+		})
+	}
+}

@@ -69,6 +69,12 @@ func (s *service) locate(host string) (*keptZone, string) {
 	return s.keptAt(s.keyOf(found)), dnsname.Relative(host, found)
 }
 
+// knows reports whether the zone of a host is known, be it kept or not.
+func (s *service) knows(host string) bool {
+	_, _, ok := dnsname.Match(host, s.names)
+	return ok || s.search != nil && s.answer(host).Zone != ""
+}
+
 func (s *service) keyOf(name string) zone.Key {
 	return zone.Key{Config: s.key, Module: s.provider.Name, Zone: name}
 }

@@ -186,7 +186,7 @@ func (a *App) withdraws(host string) *service {
 		return nil
 	}
 	for _, s := range a.services {
-		if z, _ := s.locate(host); z != nil && s.withdraw {
+		if s.withdraw && s.knows(host) {
 			return s
 		}
 	}
