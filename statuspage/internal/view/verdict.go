@@ -65,6 +65,16 @@ func judge(s *status.Status, server *report.Status, now time.Time) Verdict {
 		for i := range s.Zones {
 			problems = append(problems, zoneProblems(&s.Zones[i], now)...)
 		}
+		for _, c := range s.Clients {
+			for _, h := range c.Hosts {
+				if h.Reason != "" {
+					problems = append(problems, Problem{
+						What: fmt.Sprintf("The host %s of the client %s is written nowhere", h.Name, c.Name), Why: h.Reason,
+						Next: "It is written once there is a zone for it.", passing: h.State != status.StateFailing,
+					})
+				}
+			}
+		}
 	}
 	if server != nil {
 		for i := range server.Zones {

@@ -87,6 +87,10 @@ func TestVerdict(t *testing.T) {
 			f := &s.Groups[0].Families[0]
 			s.InSync, f.Failing, f.Lost, f.MissingSince = nil, true, true, ago(20*time.Minute)
 		}, Wrong, "Something is wrong; 29 Nov 2026, 11:40 UTC, 20 min ago; No IPv4 address is found any more: . DNS stays as it is. The sources are asked again in 3 min, and at once when the network changes."},
+		"nowhere": {func(s *status.Status, _ *report.Status) {
+			s.InSync = new(false)
+			s.Clients = []status.ClientStatus{{Name: "home", Hosts: []status.HostStatus{{Name: "a.example.net", State: status.StateFailing, Reason: "no zone of the provider has it"}}}}
+		}, Wrong, "Something is wrong; The host a.example.net of the client home is written nowhere: no zone of the provider has it. It is written once there is a zone for it."},
 		"cut off": {func(s *status.Status, _ *report.Status) {
 			s.Cluster = &status.ClusterStatus{Instance: "one", CutOff: "the storage does not answer", Instances: []status.InstanceStatus{{Name: "one"}}}
 		}, Wrong, "Something is wrong; This instance is cut off from the others, and writes nothing: the storage does not answer. It goes on by itself once the storage answers."},
