@@ -92,6 +92,25 @@ func TestClusterOneCallHangs(t *testing.T) {
 	}
 }
 
+// TestClusterUnreadable: an entry that the instance cannot read that writes the
+// zone, as when it belongs to another user of the machine, is no reason to leave
+// all others unconfirmed.
+func TestClusterUnreadable(t *testing.T) {
+	together(t, func(s *caddys) {
+		s.start("a")
+		s.start("b")
+		time.Sleep(2 * clusterLease)
+		writer, other := s.writer(), s.other()
+		s.answers(other, addr1, "good "+addr1)
+		writer.set(func() { writer.unreadable = "www.example.com" })
+		if got := other.update("www.example.com", addr1); got != "good "+addr1 {
+			t.Errorf("got %s", got)
+		}
+		s.answers(other, addr2, "good "+addr2)
+		s.holds(addr2)
+	})
+}
+
 // TestClusterAllStart: what the one has told that wrote the zone before all were
 // killed is not believed of what DNS holds by now.
 func TestClusterAllStart(t *testing.T) {

@@ -102,6 +102,8 @@ type instance struct {
 	running bool
 	failing bool // the storage refuses its calls
 	hanging bool // they wait, whatever their context says
+	// unreadable is a host whose entry it cannot read.
+	unreadable string
 	// stuck is what becomes of the next storing of a host, if it is set.
 	stuck   func(context.Context) error
 	refused bool // the provider does
@@ -276,6 +278,9 @@ func (i *instance) Store(ctx context.Context, key string, value []byte) error {
 
 func (i *instance) Load(_ context.Context, key string) (data []byte, err error) {
 	err = i.use(func(files map[string][]byte) error {
+		if i.unreadable != "" && strings.Contains(key, i.unreadable) {
+			return fs.ErrPermission
+		}
 		there, ok := files[key]
 		if data = there; !ok {
 			return fs.ErrNotExist

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -90,14 +91,16 @@ func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply fu
 			// Nobody else is to wait for a call that hangs.
 			continue
 		}
-		if err := l.look(ctx, storage, host, apply); err != nil {
-			return err
+		if err = l.look(ctx, storage, host, apply); err != nil {
+			err = fmt.Errorf("%s: %w", key(host), err)
+			break
 		}
 	}
+	// Where one entry cannot be read, others are told of the rest all the same.
 	if news := l.news(told, judge); len(news) > 0 {
-		return l.tell(ctx, storage, news)
+		err = errors.Join(err, l.tell(ctx, storage, news))
 	}
-	return nil
+	return err
 }
 
 // Alongside reports whether other processes take updates, too.
