@@ -156,7 +156,7 @@ func (n *namer) note(name caddyfile.Token, zone string, here map[string]bool) (f
 func parseHosts(d *caddyfile.Dispenser) (hosts []caddyfile.Token, err error) {
 	for d.NextArg() {
 		if !placeholders.In(d.Val()) {
-			if _, err := fullName(d.Val()); err != nil {
+			if _, err := fullName("hosts", d.Val()); err != nil {
 				return nil, d.WrapErr(fmt.Errorf("hosts: %w", err))
 			}
 		}
@@ -176,7 +176,7 @@ func (n *namer) hosts(tokens []caddyfile.Token) (hosts []string, written places.
 	for _, token := range tokens {
 		name := token.Text
 		if !placeholders.In(name) {
-			if name, err = fullName(name); err != nil {
+			if name, err = fullName("hosts", name); err != nil {
 				return nil, nil, errorAt(token, "hosts: %w", err)
 			}
 		}

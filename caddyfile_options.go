@@ -14,7 +14,6 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
@@ -242,7 +241,7 @@ func (b *block) parseExcept() error {
 	for b.NextArg() {
 		given = true
 		if !placeholders.In(b.Val()) {
-			if _, err := dnsname.Host(b.Val()); err != nil {
+			if _, err := fullName("except", b.Val()); err != nil {
 				return b.WrapErr(fmt.Errorf("except: %w", err))
 			}
 		}

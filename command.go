@@ -286,7 +286,7 @@ func (c *console) request(fl caddycmd.Flags, method, what string, into any) erro
 	return c.wait("waiting for Caddy", func() error {
 		resp, err := caddycmd.AdminAPIRequest(address, method, adminBase+what, http.Header{}, nil)
 		if err != nil {
-			return fmt.Errorf("asking Caddy at %s: %w", address, err)
+			return fmt.Errorf("asking Caddy at %s: %w%s", address, err, toStart(err, address))
 		}
 		defer resp.Body.Close()
 		if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
@@ -294,6 +294,18 @@ func (c *console) request(fl caddycmd.Flags, method, what string, into any) erro
 		}
 		return nil
 	})
+}
+
+// unanswered reports whether an error of Caddy's client says that none answers,
+// rather than something else: it has no type.
+func unanswered(err error) bool { return strings.HasPrefix(err.Error(), "performing request:") }
+
+// toStart says what to do where no Caddy answers.
+func toStart(err error, address string) string {
+	if !unanswered(err) {
+		return ""
+	}
+	return fmt.Sprintf("; start it with `caddy run`, or, if its admin endpoint is not %s, write --address and where that is", address)
 }
 
 // wait runs fn, not for ever, and shows what is being done, and that time passes.

@@ -129,7 +129,7 @@ func TestExitStatus(t *testing.T) {
 	z.Fail(func(standin.Call) standin.Fault { return standin.Fault{Err: errNetwork} })
 	expect("caddy dynamic-dns plan"+address, 1, "reading records: network", "cannot tell for all zones")
 
-	expect("caddy dynamic-dns status --address localhost:1", 1, "asking Caddy at localhost:1")
+	expect("caddy dynamic-dns status --address localhost:1", 1, "asking Caddy at localhost:1", "start it with `caddy run`")
 	expect("caddy dynamic-dns status --adress localhost:1", 1, "unknown flag")
 	expect("caddy dynamic-dns stauts", 1, `no "stauts"; write check, doctor, notify-test, plan, status or token`)
 	expect("caddy dynamic-dns", 1, "write check, doctor, notify-test, plan, status or token")

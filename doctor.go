@@ -88,8 +88,10 @@ func runningStatus(ctx context.Context, admin string) (*status.Status, string) {
 	switch {
 	case err == nil:
 		return &s, ""
-	case strings.HasPrefix(err.Error(), "performing request:"):
+	case unanswered(err):
 		return nil, "" // nobody is there
+	case strings.Contains(err.Error(), "HTTP 404"):
+		return nil, "dynamic_dns is not in its configuration, or not in its build"
 	}
 	return nil, show.OneLine(err.Error())
 }

@@ -22,7 +22,7 @@ func (g *group) canonicalizeHosts() error {
 			return g.at(path, err)
 		}
 		for _, word := range words {
-			host, err := fullName(word)
+			host, err := fullName("hosts", word)
 			if err != nil {
 				return g.at(path, err)
 			}
@@ -36,11 +36,11 @@ func (g *group) canonicalizeHosts() error {
 }
 
 // fullName returns the canonical form of a name that is written in full.
-func fullName(raw string) (string, error) {
+func fullName(option, raw string) (string, error) {
 	host, err := dnsname.Host(raw)
 	switch {
 	case raw == "@" || err == nil && !strings.Contains(host, "."):
-		return "", fmt.Errorf("host %q is no full name; write it with its zone, as in `hosts %s`", raw, dnsname.Display(dnsname.Absolute(raw, "example.com.")))
+		return "", fmt.Errorf("host %q is no full name; write it with its zone, as in `%s %s`", raw, option, dnsname.Display(dnsname.Absolute(raw, "example.com.")))
 	}
 	return host, err
 }
@@ -82,7 +82,7 @@ func (g *group) canonicalize() error {
 		return g.at("except", err)
 	}
 	for _, raw := range hosts {
-		host, err := dnsname.Host(raw)
+		host, err := fullName("except", raw)
 		if err != nil {
 			return g.at("except", fmt.Errorf("%q: %w", raw, err))
 		}

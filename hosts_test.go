@@ -439,12 +439,12 @@ func TestHostsUpdateOnly(t *testing.T) {
 func TestExceptOfNoSite(t *testing.T) {
 	bubble(t, func(l *lab) {
 		z := standin.New(standin.Character{}, zoneName)
-		app := hostsConfig(z.Register(), `"domains": {"example.com": []}, "dynamic_domains": true, "except": ["www", "blog.example.com"]`)
+		app := hostsConfig(z.Register(), `"domains": {"example.com": []}, "dynamic_domains": true, "except": ["www.example", "blog.example.com"]`)
 		if err := l.tryLoad(app, sites(t, "www.example.com, blog.example.com")); err != nil {
 			t.Fatal(err)
 		}
 		lines := l.logged("warn", "no site has")
-		if len(lines) != 1 || lines[0]["host"] != "www" || !strings.Contains(fmt.Sprint(lines[0]["msg"]), "write its full name, as in `except www.example.com`") {
+		if len(lines) != 1 || lines[0]["host"] != "www.example" || !strings.Contains(fmt.Sprint(lines[0]["msg"]), "write its full name, as in `except www.example.com`") {
 			t.Errorf("said: %v", lines)
 		}
 	})

@@ -59,6 +59,7 @@ func TestValidateNamesThePlace(t *testing.T) {
 		"hosts no list":              {second, `"hosts": "www.example.com"`, `providers[1].hosts: this is a string; write a list`},
 		"host is a label":            {second, `"hosts": ["www"]`, "providers[1].hosts[0]: host \"www\" is no full name; write it with its zone, as in `hosts www.example.com`"},
 		"host in two entries":        {`{"providers": [{"dns_provider": {"name": "good"}, MEMBER}, {"dns_provider": {"name": "blind"}, "hosts": ["www.example.com"]}]}`, strings.TrimSuffix(domains, ", "), `the name "www.example.com" is managed twice: in providers[0].domains under zone "example.com" and in providers[1].hosts; leave it in one of them`},
+		"except is a label":          {flat, domains + `"dynamic_domains": true, "except": ["intranet"]`, "except: \"intranet\": host \"intranet\" is no full name; write it with its zone, as in `except intranet.example.com`"},
 		"except without sites":       {flat, domains + `"except": ["a.example.com"]`, `except: these hosts are left out of dynamic_domains, which is not on`},
 		"except of an entry":         {second, domains + `"except": ["a.example.com"]`, `providers[1].except: these hosts are left out of dynamic_domains, which is not on`},
 		"except for nobody":          {`{"except": ["a.example.com"], "dynamic_domains": true, "providers": [{"dns_provider": {"name": "good"}, MEMBER}]}`, strings.TrimSuffix(domains, ", "), `except: entries of providers do not take these hosts; write except in the entries`},

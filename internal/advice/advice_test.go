@@ -78,6 +78,8 @@ func TestProvider(t *testing.T) {
 		"rfc2136":                          "caddy-dynamic-dns/providers/rfc2136`",
 		"nameserver":                       "caddy-dynamic-dns/nameserver`",
 		"hetzner":                          "--with github.com/caddy-dns/hetzner`",
+		"bind":                             "has no module dns.providers.rfc2136; build one that has, with `xcaddy build --with github.com/caddy-dynamic-dns/caddy-dynamic-dns=. --with github.com/caddy-dynamic-dns/caddy-dynamic-dns/providers/rfc2136`",
+		"cf":                               `unknown DNS provider "cf"; write ` + "`provider cloudflare`",
 		"S3cret":                           "this is not the name of a DNS provider",
 		"0123456789abcdef0123456789abcdef": "this is not the name of a DNS provider",
 	} {

@@ -19,6 +19,12 @@ var ours = map[string]string{
 	"nameserver": "/nameserver",
 }
 
+// alsoCalled are providers by the names of what they reach.
+var alsoCalled = map[string]string{
+	"bind": "rfc2136", "bind9": "rfc2136", "named": "rfc2136", "knot": "rfc2136", "nsupdate": "rfc2136", "tsig": "rfc2136",
+	"aws": "route53", "amazon": "route53", "cf": "cloudflare",
+}
+
 var moduleName = regexp.MustCompile(`^[a-z0-9_]{1,31}$`)
 
 // Provider says what to do about a DNS provider that this build of Caddy does
@@ -26,6 +32,12 @@ var moduleName = regexp.MustCompile(`^[a-z0-9_]{1,31}$`)
 func Provider(name string, known []string) string {
 	if !moduleName.MatchString(name) {
 		return "this is not the name of a DNS provider; write it first, as in " + provider
+	}
+	called := name
+	if other := alsoCalled[name]; slices.Contains(known, other) {
+		return fmt.Sprintf("unknown DNS provider %q; write `provider %s`", name, other)
+	} else if other != "" {
+		name = other
 	}
 	if best := Closest(name, known); best != "" && ours[name] == "" {
 		return fmt.Sprintf("unknown DNS provider %q; did you mean %q?", name, best)
@@ -36,7 +48,7 @@ func Provider(name string, known []string) string {
 	} else {
 		pkg = "github.com/caddy-dns/" + strings.ReplaceAll(name, "_", "-")
 	}
-	return fmt.Sprintf("unknown DNS provider %q: this build of Caddy has no module dns.providers.%s; build one that has, with `xcaddy build --with %s=. --with %s` in a checkout of %s", name, name, ourModule, pkg, ourModule)
+	return fmt.Sprintf("unknown DNS provider %q: this build of Caddy has no module dns.providers.%s; build one that has, with `xcaddy build --with %s=. --with %s` in a checkout of %s", called, name, ourModule, pkg, ourModule)
 }
 
 // interfaceName matches what systems call network interfaces.

@@ -8,8 +8,13 @@ import (
 func (j *judge) caddy() {
 	j.about = "Caddy"
 	s := j.Running
+	if s == nil && j.Silence == "" {
+		j.ok("none answers at %s, so what follows is by the configuration alone", j.Admin)
+		return
+	}
 	if s == nil {
-		j.ok("none answers at %s%s, so what follows is by the configuration alone", j.Admin, parenthesis(j.Silence))
+		advise(j.ok("one runs at %s that keeps no records, as far as is known (%s), so what follows is by the configuration alone", j.Admin, j.Silence),
+			"Have it load this configuration, or stop it where it is another build:", "caddy reload")
 		return
 	}
 	if s.InSync != nil && *s.InSync {

@@ -85,6 +85,7 @@ func TestJudge(t *testing.T) {
 	}{
 		{"all is well", func(*Facts) {}, status.VerdictOK, []string{"the router has 93.184.216.34, and services on the web see the same", "forward ports 80 and 443 to 192.168.77.2", "by a.example, b.example", "com delegates the zone", "serial 7", "1 record is as desired, at the provider and in public DNS, with a TTL of 1 min"}},
 		{"no Caddy runs", func(f *Facts) { f.Running = nil }, status.VerdictOK, []string{"none answers at localhost:2019, so", "no running Caddy has yet"}},
+		{"another Caddy runs", func(f *Facts) { f.Running, f.Silence = nil, "no dynamic_dns" }, status.VerdictOK, []string{"one runs at localhost:2019 that keeps no records, as far as is known (no dynamic_dns)", "caddy reload"}},
 		{"it has written", func(f *Facts) {
 			f.Running.Zones = []status.ZoneStatus{{Zone: "example.com", Provider: "cloudflare", Records: []status.RecordStatus{{Name: "www", Type: "A", LastChanged: now.Add(-2 * time.Hour)}}}}
 		}, status.VerdictOK, []string{"the running Caddy last did, www A, 2 h ago"}},
@@ -137,6 +138,12 @@ func TestJudge(t *testing.T) {
 		}, status.VerdictWrong, []string{"cannot be read: Authentication error", "Zone - DNS - Edit"}},
 		{"only reading is allowed to fail", func(f *Facts) { f.zone().ReadErr = "Forbidden" }, status.VerdictWrong, []string{"cannot be read: Forbidden"}},
 		{"listing is not allowed", func(f *Facts) { f.zone().Listing.Err = "Forbidden" }, status.VerdictOK, []string{"which is not needed: Forbidden"}},
+		{"the key is refused", func(f *Facts) {
+			f.zone().Provider, f.zone().ReadErr = "rfc2136", "zone transfer: dns: bad authentication: ..."
+		}, status.VerdictWrong, []string{"as tsig-keygen printed them"}},
+		{"the key may not read", func(f *Facts) {
+			f.zone().Provider, f.zone().ReadErr = "rfc2136", "zone transfer: dns: bad xfr rcode: 5"
+		}, status.VerdictWrong, []string{"allow-transfer"}},
 		{"the provider is away", func(f *Facts) { f.zone().ReadErr = "dial tcp: no such host" }, status.VerdictWrong, []string{"cannot be reached from here"}},
 		{"another zone", func(f *Facts) { f.zone().Listing.Zones = []string{"a.org", "b.org"} }, status.VerdictWrong, []string{"does not list the zone, but a.org, b.org"}},
 		{"no zones", func(f *Facts) { f.zone().Listing.Zones = nil }, status.VerdictWrong, []string{"lists no zones", "Zone - Zone - Read"}},

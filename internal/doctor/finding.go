@@ -46,13 +46,6 @@ func because(err string) string {
 
 var familyNames = [ipaddr.Families]string{ipaddr.V4: "IPv4", ipaddr.V6: "IPv6"}
 
-func parenthesis(s string) string {
-	if s == "" {
-		return ""
-	}
-	return " (" + s + ")"
-}
-
 // list writes addresses with spaces.
 func list(addrs []netip.Addr) string { return status.Addresses(addrs).String() }
 

@@ -42,6 +42,10 @@ func (z *Zone) advise(f *status.Finding, err string) {
 		advise(f, "The provider cannot be reached from here: see that this machine resolves names, and that nothing keeps it from connecting to the provider.")
 		return
 	}
+	if z.Provider == "rfc2136" && strings.Contains(err, "bad authentication") {
+		advise(f, "Write key_name, key_alg and key as tsig-keygen printed them into the server's configuration, and the zone as that has it. The clocks of both may differ by five minutes.")
+		return
+	}
 	do, paste := z.rights()
 	advise(f, do, paste...)
 }

@@ -75,23 +75,36 @@ func (p *Provider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // GetRecords lists the records of the zone.
 func (p *Provider) GetRecords(ctx context.Context, zone string) ([]libdns.Record, error) {
-	return p.client.GetRecords(ctx, zone)
+	recs, err := p.client.GetRecords(ctx, zone)
+	return recs, explained(err)
 }
 
 // AppendRecords adds records to the zone.
 func (p *Provider) AppendRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
-	return p.client.AppendRecords(ctx, zone, recs)
+	recs, err := p.client.AppendRecords(ctx, zone, recs)
+	return recs, explained(err)
 }
 
 // SetRecords replaces the RRsets of recs in one update, which the server
 // makes as a whole or not at all.
 func (p *Provider) SetRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
-	return p.client.SetRecords(ctx, zone, recs)
+	recs, err := p.client.SetRecords(ctx, zone, recs)
+	return recs, explained(err)
 }
 
 // DeleteRecords removes records from the zone.
 func (p *Provider) DeleteRecords(ctx context.Context, zone string, recs []libdns.Record) ([]libdns.Record, error) {
-	return p.client.DeleteRecords(ctx, zone, recs)
+	recs, err := p.client.DeleteRecords(ctx, zone, recs)
+	return recs, explained(err)
+}
+
+// explained says what the server means by NOTAUTH, of which the library tells
+// only that it is about authentication.
+func explained(err error) error {
+	if errors.Is(err, dns.ErrAuth) {
+		return fmt.Errorf("%w: the server has no such key or another secret for it, does not serve the zone, or has another time", err)
+	}
+	return err
 }
 
 func (p *Provider) options() []options.Option {

@@ -152,6 +152,17 @@ func TestUpdateAndRead(t *testing.T) {
 	if err == nil || strings.Contains(err.Error(), config["key"]) {
 		t.Errorf("wrong key: %v", err)
 	}
+	config["key_name"] = "other"
+	if p, err = provision(t, config); err != nil {
+		t.Fatal(err)
+	}
+	_, read := p.GetRecords(t.Context(), "example.com.")
+	_, set := p.SetRecords(t.Context(), "example.com.", []libdns.Record{libdns.TXT{Name: "www", Text: "a"}})
+	for _, err := range []error{read, set} {
+		if err == nil || !strings.Contains(err.Error(), "the server has no such key") {
+			t.Errorf("unknown key: %v", err)
+		}
+	}
 }
 
 func TestServesACMEChallenge(t *testing.T) {
@@ -195,12 +206,17 @@ func nameServer(t *testing.T) (addr string, updates <-chan []string) {
 	inserted := make(chan []string, 1)
 	handler := func(w dns.ResponseWriter, req *dns.Msg) {
 		m := new(dns.Msg).SetReply(req)
-		defer func() { _ = w.WriteMsg(m) }()
 		sig := req.IsTsig()
 		if sig == nil || w.TsigStatus() != nil {
 			m.Rcode = dns.RcodeNotAuth
+			if sig != nil { // as BIND does: named, and not signed
+				m.Extra = append(m.Extra, &dns.TSIG{Hdr: sig.Hdr, Algorithm: sig.Algorithm, OrigId: req.Id, Error: dns.RcodeBadKey})
+			}
+			packed, _ := m.Pack()
+			_, _ = w.Write(packed)
 			return
 		}
+		defer func() { _ = w.WriteMsg(m) }()
 		m.SetTsig(dns.CanonicalName(sig.Hdr.Name), sig.Algorithm, 300, time.Now().Unix())
 		if req.Opcode != dns.OpcodeUpdate {
 			m.Answer = records(t)
