@@ -199,3 +199,31 @@ func TestProvidersAnswerApart(t *testing.T) {
 		})
 	}
 }
+
+// TestListFailsLater: a host that is known to be in no zone of the provider is no
+// trouble while the zones cannot be listed.
+func TestListFailsLater(t *testing.T) {
+	inDNS(t, zoneName)
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{ListsZones: true}, zoneName)
+		l.address(addr1)
+		if err := l.tryLoad(hostsConfig(z.Register(), `"dynamic_domains": true`), sites(t, "www.example.com, www.foreign.example")); err != nil {
+			t.Fatal(err)
+		}
+		l.wait(time.Minute)
+		z.Fail(func(c standin.Call) standin.Fault {
+			if c.Method == standin.List {
+				return standin.Fault{Err: errors.New("503")}
+			}
+			return standin.Fault{}
+		})
+		l.wait(3 * time.Hour)
+		hasA(t, z, "www", addr1)
+		if lines := l.logged("warn", "cannot list the zones"); len(lines) != 1 {
+			t.Errorf("said: %v", lines)
+		}
+		if got := health(t); len(got) > 0 {
+			t.Errorf("unhealthy: %v", got)
+		}
+	})
+}

@@ -65,7 +65,7 @@ func (g *group) withoutZone() []status.NameStatus {
 	for _, host := range g.offered {
 		switch a := g.known.Answer(host); {
 		case a.Zone != "":
-		case a.Err == nil || g.known.Unlisted() != nil:
+		case a.Err == nil || g.known.Unlisted() != nil && a.Unsettled():
 			add(host, status.StatePending, a.Err)
 		default:
 			add(host, status.StateLeftAlone, a.Err)

@@ -205,11 +205,11 @@ func (k *Known) mayLook(patient bool) (look, listed bool) {
 }
 
 // learn notes the answer for a host that is in no listed zone. That none can be
-// told makes no zone unknown.
+// told leaves it at what was known.
 func (k *Known) learn(host string, a Answer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if a.Unsettled() && k.looked[host].Zone != "" {
+	if before := k.looked[host]; a.Unsettled() && (before.Zone != "" || before.settled && !a.needed) {
 		return
 	}
 	if k.looked == nil {
