@@ -227,3 +227,22 @@ func TestListFailsLater(t *testing.T) {
 		}
 	})
 }
+
+// TestReasonsTakeTurns: each reason is said once.
+func TestReasonsTakeTurns(t *testing.T) {
+	inDNS(t)
+	bubble(t, func(l *lab) {
+		asked := 0
+		locateZone = func(context.Context, *zap.Logger, string) (string, error) {
+			asked++
+			return "", errors.New([]string{"SERVFAIL", "timeout"}[asked%2])
+		}
+		z := standin.New(standin.Character{ListsZones: true}, zoneName)
+		l.address(addr1)
+		l.load(hostsConfig(z.Register(), `"hosts": ["www.example.org"]`))
+		l.wait(24 * time.Hour)
+		if lines := l.logged("error", "no zone was found"); len(lines) != 2 {
+			t.Errorf("said %d times: %v", len(lines), lines)
+		}
+	})
+}

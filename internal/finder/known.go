@@ -26,6 +26,8 @@ const (
 	// patience is how often a list may fail in a row before DNS is asked: it
 	// knows of no zone that is the provider's alone.
 	patience = 3
+	// maxReasons is how many reasons the log gives for a host without a zone.
+	maxReasons = 5
 )
 
 // Hosts are what zones are wanted for.
@@ -66,8 +68,8 @@ type Known struct {
 	looked map[string]Answer
 	// doubted are zones of which the provider says that it has no such.
 	doubted map[string]bool
-	// said is what the log has last said of a host.
-	said map[string]string
+	// said is what the log has said of a host since it had a zone.
+	said map[string][]string
 	// due is when to look next, zero for never, and last when that was begun.
 	due, last time.Time
 	rounds    int
@@ -262,18 +264,26 @@ func (k *Known) wait(now time.Time) (time.Duration, bool) {
 	return max(0, k.due.Sub(now)), !k.due.IsZero()
 }
 
-// news reports whether the log has not said this of a host yet.
+// news reports whether the log has to say this of a host: not what it has said
+// since the host had a zone, for reasons may take turns.
 func (k *Known) news(host, text string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.said[host] == text {
+	if said := k.said[host]; slices.Contains(said, text) || len(said) == maxReasons {
 		return false
 	}
 	if k.said == nil {
-		k.said = make(map[string]string)
+		k.said = make(map[string][]string)
 	}
-	k.said[host] = text
+	k.said[host] = append(k.said[host], text)
 	return true
+}
+
+// settle notes that a host has a zone.
+func (k *Known) settle(host string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.said, host)
 }
 
 // explain says why a host that needs a zone has none, and what to do. byDNS is

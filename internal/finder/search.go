@@ -288,7 +288,7 @@ func (s *Search) say() {
 		a := s.Known.Answer(host)
 		switch {
 		case a.Zone != "":
-			s.Known.news(host, "")
+			s.Known.settle(host)
 		case a.Err != nil && s.Known.news(host, withoutNumbers(a.Err.Error())):
 			s.Logger.Error("no zone was found for a name, which is not managed until there is one; looking again",
 				zap.String("host", host), zap.Error(a.Err))
