@@ -96,3 +96,28 @@ func TestBothFamilies(t *testing.T) {
 		}
 	}
 }
+
+// TestSlowProcess: what a slow process stores over something newer does not
+// make the update lose that comes next.
+func TestSlowProcess(t *testing.T) {
+	storage := &interrupted{Storage: &certmagic.FileStorage{Path: t.TempDir()}}
+	slow, second, third, last := start(t, "a", storage), start(t, "b", storage), start(t, "d", storage), start(t, "c", storage)
+	all := []*process{slow, second, third, last}
+	for _, p := range all {
+		p.Together(true)
+	}
+	storage.then = func() {
+		second.store(update(home, set("192.0.2.2"), Record{}))
+		third.store(update(home, set("192.0.2.3"), Record{}))
+	}
+	slow.store(update(home, set("192.0.2.1"), Record{}))
+	last.store(update(home, set("192.0.2.4"), Record{}))
+	for range 3 {
+		for _, p := range all {
+			p.follow()
+		}
+	}
+	for _, p := range all {
+		p.expect(home, "[192.0.2.4] []")
+	}
+}

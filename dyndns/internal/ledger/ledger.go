@@ -244,11 +244,8 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 	deadline, bounded := ctx.Deadline()
 	late := func() bool { return bounded && !time.Now().Before(deadline) }
 	ctx = context.WithoutCancel(ctx)
-	known := l.Lookup(u.Host)
-	switch others, err := load(ctx, storage, u.Host); {
-	case err == nil && others != nil:
-		known = known.join(others, l.writer)
-	case err != nil && !errors.As(err, new(*DamagedError)):
+	known, err := l.newest(ctx, storage, u.Host)
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStorage, err)
 	}
 	if late() {
@@ -288,6 +285,29 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 	l.keep(entry)
 	apply(l.hosts[u.Host].entry)
 	return nil
+}
+
+// newest returns the newest of what is known of a host, what is stored, and what
+// other processes have told: a slow one may have stored something older over it.
+func (l *Ledger) newest(ctx context.Context, storage certmagic.Storage, host string) (*Entry, error) {
+	known := l.Lookup(host)
+	others, err := load(ctx, storage, host)
+	if err != nil && !errors.As(err, new(*DamagedError)) {
+		return nil, err
+	}
+	if others != nil {
+		known = known.join(others, l.writer)
+	}
+	if !l.Alongside() {
+		return known, nil
+	}
+	told, err := readChanges(ctx, storage)
+	for _, there := range told {
+		if there.Host == host {
+			known = known.join(there, l.writer)
+		}
+	}
+	return known, err
 }
 
 // restore puts back what an entry has overwritten that was stored too late.
