@@ -194,8 +194,9 @@ func (b *block) parseRanges(ranges *[]string) error {
 
 func (b *block) parseDuration(duration *caddy.Duration, least time.Duration) error {
 	name := b.Val()
+	usual := cmp.Or(map[string]string{"verify_interval": "1h"}[name], "5m")
 	if !b.NextArg() {
-		return b.Errf("%s needs a duration; write `%s %s`", name, name, cmp.Or(map[string]string{"verify_interval": "1h"}[name], "5m"))
+		return b.Errf("%s needs a duration; write `%s %s`", name, name, usual)
 	}
 	dur, err := caddy.ParseDuration(b.Val())
 	if err != nil {
@@ -205,7 +206,7 @@ func (b *block) parseDuration(duration *caddy.Duration, least time.Duration) err
 		if _, notNumber := strconv.Atoi(b.Val()); notNumber == nil {
 			return b.Errf("%s %s has no unit; write `%s %ss`", name, b.Val(), name, b.Val())
 		}
-		return b.Errf("%s: %w; write a duration, as in `%s 1h`", name, err, name)
+		return b.Errf("%s: %w; write a duration, as in `%s %s`", name, err, name, usual)
 	}
 	if dur != 0 && dur < least {
 		return b.Errf("%s %s is too short; write `%s %s` or more", name, b.Val(), name, short(least))

@@ -98,11 +98,18 @@ func (p *Provider) DeleteRecords(ctx context.Context, zone string, recs []libdns
 	return recs, explained(err)
 }
 
-// explained says what the server means by NOTAUTH, of which the library tells
-// only that it is about authentication.
+// explained says what the server means by a refusal, of which the libraries
+// tell the code at most.
 func explained(err error) error {
-	if errors.Is(err, dns.ErrAuth) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, dns.ErrAuth):
 		return fmt.Errorf("%w: the server has no such key or another secret for it, does not serve the zone, or has another time", err)
+	case strings.Contains(err.Error(), "bad xfr rcode: 5"):
+		return fmt.Errorf("%w: the server refuses to transfer the zone with this key (in BIND: allow-transfer)", err)
+	case strings.Contains(err.Error(), `"REFUSED"`):
+		return fmt.Errorf("%w: the server refuses to let this key change that (in BIND: update-policy)", err)
 	}
 	return err
 }

@@ -144,6 +144,15 @@ func TestUpdateAndRead(t *testing.T) {
 		t.Errorf("read %v, %v", recs, err)
 	}
 
+	_, err = p.GetRecords(t.Context(), "example.net.")
+	if err == nil || !strings.Contains(err.Error(), "in BIND: allow-transfer") {
+		t.Errorf("refused transfer: %v", err)
+	}
+	_, err = p.SetRecords(t.Context(), "example.net.", []libdns.Record{libdns.TXT{Name: "www", Text: "a"}})
+	if err == nil || !strings.Contains(err.Error(), "in BIND: update-policy") {
+		t.Errorf("refused update: %v", err)
+	}
+
 	config["key"] = "b3RoZXI="
 	if p, err = provision(t, config); err != nil {
 		t.Fatal(err)
@@ -196,7 +205,8 @@ func TestServesACMEChallenge(t *testing.T) {
 }
 
 // nameServer serves example.com with one record of www for AXFR, and passes on
-// the contents that updates insert. It accepts nothing without the key.
+// the contents that updates insert. It accepts nothing without the key, and
+// refuses all other zones.
 func nameServer(t *testing.T) (addr string, updates <-chan []string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -218,6 +228,10 @@ func nameServer(t *testing.T) (addr string, updates <-chan []string) {
 		}
 		defer func() { _ = w.WriteMsg(m) }()
 		m.SetTsig(dns.CanonicalName(sig.Hdr.Name), sig.Algorithm, 300, time.Now().Unix())
+		if req.Question[0].Name != "example.com." {
+			m.Rcode = dns.RcodeRefused
+			return
+		}
 		if req.Opcode != dns.OpcodeUpdate {
 			m.Answer = records(t)
 			return
