@@ -377,9 +377,9 @@ func tokenCommand() *cobra.Command {
 		Use:   "token [<user>]",
 		Short: "Makes a password for a client of the dyndns server",
 		Long: `
-Makes a random token and prints it with the line for the Caddyfile's dyndns
-block. The token goes into the password field of the router or client, and is
-nowhere kept: Caddy has its hash alone.
+Makes a random token and prints it with the user for the Caddyfile's dyndns
+block, who needs hosts of their own. The token goes into the password field of
+the router or client, and is nowhere kept: Caddy has its hash alone.
 
 A token is compared faster than a password of "caddy hash-password", and is as
 safe, because nobody can guess it. It has letters and digits only, so that it
@@ -389,7 +389,11 @@ can stand in any URL.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return printToken(cmd.OutOrStdout(), append(args, "router")[0])
+			user := append(args, "router")[0]
+			if user == "" || strings.ContainsAny(user, " \t\n:\"`{}#") {
+				return fmt.Errorf("%q cannot be the name of a user; write one without spaces, colons, quotes, braces and #, such as home", user)
+			}
+			return printToken(cmd.OutOrStdout(), user)
 		},
 	}
 	cmd.DisableFlagsInUseLine = true
@@ -398,6 +402,6 @@ can stand in any URL.`,
 
 func printToken(w io.Writer, user string) error {
 	token := rand.Text()
-	_, err := fmt.Fprintf(w, "password: %s\nuser %s sha256:%x\n", token, user, sha256.Sum256([]byte(token)))
+	_, err := fmt.Fprintf(w, "password: %s\nuser %s sha256:%x {\n\thosts home.example.com\n}\n", token, user, sha256.Sum256([]byte(token)))
 	return err
 }

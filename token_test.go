@@ -9,7 +9,7 @@ import (
 
 func TestToken(t *testing.T) {
 	code, out, errs := shell(t, "caddy dynamic-dns token home")
-	m := regexp.MustCompile(`^password: ([A-Z2-7]{26,})\nuser home (sha256:[0-9a-f]{64})\n$`).FindStringSubmatch(out)
+	m := regexp.MustCompile(`^password: ([A-Z2-7]{26,})\nuser home (sha256:[0-9a-f]{64}) \{\n\thosts home\.example\.com\n\}\n$`).FindStringSubmatch(out)
 	if code != 0 || m == nil {
 		t.Fatalf("exit status %d, prints\n%s%s", code, out, errs)
 	}
@@ -19,11 +19,13 @@ func TestToken(t *testing.T) {
 	if _, again, _ := shell(t, "caddy dynamic-dns token home"); again == out {
 		t.Errorf("twice the same:\n%s", out)
 	}
-	const validate = `printf 'http:// {\n\tdyndns {\n\t\tprovider cloudflare x\n\t\tzone example.com\n\t\t%s {\n\t\t\thosts home.example.com\n\t\t}\n\t}\n}\n' "$(caddy dynamic-dns token | tail -n 1)" > Caddyfile && caddy validate --config Caddyfile`
+	const validate = `printf 'http:// {\n\tdyndns {\n\t\tprovider cloudflare x\n\t\tzone example.com\n%s\n\t}\n}\n' "$(caddy dynamic-dns token | tail -n +2)" > Caddyfile && caddy validate --config Caddyfile`
 	if code, _, errs := shell(t, validate); code != 0 {
-		t.Errorf("the line is not taken:\n%s", errs)
+		t.Errorf("the user is not taken:\n%s", errs)
 	}
-	if code, out, _ := shell(t, "caddy dynamic-dns token home away"); code == 0 {
-		t.Errorf("two users are taken:\n%s", out)
+	for _, args := range []string{"home away", "'home away'", "home:away", "''"} {
+		if code, out, _ := shell(t, "caddy dynamic-dns token "+args); code == 0 {
+			t.Errorf("%s is taken:\n%s", args, out)
+		}
 	}
 }

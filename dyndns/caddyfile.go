@@ -261,7 +261,8 @@ func (p *parser) parseUser(d *caddyfile.Dispenser) error {
 		}
 	}
 	if len(u.Hosts) == 0 && len(u.Devices) == 0 {
-		return d.Errf("user %q has no hosts; write those it may update: `hosts home.example.com`", u.Name)
+		// Without the brace, what follows is no block of the user's.
+		return d.Errf("user %q has no hosts; end its line with { and write those it may update below: `user %[1]s ... {\n\thosts home.example.com\n}`", u.Name)
 	}
 	return nil
 }

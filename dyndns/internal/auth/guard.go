@@ -55,8 +55,9 @@ func NewGuard(now func() time.Time) *Guard {
 // long as it did not fail for that very user.
 func (g *Guard) Login(ctx context.Context, users *Users, name, password string, client netip.Addr) (*User, error) {
 	user, hash := users.find(name, client.Unmap())
+	refused := users.refused(name, client.Unmap())
 	if hash == nil {
-		return nil, refused()
+		return nil, refused
 	}
 	if len(password) > maxPassword {
 		user, password = nil, password[:maxPassword]
@@ -64,7 +65,7 @@ func (g *Guard) Login(ctx context.Context, users *Users, name, password string, 
 	a := attempt{
 		user: user, hash: hash, password: []byte(password),
 		mac:  g.mac(name, hash, password),
-		keys: failureKeys(client.Unmap(), user),
+		keys: failureKeys(client.Unmap(), user), refused: refused,
 	}
 	done, err := g.quick(&a, false)
 	if !done && err == nil {
@@ -85,6 +86,8 @@ type attempt struct {
 	mac      mac
 	// keys are those of the network, and of the user there.
 	keys []failureKey
+	// refused is the answer if the password is wrong.
+	refused *reply.Error
 }
 
 // quick decides what can be decided without a hash that takes long. If one is
@@ -112,7 +115,7 @@ func (g *Guard) quick(a *attempt, atOnce bool) (done bool, err error) {
 		return false, limited(inAll)
 	case a.hash.token:
 		g.failures.add(now, a.keys...)
-		return false, refused()
+		return false, a.refused
 	case atOnce:
 		g.failures.add(now, a.keys...)
 	}
@@ -131,7 +134,7 @@ func (g *Guard) slow(ctx context.Context, a *attempt) error {
 		return err
 	}
 	if !a.hash.compare(a.password) || a.user == nil {
-		return refused()
+		return a.refused
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

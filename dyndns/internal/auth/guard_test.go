@@ -84,6 +84,33 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestRefusalsTeach: the log says why somebody is not let in, and repeats no
+// name that is none, for it may be a password.
+func TestRefusalsTeach(t *testing.T) {
+	for _, password := range []string{bcryptOfSecret, sha256OfSecret} {
+		h, err := ParseHash(password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := guard(t,
+			&User{Name: "home", Hash: h},
+			&User{Name: "near", Hash: h, From: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+			&User{Name: "open"},
+		)
+		for name, want := range map[string]string{
+			"home":   `that is not the password of user "home"`,
+			"near":   `user "near" may not come from there`,
+			"open":   `user "open" has no hash`,
+			"s3cret": "no user has that name",
+		} {
+			_, err := g.Login(context.Background(), g.users, name, "wrong", netip.MustParseAddr("198.51.100.1"))
+			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("%s: got %v, want %s", name, err, want)
+			}
+		}
+	}
+}
+
 // TestLongPassword: what is beyond the limit is not cut off.
 func TestLongPassword(t *testing.T) {
 	longest := strings.Repeat("x", maxPassword)

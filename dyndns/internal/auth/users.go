@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/reply"
 )
@@ -71,6 +72,8 @@ func NewUsers(users []*User) (*Users, error) {
 		switch {
 		case u.Name == "":
 			return nil, errors.New("a user has no name")
+		case u.Hash != nil && strings.Contains(u.Name, ":"):
+			return nil, fmt.Errorf("user %q cannot log in, for clients send the name and the password with a colon between them; write a name without one", u.Name)
 		case us.byName[u.Name] != nil:
 			return nil, fmt.Errorf("user %q is there twice; write all its hosts in one place", u.Name)
 		}
@@ -89,7 +92,7 @@ func NewUsers(users []*User) (*Users, error) {
 func (us *Users) Trusted(id string, client netip.Addr) (*User, error) {
 	u := us.byName[id]
 	if id == "" || u == nil || u.Hash != nil || !u.allows(client.Unmap()) {
-		return nil, refused()
+		return nil, us.refused(id, client.Unmap())
 	}
 	return u, nil
 }
@@ -117,9 +120,22 @@ func (us *Users) stranger(name string) *Hash {
 	return us.hashed[binary.BigEndian.Uint64(h.Sum(sum[:0]))%uint64(len(us.hashed))].Hash
 }
 
-// refused is the answer to wrong credentials of any kind.
-func refused() *reply.Error {
-	return reply.Refuse(http.StatusUnauthorized, reply.BadAuth, "no user has that name and password and may come from there")
+// refused is the answer to wrong credentials of any kind. Only the log tells of
+// which, and it has no name but that of a user, for what is sent as a name may
+// be a password.
+func (us *Users) refused(name string, client netip.Addr) *reply.Error {
+	reason := "no user has that name"
+	if u := us.byName[name]; u != nil {
+		switch {
+		case !u.allows(client):
+			reason = fmt.Sprintf("user %q may not come from there, by its `from`", name)
+		case u.Hash == nil:
+			reason = fmt.Sprintf("user %q has no hash, and so is let in only by basic_auth or another authentication in front", name)
+		default:
+			reason = fmt.Sprintf("that is not the password of user %q", name)
+		}
+	}
+	return reply.Refuse(http.StatusUnauthorized, reply.BadAuth, "%s", reason)
 }
 
 // Required is the answer to a request without credentials. It is no failure:

@@ -118,9 +118,10 @@ func TestAuthorize(t *testing.T) {
 
 func TestUsersTeach(t *testing.T) {
 	for want, users := range map[string][]*User{
-		"there are no users":      nil,
-		"a user has no name":      {{}},
-		`user "a" is there twice`: {{Name: "a"}, {Name: "b"}, {Name: "a"}},
+		"there are no users":       nil,
+		"a user has no name":       {{}},
+		`user "a" is there twice`:  {{Name: "a"}, {Name: "b"}, {Name: "a"}},
+		`user "a:b" cannot log in`: {{Name: "a:b", Hash: counted("secret", new(int))}},
 	} {
 		if _, err := NewUsers(users); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
