@@ -230,6 +230,7 @@ type Host struct {
 	Addresses []string
 	State     State
 	Updated   *Moment
+	Reason    string
 }
 
 func newClient(c *status.ClientStatus, now time.Time) Client {
@@ -242,7 +243,7 @@ func newClient(c *status.ClientStatus, now time.Time) Client {
 		if h.State == "" {
 			state = stateOf(status.StatePending)
 		}
-		v.Hosts = append(v.Hosts, Host{h.Name, texts(h.Addresses), state, at(h.Updated, now)})
+		v.Hosts = append(v.Hosts, Host{h.Name, texts(h.Addresses), state, at(h.Updated, now), h.Reason})
 	}
 	return v
 }

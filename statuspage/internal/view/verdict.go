@@ -48,7 +48,8 @@ type Problem struct {
 	passing bool
 }
 
-// mostBlocked is how many records in the way are told one by one.
+// mostBlocked is how many records in the way, or names in no zone, are told one
+// by one.
 const mostBlocked = 5
 
 // judge says what matters first. Either status may be nil.
@@ -56,6 +57,7 @@ func judge(s *status.Status, server *report.Status, now time.Time) Verdict {
 	var problems []Problem
 	if s != nil {
 		problems = append(problems, missing(s, now)...)
+		problems = append(problems, nowhere(s)...)
 		if c := s.Cluster; c != nil && c.CutOff != "" {
 			problems = append(problems, Problem{
 				What: "This instance is cut off from the others, and writes nothing",
@@ -138,6 +140,34 @@ func missing(s *status.Status, now time.Time) (problems []Problem) {
 			}
 			problems = append(problems, p)
 		}
+	}
+	return problems
+}
+
+// nowhere are the names and the clients' hosts that are published in no zone.
+func nowhere(s *status.Status) (problems []Problem) {
+	n := 0
+	add := func(what, why string) {
+		if n++; n <= mostBlocked {
+			problems = append(problems, Problem{What: what, Why: why, Next: "It is not published. Its zone is looked for again and again."})
+		}
+	}
+	for i := range s.Groups {
+		for _, name := range s.Groups[i].Lacking() {
+			if name.State == status.StateFailing {
+				add(fmt.Sprintf("%s is in no zone that is known of %s", name.Name, s.Groups[i].Provider), name.Reason)
+			}
+		}
+	}
+	for i := range s.Clients {
+		for _, h := range s.Clients[i].Hosts {
+			if h.State == status.StateFailing && h.Reason != "" {
+				add(fmt.Sprintf("%s of the client %s is in no zone that is known", h.Name, s.Clients[i].Name), h.Reason)
+			}
+		}
+	}
+	if more := n - mostBlocked; more > 0 {
+		problems = append(problems, Problem{What: plural(more, "name") + " more in no zone that is known", Next: "Nothing is published of them. Their zones are looked for again."})
 	}
 	return problems
 }

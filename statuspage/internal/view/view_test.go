@@ -94,6 +94,19 @@ func TestVerdict(t *testing.T) {
 		"cut off": {func(s *status.Status, _ *report.Status) {
 			s.Cluster = &status.ClusterStatus{Instance: "one", CutOff: "the storage does not answer", Instances: []status.InstanceStatus{{Name: "one"}}}
 		}, Wrong, "Something is wrong; This instance is cut off from the others, and writes nothing: the storage does not answer. It goes on by itself once the storage answers."},
+		"no zone": {func(s *status.Status, _ *report.Status) {
+			s.InSync, s.Zones = new(false), nil
+			s.Groups[0].WithoutZone = []status.NameStatus{
+				{Name: "home.example.org", State: status.StateFailing, Reason: "the token lists no zones"},
+				{Name: "new.example.org", State: status.StatePending}, {Name: "site.example.org", State: status.StateLeftAlone},
+			}
+		}, Wrong, "Something is wrong; home.example.org is in no zone that is known of cloudflare: the token lists no zones. " +
+			"It is not published. Its zone is looked for again and again."},
+		"no zone of a client's host": {func(s *status.Status, _ *report.Status) {
+			s.InSync = new(false)
+			s.Clients = []status.ClientStatus{{Name: "router", Hosts: []status.HostStatus{{Name: "cabin.example.org", State: status.StateFailing, Reason: "no such zone"}}}}
+		}, Wrong, "Something is wrong; cabin.example.org of the client router is in no zone that is known: no such zone. " +
+			"It is not published. Its zone is looked for again and again."},
 		"not served": {func(_ *status.Status, r *report.Status) {
 			r.Zones = []report.ZoneStatus{{Name: "dyn.example.com.", Error: "the storage does not answer"}}
 		}, Wrong, "Something is wrong; The name server does not answer for dyn.example.com: the storage does not answer. It is tried again until it can be read."},
