@@ -77,7 +77,7 @@ var layers = map[string]layer{
 	// What Caddy's modules that keep zones have in common: how they load
 	// providers, and who is told what happens.
 	"internal/cluster":   {ours: "internal/dnsname internal/ipaddr internal/lease internal/plan", others: "certmagic zap"},
-	"internal/heartbeat": {others: "zap"},
+	"internal/heartbeat": {ours: "internal/conf", others: "zap"},
 	"internal/conf":      {ours: "internal/provider internal/zone", others: "caddy certmagic"},
 	"internal/events":    {ours: "status", others: "caddy zap"},
 	"internal/show":      {ours: "internal/cluster internal/dnsname internal/plan internal/provider internal/reconcile status"},

@@ -9,9 +9,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 )
 
 const (
@@ -149,7 +152,8 @@ func (h *Heartbeat) send(ctx context.Context, u *url.URL) error {
 		if errors.As(err, &outer) {
 			err = outer.Err
 		}
-		return err
+		// What answers in another protocol may repeat the request.
+		return errors.New(secretless(u)(err.Error()))
 	}
 	defer resp.Body.Close()
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
@@ -157,6 +161,17 @@ func (h *Heartbeat) send(ctx context.Context, u *url.URL) error {
 		return fmt.Errorf("the service answered %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
 	return nil
+}
+
+// secretless returns a function that cuts path, query and password of a URL out
+// of a text.
+func secretless(u *url.URL) func(string) string {
+	password, _ := u.User.Password()
+	secrets := append(strings.Split(u.Path, "/"), u.RequestURI(), u.EscapedPath(), u.RawQuery, u.User.Username(), password)
+	for _, values := range u.Query() {
+		secrets = append(secrets, values...)
+	}
+	return conf.Cutter(secrets)
 }
 
 // note logs when requests begin to fail, and when they no longer do.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -186,6 +187,42 @@ func TestLog(t *testing.T) {
 				t.Errorf("answer %d: logged %s", answer, log)
 			}
 		})
+	}
+}
+
+// TestEcho: what answers by repeating the request does not bring the secrets
+// into the log.
+func TestEcho(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.Copy(c, c)
+			}()
+		}
+	}()
+	Transport = nil
+	u, err := Parse("http://me:passw0rd@" + l.Addr().String() + "/ping/a%2Fs3cret?key=t0ken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = New().send(t.Context(), u)
+	if err == nil || !strings.Contains(err.Error(), "malformed HTTP") {
+		t.Fatalf("asking an echo: %v", err)
+	}
+	for _, secret := range []string{"s3cret", "t0ken", "passw0rd"} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("the error has the secret: %v", err)
+		}
 	}
 }
 
