@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,16 +67,6 @@ func judge(s *status.Status, server *report.Status, now time.Time) Verdict {
 		}
 		for i := range s.Zones {
 			problems = append(problems, zoneProblems(&s.Zones[i], now)...)
-		}
-		for _, c := range s.Clients {
-			for _, h := range c.Hosts {
-				if h.Reason != "" {
-					problems = append(problems, Problem{
-						What: fmt.Sprintf("The host %s of the client %s is written nowhere", h.Name, c.Name), Why: h.Reason,
-						Next: "It is written once there is a zone for it.", passing: h.State != status.StateFailing,
-					})
-				}
-			}
 		}
 	}
 	if server != nil {
@@ -144,30 +135,40 @@ func missing(s *status.Status, now time.Time) (problems []Problem) {
 	return problems
 }
 
-// nowhere are the names and the clients' hosts that are published in no zone.
+// nowhere are the names and the clients' hosts that are in no zone that is known.
 func nowhere(s *status.Status) (problems []Problem) {
-	n := 0
-	add := func(what, why string) {
-		if n++; n <= mostBlocked {
-			problems = append(problems, Problem{What: what, Why: why, Next: "It is not published. Its zone is looked for again and again."})
-		}
-	}
 	for i := range s.Groups {
 		for _, name := range s.Groups[i].Lacking() {
 			if name.State == status.StateFailing {
-				add(fmt.Sprintf("%s is in no zone that is known of %s", name.Name, s.Groups[i].Provider), name.Reason)
+				problems = append(problems, Problem{
+					What: fmt.Sprintf("%s is in no zone that is known of %s", name.Name, s.Groups[i].Provider), Why: name.Reason,
+					Next: "It is written once there is a zone for it.",
+				})
 			}
 		}
 	}
-	for i := range s.Clients {
-		for _, h := range s.Clients[i].Hosts {
-			if h.State == status.StateFailing && h.Reason != "" {
-				add(fmt.Sprintf("%s of the client %s is in no zone that is known", h.Name, s.Clients[i].Name), h.Reason)
+	for _, c := range s.Clients {
+		for _, h := range c.Hosts {
+			if h.Reason != "" {
+				problems = append(problems, Problem{
+					What: fmt.Sprintf("The host %s of the client %s is written nowhere", h.Name, c.Name), Why: h.Reason,
+					Next: "It is written once there is a zone for it.", passing: h.State != status.StateFailing,
+				})
 			}
 		}
 	}
-	if more := n - mostBlocked; more > 0 {
-		problems = append(problems, Problem{What: plural(more, "name") + " more in no zone that is known", Next: "Nothing is published of them. Their zones are looked for again."})
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		switch {
+		case a.passing == b.passing:
+			return 0
+		case b.passing:
+			return -1
+		}
+		return 1
+	})
+	if more := len(problems) - mostBlocked; more > 0 {
+		rest := Problem{What: plural(more, "more name") + " in no zone that is known", Next: "They are written once there is a zone for them.", passing: problems[mostBlocked].passing}
+		problems = append(problems[:mostBlocked], rest)
 	}
 	return problems
 }

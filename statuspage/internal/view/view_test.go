@@ -101,12 +101,14 @@ func TestVerdict(t *testing.T) {
 				{Name: "new.example.org", State: status.StatePending}, {Name: "site.example.org", State: status.StateLeftAlone},
 			}
 		}, Wrong, "Something is wrong; home.example.org is in no zone that is known of cloudflare: the token lists no zones. " +
-			"It is not published. Its zone is looked for again and again."},
-		"no zone of a client's host": {func(s *status.Status, _ *report.Status) {
-			s.InSync = new(false)
-			s.Clients = []status.ClientStatus{{Name: "router", Hosts: []status.HostStatus{{Name: "cabin.example.org", State: status.StateFailing, Reason: "no such zone"}}}}
-		}, Wrong, "Something is wrong; cabin.example.org of the client router is in no zone that is known: no such zone. " +
-			"It is not published. Its zone is looked for again and again."},
+			"It is written once there is a zone for it."},
+		"many in no zone": {func(s *status.Status, _ *report.Status) {
+			s.InSync, s.Zones = new(false), nil
+			for range 300 {
+				s.Groups[0].WithoutZone = append(s.Groups[0].WithoutZone, status.NameStatus{Name: "home.example.org", State: status.StateFailing})
+			}
+		}, Wrong, "6 things are wrong; " + strings.Repeat("home.example.org is in no zone that is known of cloudflare: . It is written once there is a zone for it.; ", 5) +
+			"295 more names in no zone that is known: . They are written once there is a zone for them."},
 		"not served": {func(_ *status.Status, r *report.Status) {
 			r.Zones = []report.ZoneStatus{{Name: "dyn.example.com.", Error: "the storage does not answer"}}
 		}, Wrong, "Something is wrong; The name server does not answer for dyn.example.com: the storage does not answer. It is tried again until it can be read."},
