@@ -17,8 +17,8 @@ import (
 // logged, for the rest is a secret. Placeholders are resolved.
 type Heartbeat struct {
 	// What is asked after a check that found every address that was known
-	// before, and after which every zone is as desired. Zones have 30 seconds
-	// for that.
+	// before, and after which every zone is as desired, those of the dyndns
+	// handlers' clients too. Zones have 30 seconds for that.
 	URL string `json:"url"`
 
 	// What is asked after any other check, and when a zone or an address
@@ -66,6 +66,17 @@ func heartbeatState(s *status.Status) heartbeat.State {
 				return heartbeat.Failing
 			}
 			state = heartbeat.Settling
+		}
+	}
+	for i := range s.Clients {
+		for _, h := range s.Clients[i].Hosts {
+			switch {
+			case h.Reason == "":
+			case h.State == status.StateFailing:
+				return heartbeat.Failing
+			default:
+				state = heartbeat.Settling
+			}
 		}
 	}
 	for _, z := range s.Zones {

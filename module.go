@@ -196,7 +196,7 @@ func (a *App) Start() error {
 	}
 	if a.Heartbeat != nil {
 		beat := a.Heartbeat.beat
-		beat.State = func() heartbeat.State { return heartbeatState(a.status(time.Now())) }
+		beat.State = func() heartbeat.State { return heartbeatState(a.Status(time.Now())) }
 		a.schedule.Checked, a.observer.Trouble = beat.Poke, beat.Poke
 		a.running.Go(func() { a.onceStarted(ctx, func() { beat.Run(ctx) }) })
 	}

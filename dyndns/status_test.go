@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/heartbeat"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
@@ -257,6 +259,62 @@ func TestUserLeaves(t *testing.T) {
 		clients := b.status().Clients
 		if len(clients) != 3 || clients[0].Name != "home" || len(clients[0].Hosts) != 1 || clients[0].Hosts[0].Name != "home.example.com" {
 			t.Errorf("the clients are %+v", clients)
+		}
+	})
+}
+
+// beats are the paths that a heartbeat asks for.
+type beats struct {
+	mu    sync.Mutex
+	paths []string
+}
+
+func (b *beats) RoundTrip(r *http.Request) (*http.Response, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.paths = append(b.paths, r.URL.Path)
+	return httptest.NewRecorder().Result(), nil
+}
+
+// take returns what was asked since the last call.
+func (b *beats) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := strings.Join(b.paths, " ")
+	b.paths = nil
+	return all
+}
+
+// TestHeartbeat: no heartbeat says that all is well while a zone of the clients
+// cannot be updated.
+func TestHeartbeat(t *testing.T) {
+	bubble(t, standin.Character{}, func(b *bench) {
+		service := new(beats)
+		heartbeat.Transport = service
+		defer func() { heartbeat.Transport = nil }()
+		b.apps = fmt.Sprintf(`, "dynamic_dns": {"dns_provider": {"name": %q}, "domains": {"example.com": ["own"]}, "versions": {"ipv6": false}, "watch": false,
+			"ip_sources": [{"source": "static", "ips": [%q]}], "heartbeat": {"url": "https://hc.example/well", "failure_url": "https://hc.example/fail"}}`, b.module, addr3)
+		b.load(b.config(""))
+		b.update("hostname=www.example.net&myip="+addr1, "200 good "+addr1)
+		time.Sleep(6 * time.Minute)
+		if got := service.take(); !strings.Contains(got, "/well") || strings.Contains(got, "/fail") {
+			t.Errorf("while all is well: asked %q", got)
+		}
+		b.z.Fail(func(c standin.Call) standin.Fault {
+			if c.Zone == "example.net." {
+				return standin.Fault{Err: errors.New("down")}
+			}
+			return standin.Fault{}
+		})
+		b.do(nil, "/nic/update?hostname=www.example.net&myip="+addr2)
+		time.Sleep(20 * time.Minute)
+		if got := service.take(); strings.Contains(got, "/well") || !strings.Contains(got, "/fail") {
+			t.Errorf("while example.net fails: asked %q", got)
+		}
+		b.z.Fail(nil)
+		time.Sleep(30 * time.Minute)
+		if got := service.take(); !strings.HasSuffix(got, "/well") {
+			t.Errorf("after that: asked %q", got)
 		}
 	})
 }
