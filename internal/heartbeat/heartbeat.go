@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -92,7 +93,7 @@ func (h *Heartbeat) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(look):
+		case <-time.After(untilNext()):
 		}
 		select {
 		case <-h.poked:
@@ -110,12 +111,21 @@ func (h *Heartbeat) Run(ctx context.Context) {
 			continue
 		}
 		h.note(ctx, u, h.send(ctx, u))
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
+		ended.Store(new(time.Now()))
 	}
+}
+
+// ended is when the last request of the process ended: configurations may follow
+// each other quickly.
+var ended atomic.Pointer[time.Time]
+
+// untilNext is how long to wait before the next request.
+func untilNext() time.Duration {
+	last := ended.Load()
+	if last == nil {
+		return look
+	}
+	return min(max(look, time.Until(last.Add(pause))), pause)
 }
 
 // settled returns how all is, once what a check has found is published.

@@ -172,6 +172,27 @@ func TestPace(t *testing.T) {
 	})
 }
 
+// TestPaceOverReloads: that configurations follow each other quickly is no reason
+// to ask more often.
+func TestPaceOverReloads(t *testing.T) {
+	run(t, "", func(h *Heartbeat, s *service, _ *atomic.Int32, _ *bytes.Buffer) {
+		poke(h, 2*time.Second)
+		for range 29 {
+			next := New()
+			next.URL, next.State, next.Logger = h.URL, h.State, h.Logger
+			ctx, cancel := context.WithCancel(context.Background())
+			next.Poke()
+			go next.Run(ctx)
+			time.Sleep(2 * time.Second)
+			cancel()
+			synctest.Wait()
+		}
+		if n := s.count(); n > 12 || n < 2 {
+			t.Errorf("asked %d times in a minute", n)
+		}
+	})
+}
+
 func TestLog(t *testing.T) {
 	for _, answer := range []int{0, 301, 404, 500} {
 		run(t, "", func(h *Heartbeat, s *service, _ *atomic.Int32, log *bytes.Buffer) {
