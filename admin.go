@@ -23,11 +23,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
-const (
-	adminBase = "/dynamic_dns/"
-	// answerTimeout is how long a check or a dry run may take.
-	answerTimeout = 30 * time.Second
-)
+const adminBase = "/dynamic_dns/"
 
 func init() {
 	caddy.RegisterModule(new(adminAPI))

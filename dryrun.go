@@ -19,6 +19,9 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
+// answerTimeout is how long a dry run or a check may take.
+const answerTimeout = 30 * time.Second
+
 // dryRun reads all zones at once and says what would change. tell, which may be
 // nil, is told how far it has come.
 func (a *App) dryRun(ctx context.Context, tell func(string)) *status.Plan {
@@ -190,4 +193,17 @@ func (a *App) planOnce(ctx context.Context, tell func(string)) (*status.Plan, er
 		}
 	}
 	return a.dryRun(ctx, tell), nil
+}
+
+// findOnce returns which names the groups have, once their zones were looked for.
+func (a *App) findOnce(ctx context.Context) (*naming, error) {
+	if err := a.readSites(); err != nil {
+		return nil, err
+	}
+	var found sync.WaitGroup
+	for _, s := range searches(a.groups, a.siteHosts, func() {}, a.logger) {
+		found.Go(func() { s.Once(ctx) })
+	}
+	found.Wait()
+	return nameGroups(a.groups, a.siteHosts, a.served), nil
 }

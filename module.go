@@ -231,7 +231,7 @@ func (a *App) wire() error {
 		return err
 	}
 	checkExcept(a.groups, a.siteHosts, a.logger)
-	a.searching = a.searches(a.rename)
+	a.searching = searches(a.groups, a.siteHosts, a.rename, a.logger)
 	names := nameGroups(a.groups, a.siteHosts, a.served)
 	if len(names.outside) > 0 {
 		a.logger.Debug("hosts in no zone of dynamic_domains", zap.Strings("hosts", names.outside))
@@ -269,6 +269,43 @@ func (a *App) manage(names *naming) (*managed, error) {
 		ReadOnly:    a.planning,
 	})
 	return m, m.keepLedgers(conf.NewLedgers("dynamic_dns", a.Cluster != nil, a.ctx.Storage()))
+}
+
+// rename has the app manage the names whose zones are known by now. It is done as
+// a reload would do it, so that what is under way is not lost.
+func (a *App) rename() {
+	a.feeding.Lock()
+	before := a.current()
+	names := nameGroups(a.groups, a.siteHosts, a.served)
+	if a.left || names.same(before.names) {
+		a.feeding.Unlock()
+		return
+	}
+	next, err := a.manage(names)
+	if err != nil {
+		a.feeding.Unlock()
+		next.release()
+		a.logger.Error("cannot take names whose zone was found", zap.Error(err))
+		return
+	}
+	a.managed.Store(next)
+	a.takeOver()
+	a.feeding.Unlock()
+	before.detach(a.logger)
+	before.release()
+	next.logFound(before, a.logger)
+	names.logContested(before.names, a.logger)
+	a.sites.logGone(names, a.logger)
+	if a.Cluster != nil {
+		a.Cluster.member.Poke()
+	}
+	next.recall(a.runCtx, a.logger)
+}
+
+// served reports whether a user of dyndns may update the host.
+func (a *App) served(host string) bool {
+	server, ok := serverOf(a.ctx)
+	return ok && server.Serves(host)
 }
 
 // feed has the zones hold what a detector found.

@@ -31,18 +31,18 @@ const autoHTTPSServer = "remaining_auto_https_redirects"
 type siteHosts struct {
 	mu      sync.Mutex
 	fqdns   map[string]bool
-	awaited map[*App]map[string]bool
+	awaited map[any]map[string]bool
 }
 
 // await notes the FQDNs that a configuration may come to manage.
-func (h *siteHosts) await(a *App, fqdns map[string]bool) {
+func (h *siteHosts) await(configuration any, fqdns map[string]bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.awaited == nil {
-		h.awaited = make(map[*App]map[string]bool)
+		h.awaited = make(map[any]map[string]bool)
 	}
-	if h.awaited[a] = fqdns; len(fqdns) == 0 {
-		delete(h.awaited, a)
+	if h.awaited[configuration] = fqdns; len(fqdns) == 0 {
+		delete(h.awaited, configuration)
 	}
 }
 
