@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/net/html"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
@@ -117,6 +120,28 @@ func TestCheckNow(t *testing.T) {
 					t.Errorf("Location: %q", location)
 				}
 			})
+		})
+	}
+}
+
+// TestCheckBehindProxy: where a trusted proxy changes the host, the one that the
+// browser knows counts; where no such proxy has said so, it does not.
+func TestCheckBehindProxy(t *testing.T) {
+	for trusted, want := range map[bool]int{true: http.StatusSeeOther, false: http.StatusForbidden} {
+		bubble(t, allApps, func(t *testing.T) {
+			r := httptest.NewRequest("POST", "http://backend:8080/status", nil)
+			r.Header.Set("Origin", "https://home.example.com")
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			r.Header.Set("X-Forwarded-Host", "home.example.com")
+			w := httptest.NewRecorder()
+			r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
+			caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, trusted)
+			if err := newHandler(true).ServeHTTP(w, r, nil); err != nil || w.Code != want {
+				t.Errorf("trusted %t: %d, %v", trusted, w.Code, err)
+			}
+			if !trusted && !strings.Contains(w.Body.String(), "trusted_proxies") {
+				t.Errorf("does not say what to do: %s", w.Body)
+			}
 		})
 	}
 }

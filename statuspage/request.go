@@ -1,12 +1,15 @@
 package statuspage
 
 import (
+	"cmp"
 	"errors"
 	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // prefersJSON reports whether a client wants JSON rather than a page (RFC 9110,
@@ -48,17 +51,29 @@ func prefersJSON(accept []string) bool {
 	return json > html || json == html && json > 0 && jsonBy > htmlBy
 }
 
-var errForeign = errors.New("this request comes from another site, so nothing was checked")
+var (
+	errForeign = errors.New("this request comes from another site, so nothing was checked")
+	errProxied = errors.New("this request comes from a page at another host than it was sent to, so nothing was checked; if a proxy in front changes the host, have it pass the Host header on, or name it in the global option servers, trusted_proxies, so that its X-Forwarded-Host counts")
+)
 
 // sameOrigin refuses what a page of another site has made a browser send. A
-// client that is no browser says nothing of where it comes from.
+// client that is no browser says nothing of where it comes from. The host that
+// the browser knows may be another one behind a trusted proxy.
 func sameOrigin(r *http.Request) error {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		return errForeign
 	}
+	host := r.Host
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		host = cmp.Or(r.Header.Get("X-Forwarded-Host"), host)
+	}
 	for _, origin := range r.Header.Values("Origin") {
 		u, err := url.Parse(origin)
-		if err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host) {
+		switch {
+		case err == nil && u.Host != "" && strings.EqualFold(u.Host, host):
+		case r.Header.Get("Sec-Fetch-Site") == "same-origin":
+			return errProxied
+		default:
 			return errForeign
 		}
 	}
