@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,8 +13,13 @@ import (
 
 const (
 	// patience is how long a delivery may take before it counts as failed. It
-	// cannot be broken off, so the next one waits until it has ended.
+	// cannot be broken off, so the next one waits until it has ended or is
+	// hopeless.
 	patience = 30 * time.Second
+	// hopeless is when a delivery that hangs is waited for no longer, which
+	// happens to mostHung at a time at most.
+	hopeless = 10 * time.Minute
+	mostHung = 3
 	// lastPatience is how long at the end what is left is tried.
 	lastPatience = 5 * time.Second
 )
@@ -38,6 +44,8 @@ type Outbox struct {
 	added chan struct{}
 	// slot is taken while a delivery is under way.
 	slot chan struct{}
+	// hung are those that are waited for no longer.
+	hung atomic.Int32
 	// closed ends when no more messages come.
 	closed context.Context
 	close  context.CancelFunc
@@ -121,8 +129,19 @@ func (o *Outbox) Try(ctx context.Context, title, text string) error {
 		return errors.New("there was no time left")
 	}
 	sent := make(chan error, 1)
+	release := sync.OnceFunc(func() { <-o.slot })
+	given := time.AfterFunc(hopeless, func() {
+		if o.hung.Add(1) <= mostHung {
+			release()
+		}
+	})
 	go func() {
-		defer func() { <-o.slot }()
+		defer func() {
+			if !given.Stop() {
+				o.hung.Add(-1)
+			}
+			release()
+		}()
 		defer func() {
 			if r := recover(); r != nil {
 				sent <- errors.New("the service's module panicked")

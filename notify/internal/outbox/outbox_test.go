@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -274,6 +275,48 @@ func TestSlow(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
+}
+
+// hanging is a service of which the first deliveries never end.
+type hanging struct {
+	recipient
+	hangs atomic.Int32
+	end   chan struct{}
+}
+
+func (h *hanging) Deliver(title, text string) error {
+	if h.hangs.Add(-1) >= 0 {
+		<-h.end
+		return errors.New("the connection was closed")
+	}
+	return h.recipient.Deliver(title, text)
+}
+
+// TestHangsForever: a delivery that never ends does not keep all others from
+// being sent, unless many do.
+func TestHangsForever(t *testing.T) {
+	for hangs, delivered := range map[int32]bool{1: true, mostHung: true, mostHung + 1: false} {
+		synctest.Test(t, func(t *testing.T) {
+			h := &hanging{recipient: recipient{start: time.Now()}, end: make(chan struct{})}
+			h.hangs.Store(hangs)
+			o := New(h, zap.NewNop)
+			add(o, "a", "1")
+			time.Sleep(2 * time.Hour)
+			if got := h.taken(); (len(got) == 1) != delivered {
+				t.Errorf("after %d that hang: got %q", hangs, got)
+			}
+			close(h.end)
+			time.Sleep(2 * time.Hour)
+			if got := h.taken(); len(got) != 1 {
+				t.Errorf("after %d that hung: got %q", hangs, got)
+			}
+			synctest.Wait()
+			if n := o.hung.Load(); n != 0 {
+				t.Errorf("%d are still thought to hang", n)
+			}
+			_ = o.Destruct()
+		})
+	}
 }
 
 func TestPanics(t *testing.T) {
