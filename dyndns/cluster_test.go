@@ -131,10 +131,23 @@ func TestClusterCutOff(t *testing.T) {
 		time.Sleep(3 * clusterLease)
 		s.answers(s.writer(), addr2, "good "+addr2)
 		s.answers(cut, addr1, "911")
+		s.z.wrote = func(_ string, addr netip.Addr) { t.Errorf("%s was put back", addr) }
 		cut.set(func() { cut.failing = false })
 		time.Sleep(clusterLease)
 		s.holds(addr2)
 		s.answers(cut, addr2, "nochg "+addr2)
+
+		// It comes to write again, before a slow storage tells it more.
+		other := s.writer()
+		s.mu.Lock()
+		s.delay = time.Second
+		s.mu.Unlock()
+		other.kill()
+		time.Sleep(3 * clusterLease)
+		if s.writer() != cut {
+			t.Error("it does not write the zone")
+		}
+		s.holds(addr2)
 	})
 }
 

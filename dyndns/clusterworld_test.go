@@ -51,8 +51,9 @@ type caddys struct {
 	all   []*instance
 	lines []string
 	begun time.Time
-	// count counts calls of the storage.
+	// count counts calls of the storage, each of which takes this long.
 	count int
+	delay time.Duration
 	// withdraw is set where hosts without a user are taken away.
 	withdraw bool
 }
@@ -256,6 +257,10 @@ func (i *instance) use(do func(files map[string][]byte) error) error {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
+	i.s.mu.Lock()
+	delay := i.s.delay
+	i.s.mu.Unlock()
+	time.Sleep(delay)
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
 	i.s.count++
