@@ -197,6 +197,8 @@ func TestJudge(t *testing.T) {
 		{"split DNS", func(f *Facts) { f.record().Cached.Addrs = addrs("192.168.77.2") }, status.VerdictOK, []string{"as for this network alone"}},
 		{"nothing desired", func(f *Facts) { f.record().Desired = nil }, status.VerdictOK, nil},
 
+		{"nobody serves the zone", func(f *Facts) { f.zone().Provider, f.server().Answers = "nameserver", nil }, status.VerdictUnknown, []string{"nobody serves it, unless another Caddy", "zone example.com"}},
+		{"another Caddy serves the zone", func(f *Facts) { f.zone().Provider = "nameserver" }, status.VerdictOK, nil},
 		{"the port is served", func(f *Facts) { f.serve(Port{Listen: "udp/:53", Busy: true, Serves: true}) }, status.VerdictOK, []string{"it serves example.com"}},
 		{"the port is taken", func(f *Facts) { f.serve(Port{Listen: "udp/[::1]:53", Busy: true}) }, status.VerdictWrong, []string{"in use by another program", "sudo ss -lnptu 'sport = :53'", "DNSStubListener=no"}},
 		{"the port over UDP and TCP", func(f *Facts) {

@@ -82,7 +82,23 @@ func (j *judge) provider(z *Zone) {
 	default:
 		j.ok("the records can be read")
 	}
+	j.unserved(z)
 	j.written(z)
+}
+
+// unserved says that a zone is written to a file that nobody may serve. The
+// built-in name server's provider does so for another Caddy on the storage.
+func (j *judge) unserved(z *Zone) {
+	if z.Provider != "nameserver" || j.serves(z.Name) {
+		return
+	}
+	for _, s := range z.Public.Servers {
+		if slices.ContainsFunc(s.Answers, func(a Authority) bool { return a.Authoritative }) {
+			return
+		}
+	}
+	advise(j.unknown("the name server of this configuration does not have the zone: nobody serves it, unless another Caddy on the same storage does"),
+		"Where it is to be served here, write it in the block of the global option nameserver:", "zone "+z.Name)
 }
 
 // homeless says of which names the zone is not known.
