@@ -235,6 +235,16 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestUnlisted: where a provider cannot list zones, rights are not the matter.
+func TestUnlisted(t *testing.T) {
+	f := home()
+	f.Homeless = []Homeless{{Name: "nas.example.net", Provider: "rfc2136", Reason: "the provider cannot list its zones, and DNS fails; write the name under its zone in domains"}}
+	i := slices.IndexFunc(Judge(f), func(f status.Finding) bool { return strings.Contains(f.Text, "nas.example.net") })
+	if i < 0 || Judge(f)[i].Verdict != status.VerdictWrong || Judge(f)[i].Do != "" {
+		t.Errorf("%d in %+v", i, Judge(f))
+	}
+}
+
 // TestFind: the first source with an address that may be published wins.
 func TestFind(t *testing.T) {
 	votes := func(source, operator string) Answer {

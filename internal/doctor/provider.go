@@ -109,6 +109,10 @@ func (j *judge) homeless() {
 			j.unknown("%s: its zone was not found in time", h.Name)
 			continue
 		}
+		if strings.HasPrefix(h.Reason, "the provider cannot list its zones,") {
+			j.wrong("%s: %s", h.Name, h.Reason) // no right is lacking, and that says what to write
+			continue
+		}
 		z := &Zone{Name: h.Name, Provider: h.Provider}
 		z.advise(j.wrong("%s: %s", h.Name, h.Reason), h.Reason)
 	}
