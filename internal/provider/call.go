@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func (p *Provider) question(ctx context.Context, fn func(context.Context) error)
 func (p *Provider) guard(ctx context.Context, fn func(context.Context) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = errors.New(p.redact(fmt.Sprintf("the provider panicked: %v", r)))
+			err = errors.New(bounded(p.redact(fmt.Sprintf("the provider panicked: %v", r))))
 			p.logger.Debug("DNS provider panicked",
 				zap.String("provider", p.Name),
 				zap.String("stack", p.redact(string(debug.Stack()))))
@@ -95,7 +96,7 @@ func (p *Provider) guard(ctx context.Context, fn func(context.Context) error) (e
 	}()
 	if err := fn(ctx); err != nil {
 		// Asked here, for an error of others may panic when it is asked.
-		e := &redactedError{message: p.redact(err.Error())}
+		e := &redactedError{message: bounded(p.redact(err.Error()))}
 		for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
 			if errors.Is(err, cause) {
 				e.cause = cause
@@ -104,6 +105,18 @@ func (p *Provider) guard(ctx context.Context, fn func(context.Context) error) (e
 		return e
 	}
 	return nil
+}
+
+// mostText is how many bytes of an error are shown. Some have the whole page that
+// a provider has answered, and each record of the status repeats it.
+const mostText = 2000
+
+// bounded cuts off a text that is too long, from which the secrets are taken out.
+func bounded(text string) string {
+	if len(text) <= mostText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:mostText], "") + "…"
 }
 
 // redactedError is an error of a provider with the secrets of its

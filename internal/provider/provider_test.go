@@ -3,10 +3,12 @@ package provider
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/libdns/libdns"
 	"go.uber.org/zap"
@@ -44,6 +46,27 @@ func TestNotifyChangedMayPanic(t *testing.T) {
 		p.NotifyChanged("example.com.", func() {})()
 		if !module.subscribed {
 			t.Error("was not asked to tell")
+		}
+	}
+}
+
+// TestLongError: a whole page that a provider has answered is not told again and
+// again, and no secret is cut in two by that.
+func TestLongError(t *testing.T) {
+	const secret = "s3cret-token"
+	redact := func(s string) string { return strings.ReplaceAll(s, secret, "[redacted]") }
+	p, err := New("shelf", shelf(nil), NewSlots(), redact, deaf{}, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := strings.Repeat("é", (mostText-6)/2) + secret + strings.Repeat("x", 1<<20)
+	for name, fn := range map[string]func(context.Context) error{
+		"an error": func(context.Context) error { return errors.New(page) },
+		"a panic":  func(context.Context) error { panic(page) },
+	} {
+		_, err := p.Call(t.Context(), false, fn)
+		if err == nil || len(err.Error()) > mostText+10 || !utf8.ValidString(err.Error()) || strings.Contains(err.Error(), "s3") {
+			t.Errorf("%s: %d bytes: %.100v", name, len(err.Error()), err)
 		}
 	}
 }
