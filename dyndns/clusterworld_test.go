@@ -212,11 +212,13 @@ func (i *instance) update(host, addr string) string {
 	r := httptest.NewRequest(http.MethodGet, "/nic/update?hostname="+host+"&myip="+addr, nil)
 	params, err := request.Read(r)
 	if err != nil {
-		i.s.t.Fatal(err)
+		i.s.t.Error(err)
+		return ""
 	}
 	req, err := request.Parse(params)
 	if err != nil {
-		i.s.t.Fatal(err)
+		i.s.t.Error(err)
+		return ""
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
