@@ -67,7 +67,7 @@
 	};
 
 	const load = async (options) => {
-		const response = await fetch(location.pathname, {
+		const response = await fetch("?", {
 			...options, headers: {Accept: "text/html"}, cache: "no-store", credentials: "same-origin",
 			signal: AbortSignal.timeout(patience),
 		});
