@@ -2,24 +2,16 @@ package dyndns
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"iter"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/auth"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/finder"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
@@ -27,8 +19,6 @@ import (
 
 const (
 	appName = "dyndns"
-	// verifyEvery is how often what the providers hold is read and compared.
-	verifyEvery = time.Hour
 	// checkTimeout is how long a check may take that somebody asked for.
 	checkTimeout = 30 * time.Second
 	// stopTimeout bounds how long Stop waits for goroutines, all of which
@@ -44,59 +34,13 @@ func init() {
 // where there is a handler, and has no settings.
 type App struct {
 	ctx       caddy.Context
-	storage   certmagic.Storage
-	logger    *zap.Logger
 	pooled    conf.Pooled
 	providers *conf.Providers
-	observer  *observe.Observer
-	shared    *shared
-	// exact are the services of hosts by full name, and below those of any
-	// one label below a name.
-	exact, below map[string]*service
+	cancel    context.CancelFunc
+	running   sync.WaitGroup
 	// users are the names of all users, sorted.
 	users []string
-	// zones are those that are kept, to which further ones are added where they
-	// are found.
-	zones   map[zone.Key]*keptZone
-	zonesMu sync.RWMutex
-	// searches look for zones, by the provider's configuration, and placed is
-	// where they have found hosts to be.
-	searches map[string]*finder.Search
-	placed   map[string]zone.Key
-	// attached is closed once this configuration keeps its zones.
-	attached chan struct{}
-	// mu guards the holders of the zones, and left, which is set once they
-	// are given back.
-	mu   sync.Mutex
-	left bool
-	// services are those of the handlers, other is the dynamic_dns app, or nil.
-	services []*service
-	other    dynamicDNS
-	cancel   context.CancelFunc
-	running  sync.WaitGroup
-}
-
-// shared outlives configurations.
-type shared struct {
-	ledger *ledger.Ledger
-	guard  *auth.Guard
-	counts *counts
-	seen   *seen
-	*follower
-	// apps are those that keep zones, the newest last. The ledger's lock
-	// guards them.
-	apps []*App
-}
-
-// Destruct implements caddy.Destructor.
-func (*shared) Destruct() error { return nil }
-
-// newest returns the app that keeps the zones, or nil.
-func (s *shared) newest() *App {
-	if len(s.apps) == 0 {
-		return nil
-	}
-	return s.apps[len(s.apps)-1]
+	keeper
 }
 
 // CaddyModule returns the Caddy module information.
@@ -129,48 +73,6 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return a.shared.counts.register(ctx)
 }
 
-// newWriter names this process among those that share a storage.
-func newWriter() string { return fmt.Sprintf("%016x", rand.Uint64()) }
-
-func newShared() caddy.Destructor {
-	return &shared{
-		ledger: ledger.New(newWriter()), guard: auth.NewGuard(time.Now),
-		counts: newCounts(), seen: newSeen(), follower: newFollower(),
-	}
-}
-
-// dynamicDNS is the dynamic_dns app, as far as this one is concerned.
-type dynamicDNS interface {
-	// DNSProvider is the provider that others may use, if there is one.
-	DNSProvider() json.RawMessage
-	// ZoneNames are the zones in which the app manages names.
-	ZoneNames() []string
-	// Manages calls fn for each full name that the app manages.
-	Manages(fn func(host string))
-	// Keeps reports whether the app manages the host, be it that of a site.
-	// It is known once the app has started.
-	Keeps(host string) bool
-	// Share has one instance at a time write a zone in which clients have
-	// hosts, and returns this one's part, or nil if it is on its own.
-	Share(cluster.Zone) *cluster.Member
-}
-
-// dynamicDNS returns the dynamic_dns app, or nil.
-func (a *App) dynamicDNS() (dynamicDNS, error) {
-	app, err := a.ctx.AppIfConfigured("dynamic_dns")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	other, ok := app.(dynamicDNS)
-	if !ok {
-		return nil, fmt.Errorf("the app dynamic_dns (%T) is another than this module knows; build both from one version", app)
-	}
-	return other, nil
-}
-
 // Start takes the zones. It does not wait for the network or the storage.
 func (a *App) Start() error {
 	ctx, cancel := context.WithCancel(a.ctx)
@@ -198,40 +100,15 @@ func (a *App) Start() error {
 	return nil
 }
 
-// acquire takes the zones that are known, those that were found before a reload
-// among them.
-func (a *App) acquire(readOnly bool) {
-	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
-		a.placed = a.found(entries)
-	})
-	for _, key := range a.placed {
-		if a.zones[key] == nil {
-			a.zones[key] = a.newKept(key)
-		}
+// logServed says once per start what is served.
+func (a *App) logServed() {
+	var names []string
+	for _, z := range a.kept() {
+		names = append(names, dnsname.Display(z.name))
 	}
-	for key, z := range a.zones {
-		z.backend.ReadOnly, z.backend.Memory.Storage = readOnly, a.storage
-		z.zone = zone.Shared.Acquire(key)
-	}
-}
-
-// kept are the zones that are kept.
-func (a *App) kept() []*keptZone {
-	a.zonesMu.RLock()
-	defer a.zonesMu.RUnlock()
-	return slices.Collect(maps.Values(a.zones))
-}
-
-func (a *App) keptAt(key zone.Key) *keptZone {
-	a.zonesMu.RLock()
-	defer a.zonesMu.RUnlock()
-	return a.zones[key]
-}
-
-func (a *App) keep(key zone.Key, z *keptZone) {
-	a.zonesMu.Lock()
-	defer a.zonesMu.Unlock()
-	a.zones[key] = z
+	slices.Sort(names)
+	a.logger.Info("taking updates of DNS records", zap.Strings("zones", slices.Compact(names)),
+		zap.Int("hosts", len(a.exact)), zap.Strings("below", slices.Sorted(maps.Keys(a.below))))
 }
 
 // Stop ends what Start began. A request that is under way is answered by what

@@ -13,21 +13,21 @@ import (
 
 // share has one instance at a time write the zone, where there are several. The
 // others take updates, too, and desire nothing of the zone themselves.
-func (a *App) share(z *keptZone) {
+func (k *keeper) share(z *keptZone) {
 	z.id = lease.ZoneID{Zone: z.name, Provider: z.backend.Provider.Name}
-	if a.other == nil {
+	if k.other == nil {
 		return
 	}
-	z.member = a.other.Share(cluster.Zone{ID: z.id, Report: z.report, Begin: func() func() { return a.begin(z.id) }})
+	z.member = k.other.Share(cluster.Zone{ID: z.id, Report: z.report, Begin: func() func() { return k.begin(z.id) }})
 	if z.member != nil {
 		z.backend.May = func() bool { return z.member.Writes(z.id) }
-		z.backend.Confirmed = a.shared.hurry
+		z.backend.Confirmed = k.shared.hurry
 	}
 }
 
 // clustered reports whether there may be other instances.
-func (a *App) clustered() bool {
-	for _, z := range a.kept() {
+func (k *keeper) clustered() bool {
+	for _, z := range k.kept() {
 		if z.member != nil {
 			return true
 		}
@@ -37,7 +37,7 @@ func (a *App) clustered() bool {
 
 // writes reports whether this instance is to write the zone, and knows what the
 // others have taken in.
-func (a *App) writes(z *keptZone) bool { return a.term(z) != 0 }
+func (k *keeper) writes(z *keptZone) bool { return k.term(z) != 0 }
 
 // told reports of an entry whether the instance that writes the zone has told
 // that DNS has followed. What one has told that is gone is not believed: DNS
@@ -51,23 +51,44 @@ func (z *keptZone) told(e *ledger.Entry) (confirmed [ipaddr.Families]bool) {
 
 // term is a number that changes each time that this instance begins to write
 // the zone. It is 0 while another one does.
-func (a *App) term(z *keptZone) uint64 {
+func (k *keeper) term(z *keptZone) uint64 {
 	if z.member == nil {
 		return 1
 	}
-	if term := z.member.Term(z.id); a.shared.hasCaught(z.id, term) {
+	if term := z.member.Term(z.id); k.shared.hasCaught(z.id, term) {
 		return term
 	}
 	return 0
 }
 
+// all returns all that is desired, by zone: of those that another instance
+// writes, nothing is.
+func (k *keeper) all(entries iter.Seq[*ledger.Entry]) map[*keptZone]map[plan.Key]*plan.Desired {
+	all := make(map[*keptZone]map[plan.Key]*plan.Desired)
+	for _, z := range k.kept() {
+		all[z] = make(map[plan.Key]*plan.Desired)
+	}
+	for e := range entries {
+		z, name, desired := k.desired(e)
+		if z == nil || !k.writes(z) {
+			continue
+		}
+		for f, d := range desired {
+			if d != nil {
+				all[z][plan.Key{Name: name, Family: ipaddr.Family(f)}] = d
+			}
+		}
+	}
+	return all
+}
+
 // begin forgets what was desired of a zone when this instance last wrote it. It
 // is desired anew once that is known to be the newest.
-func (a *App) begin(id lease.ZoneID) (begun func()) {
-	s := a.shared
+func (k *keeper) begin(id lease.ZoneID) (begun func()) {
+	s := k.shared
 	s.ledger.Under(func(iter.Seq[*ledger.Entry]) {
-		for _, app := range s.apps {
-			for _, z := range app.kept() {
+		for _, other := range s.keepers {
+			for _, z := range other.kept() {
 				if z.id == id {
 					z.zone.Estrange()
 					z.holder.Claim(nil)
@@ -79,9 +100,9 @@ func (a *App) begin(id lease.ZoneID) (begun func()) {
 }
 
 // terms are those in which this instance writes zones now.
-func (a *App) terms() map[*keptZone]uint64 {
+func (k *keeper) terms() map[*keptZone]uint64 {
 	terms := make(map[*keptZone]uint64)
-	for _, z := range a.kept() {
+	for _, z := range k.kept() {
 		if z.member != nil {
 			terms[z] = z.member.Term(z.id)
 		}
@@ -91,11 +112,11 @@ func (a *App) terms() map[*keptZone]uint64 {
 
 // catchUp begins to keep the zones that this instance has come to write, once
 // it knows what others have taken in before that.
-func (a *App) catchUp(terms map[*keptZone]uint64, readAll bool) {
-	s := a.shared
+func (k *keeper) catchUp(terms map[*keptZone]uint64, readAll bool) {
+	s := k.shared
 	var begun []*keptZone
 	s.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
-		if !slices.Contains(s.apps, a) {
+		if !slices.Contains(s.keepers, k) {
 			return
 		}
 		for z, term := range terms {
@@ -106,7 +127,7 @@ func (a *App) catchUp(terms map[*keptZone]uint64, readAll bool) {
 		for _, z := range begun {
 			s.catch(z.id, terms[z])
 		}
-		all := a.all(entries)
+		all := k.all(entries)
 		for _, z := range begun {
 			z.holder.Claim(all[z])
 		}
@@ -126,8 +147,8 @@ func (a *App) catchUp(terms map[*keptZone]uint64, readAll bool) {
 
 // judge returns what tells of entries whether DNS holds them, in zones that
 // this instance writes for all.
-func (a *App) judge() ledger.Judge {
-	if !a.clustered() {
+func (k *keeper) judge() ledger.Judge {
+	if !k.clustered() {
 		return nil
 	}
 	return func(entries []*ledger.Entry) [][ipaddr.Families]*bool {
@@ -135,12 +156,12 @@ func (a *App) judge() ledger.Judge {
 		keys, places := make(map[*keptZone][]plan.Key), make(map[*keptZone][]place)
 		verdicts := make([][ipaddr.Families]*bool, len(entries))
 		for i, e := range entries {
-			if a.find(e.Host) == nil {
-				verdicts[i] = a.disown(e)
+			if k.find(e.Host) == nil {
+				verdicts[i] = k.disown(e)
 				continue
 			}
-			z, name, desired := a.desired(e)
-			if z == nil || z.member == nil || !a.writes(z) {
+			z, name, desired := k.desired(e)
+			if z == nil || z.member == nil || !k.writes(z) {
 				continue
 			}
 			for f, d := range desired {
@@ -151,11 +172,11 @@ func (a *App) judge() ledger.Judge {
 			}
 		}
 		for z, keys := range keys {
-			term := a.term(z)
+			term := k.term(z)
 			for i, holds := range z.zone.Holds(keys) {
 				at := places[z][i]
 				of := voucher{entries[at.entry].Host, at.family}
-				verdicts[at.entry][at.family] = a.shared.vouch(of, term, holds)
+				verdicts[at.entry][at.family] = k.shared.vouch(of, term, holds)
 			}
 		}
 		return verdicts
@@ -164,9 +185,9 @@ func (a *App) judge() ledger.Judge {
 
 // disown says of a host that no user has here, but others may have, that DNS
 // is not kept as they were told, if this instance writes its zone.
-func (a *App) disown(e *ledger.Entry) (verdict [ipaddr.Families]*bool) {
-	for _, s := range a.services {
-		if z, _ := s.locate(e.Host); z != nil && z.member != nil && a.writes(z) {
+func (k *keeper) disown(e *ledger.Entry) (verdict [ipaddr.Families]*bool) {
+	for _, s := range k.services {
+		if z, _ := s.locate(e.Host); z != nil && z.member != nil && k.writes(z) {
 			return [ipaddr.Families]*bool{new(false), new(false)}
 		}
 	}

@@ -125,7 +125,8 @@ func (s *caddys) start(name string, hosts ...string) *instance {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	a := &App{
+	a := new(App)
+	a.keeper = keeper{
 		storage: bounded{i}, logger: zap.NewNop(), shared: newShared().(*shared), other: i,
 		exact: make(map[string]*service), below: make(map[string]*service),
 		zones: make(map[zone.Key]*keptZone), attached: make(chan struct{}),

@@ -26,41 +26,26 @@ var locateZone = func(ctx context.Context, logger *zap.Logger, host string) (str
 
 // search returns what looks for zones at the provider of the key. It begins
 // once Caddy has started.
-func (a *App) search(s *service) (*finder.Search, error) {
-	if found := a.searches[s.key]; found != nil {
+func (k *keeper) search(s *service, pooled *conf.Pooled) (*finder.Search, error) {
+	if found := k.searches[s.key]; found != nil {
 		return found, nil
 	}
-	known, err := a.pooled.Hold(conf.Key{Kind: "dyndns zones", Config: s.key}, func() caddy.Destructor { return new(finder.Known) })
+	known, err := pooled.Hold(conf.Key{Kind: "dyndns zones", Config: s.key}, func() caddy.Destructor { return new(finder.Known) })
 	if err != nil {
 		return nil, err
 	}
 	search := &finder.Search{
 		Known: known.(*finder.Known), Provider: s.provider, NoSuchZone: zone.NoSuch,
-		Locate:  func(ctx context.Context, host string) (string, error) { return locateZone(ctx, a.logger, host) },
-		Changed: a.place, Chance: rand.Float64, Logger: a.logger.With(zap.String("provider", s.provider.Name)),
+		Locate:  func(ctx context.Context, host string) (string, error) { return locateZone(ctx, k.logger, host) },
+		Changed: k.place, Chance: rand.Float64, Logger: k.logger.With(zap.String("provider", s.provider.Name)),
 	}
-	a.searches[s.key] = search
+	k.searches[s.key] = search
 	return search, nil
-}
-
-// whyNowhere says why a host is in no zone, or returns nil if it is in one.
-func (a *App) whyNowhere(host string) error {
-	s := a.find(host)
-	if s == nil {
-		return errServedNoLonger
-	}
-	if z, _ := s.locate(host); z != nil || s.search == nil {
-		return nil
-	}
-	if err := s.answer(host).Err; err != nil {
-		return err
-	}
-	return errNotYet
 }
 
 // found returns in which zones the hosts are that are in none that is written,
 // as far as that is known: those of the configuration, and those on record.
-func (a *App) found(entries iter.Seq[*ledger.Entry]) map[string]zone.Key {
+func (k *keeper) found(entries iter.Seq[*ledger.Entry]) map[string]zone.Key {
 	found := make(map[string]zone.Key)
 	add := func(s *service, host string) {
 		if _, _, ok := dnsname.Match(host, s.names); ok || s.search == nil {
@@ -70,16 +55,16 @@ func (a *App) found(entries iter.Seq[*ledger.Entry]) map[string]zone.Key {
 			found[host] = s.keyOf(answer.Zone)
 		}
 	}
-	for host, s := range a.exact {
+	for host, s := range k.exact {
 		add(s, host)
 	}
-	for parent, s := range a.below {
+	for parent, s := range k.below {
 		add(s, "*."+parent)
 	}
 	for e := range entries {
-		s := a.find(e.Host)
+		s := k.find(e.Host)
 		if s == nil {
-			s = a.withdraws(e.Host)
+			s = k.withdraws(e.Host)
 		}
 		if s != nil {
 			add(s, e.Host)
@@ -88,53 +73,70 @@ func (a *App) found(entries iter.Seq[*ledger.Entry]) map[string]zone.Key {
 	return found
 }
 
+// acquire takes the zones that are known, those that were found before a reload
+// among them.
+func (k *keeper) acquire(readOnly bool) {
+	k.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
+		k.placed = k.found(entries)
+	})
+	for _, key := range k.placed {
+		if k.zones[key] == nil {
+			k.zones[key] = k.newKept(key)
+		}
+	}
+	for key, z := range k.zones {
+		z.backend.ReadOnly, z.backend.Memory.Storage = readOnly, k.storage
+		z.zone = zone.Shared.Acquire(key)
+	}
+}
+
 // place keeps the hosts in the zones that are known by now.
-func (a *App) place() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.shared
+func (k *keeper) place() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.shared
 	changed := false
 	s.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
-		if !slices.Contains(s.apps, a) {
+		if !slices.Contains(s.keepers, k) {
 			return
 		}
-		found := a.found(entries)
-		if changed = !maps.Equal(found, a.placed); !changed {
+		found := k.found(entries)
+		if changed = !maps.Equal(found, k.placed); !changed {
 			return
 		}
-		a.placed = found
+		k.placed = found
 		for host, key := range found {
-			if a.keptAt(key) != nil {
+			if k.keptAt(key) != nil {
 				continue
 			}
-			z := a.newKept(key)
-			z.backend.Memory.Storage = a.storage
+			z := k.newKept(key)
+			z.backend.Memory.Storage = k.storage
 			z.zone = zone.Shared.Acquire(key)
-			z.holder = z.zone.Attach(z.backend, nil, func(*zone.Holder) { a.reclaim() })
-			a.keep(key, z)
-			a.logger.Info("found the zone of a host, which is served from now on", zap.String("host", host),
+			z.holder = z.zone.Attach(z.backend, nil, func(*zone.Holder) { k.reclaim() })
+			k.keep(key, z)
+			k.logger.Info("found the zone of a host, which is served from now on", zap.String("host", host),
 				zap.String("zone", dnsname.Display(key.Zone)), zap.String("provider", key.Module))
 		}
 	})
 	if !changed {
 		return
 	}
-	s.ledger.Together(a.clustered())
-	a.reclaim()
+	s.ledger.Together(k.clustered())
+	k.reclaim()
 	s.ledger.Notify()
 }
 
 // newKept returns a zone at the provider of one of the services, which is not kept
 // yet.
-func (a *App) newKept(key zone.Key) *keptZone {
-	s := a.services[slices.IndexFunc(a.services, func(s *service) bool { return s.key == key.Config })]
+func (k *keeper) newKept(key zone.Key) *keptZone {
+	s := k.services[slices.IndexFunc(k.services, func(s *service) bool { return s.key == key.Config })]
 	z := &keptZone{name: key.Zone, backend: &zone.Backend{
 		Provider: s.provider, Memory: zone.Memory{Config: key.Config[:8]}, VerifyEvery: verifyEvery,
-		Observer: &clientObserver{a.observer}, Logger: a.logger, Class: plan.Client,
+		Observer: &clientObserver{k.observer}, Logger: k.logger, Class: plan.Client,
 	}}
-	if search := a.searches[key.Config]; search != nil {
+	if search := k.searches[key.Config]; search != nil {
 		z.backend.Observer = &observe.Doubting{Observer: z.backend.Observer, Search: search}
 	}
-	a.share(z)
+	k.share(z)
 	return z
 }

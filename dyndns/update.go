@@ -154,7 +154,7 @@ func (u *update) apply(ctx context.Context, req *request.Request) ([]reply.Line,
 	if c.err != nil {
 		return nil, c.err
 	}
-	return c.wait(ctx, app)
+	return c.wait(ctx, &app.keeper)
 }
 
 // resolve decides what becomes of the hosts, from what is on record.
@@ -175,13 +175,13 @@ func (u *update) resolve(req *request.Request) ([]request.Outcome, error) {
 
 // settled reports of each family of a host whether DNS has followed what is on
 // record, without asking a provider.
-func (a *App) settled(host string) (settled [ipaddr.Families]bool) {
-	z, name := a.locate(host)
+func (k *keeper) settled(host string) (settled [ipaddr.Families]bool) {
+	z, name := k.locate(host)
 	switch {
 	case z == nil:
 		return settled
-	case !a.writes(z):
-		return z.told(a.shared.ledger.Lookup(host))
+	case !k.writes(z):
+		return z.told(k.shared.ledger.Lookup(host))
 	}
 	for f := range settled {
 		settled[f] = z.zone.InSync(plan.Key{Name: name, Family: ipaddr.Family(f)})
@@ -190,13 +190,13 @@ func (a *App) settled(host string) (settled [ipaddr.Families]bool) {
 }
 
 // isDone reports whether all of that is on record, and known to be in DNS.
-func (a *App) isDone(outcomes []request.Outcome) bool {
+func (k *keeper) isDone(outcomes []request.Outcome) bool {
 	for _, o := range outcomes {
-		entry := a.shared.ledger.Lookup(o.Host)
-		if a.find(o.Host) == nil {
+		entry := k.shared.ledger.Lookup(o.Host)
+		if k.find(o.Host) == nil {
 			return false
 		}
-		settled := a.settled(o.Host)
+		settled := k.settled(o.Host)
 		for f, state := range o.States {
 			if state == plan.Unknown {
 				continue
@@ -212,10 +212,10 @@ func (a *App) isDone(outcomes []request.Outcome) bool {
 // commit stores what differs from what is on record, and hands it to the
 // zones. It goes on when nobody waits for it any more.
 func (u *update) commit(ctx context.Context, req *request.Request) (c committed) {
-	a := u.handler.app
-	l := a.shared.ledger
-	err := l.Refresh(ctx, a.storage, u.hosts, func(e *ledger.Entry) { a.shared.set(e, a) })
-	if err != nil && a.clustered() {
+	k := &u.handler.app.keeper
+	l := k.shared.ledger
+	err := l.Refresh(ctx, k.storage, u.hosts, func(e *ledger.Entry) { k.shared.set(e, k) })
+	if err != nil && k.clustered() {
 		// What is known is true, but others may have taken in something newer.
 		c.err = reply.Refuse(http.StatusServiceUnavailable, reply.Trouble, "reading what other instances have taken in: %v", err)
 		return c
@@ -233,7 +233,7 @@ func (u *update) commit(ctx context.Context, req *request.Request) (c committed)
 	}
 	for i, o := range c.outcomes {
 		entry := l.Lookup(o.Host)
-		change := ledger.Update{Host: o.Host, User: u.user.Name, Settled: a.settled(o.Host)}
+		change := ledger.Update{Host: o.Host, User: u.user.Name, Settled: k.settled(o.Host)}
 		changed := false
 		for f, state := range o.States {
 			change.Records[f] = ledger.Record{State: state, Addrs: o.Desired[f]}
@@ -241,15 +241,15 @@ func (u *update) commit(ctx context.Context, req *request.Request) (c committed)
 		}
 		w := wait{line: i, host: o.Host, version: entry.Version}
 		switch {
-		case !changed && a.isDone(c.outcomes[i:i+1]):
+		case !changed && k.isDone(c.outcomes[i:i+1]):
 			continue
 		case !changed:
 			c.waits = append(c.waits, w)
 			continue
 		}
-		err := l.Store(ctx, a.storage, &change, time.Now(), func(e *ledger.Entry) {
+		err := l.Store(ctx, k.storage, &change, time.Now(), func(e *ledger.Entry) {
 			w.version = e.Version
-			w.hold(a.shared.keeper(a), e)
+			w.hold(k.shared.keeper(k), e)
 		})
 		if err != nil {
 			// What was stored before goes its way.

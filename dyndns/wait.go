@@ -26,7 +26,7 @@ type wait struct {
 	version ledger.Version
 	// keeper is the configuration that the handles are of, and term the one in
 	// which they were made.
-	keeper  *App
+	keeper  *keeper
 	term    uint64
 	handles [ipaddr.Families]*zone.Handle
 	// asked is set once the instance that writes the zone was asked.
@@ -35,7 +35,7 @@ type wait struct {
 
 // hold has the host's zone hold what is on record, if this instance writes it.
 // The ledger's lock is held.
-func (w *wait) hold(keeper *App, e *ledger.Entry) {
+func (w *wait) hold(keeper *keeper, e *ledger.Entry) {
 	w.keeper, w.term, w.handles = keeper, 0, [ipaddr.Families]*zone.Handle{}
 	if z, _ := keeper.locate(w.host); z != nil {
 		w.term = keeper.term(z)
@@ -52,7 +52,7 @@ type committed struct {
 
 // wait waits until all that the request is about is confirmed, and says what
 // is in DNS. The error is a [*reply.Error].
-func (c *committed) wait(ctx context.Context, a *App) ([]reply.Line, error) {
+func (c *committed) wait(ctx context.Context, k *keeper) ([]reply.Line, error) {
 	lines := make([]reply.Line, len(c.outcomes))
 	for i, o := range c.outcomes {
 		lines[i].Addrs = o.Gave
@@ -66,7 +66,7 @@ func (c *committed) wait(ctx context.Context, a *App) ([]reply.Line, error) {
 			if state == plan.Unknown {
 				continue
 			}
-			d, err := w.confirmed(ctx, a, ipaddr.Family(f))
+			d, err := w.confirmed(ctx, k, ipaddr.Family(f))
 			if err != nil {
 				return nil, refusedByDNS("host %q, type %s: %v", o.Host, ipaddr.Family(f).RRType(), err)
 			}
@@ -100,12 +100,12 @@ func in(confirmed [ipaddr.Families]*plan.Desired) []netip.Addr {
 // confirmed waits for one family of a host, and returns what has come true of
 // it: what was asked for, or something newer. Where another configuration or
 // another instance comes to keep the zone meanwhile, it goes on with that one.
-func (w *wait) confirmed(ctx context.Context, a *App, f ipaddr.Family) (*plan.Desired, error) {
-	l := a.shared.ledger
+func (w *wait) confirmed(ctx context.Context, k *keeper, f ipaddr.Family) (*plan.Desired, error) {
+	l := k.shared.ledger
 	for {
 		changed := l.Changed()
-		var keeper *App
-		l.Under(func(iter.Seq[*ledger.Entry]) { keeper = a.shared.keeper(a) })
+		var keeper *keeper
+		l.Under(func(iter.Seq[*ledger.Entry]) { keeper = k.shared.keeper(k) })
 		z, _ := keeper.locate(w.host)
 		if z == nil {
 			if err := keeper.whyNowhere(w.host); err != nil && !errors.Is(err, errNotYet) {
@@ -122,7 +122,7 @@ func (w *wait) confirmed(ctx context.Context, a *App, f ipaddr.Family) (*plan.De
 		}
 		term := keeper.term(z)
 		if term == 0 {
-			d, err := w.told(ctx, a, z, f, changed)
+			d, err := w.told(ctx, k, z, f, changed)
 			if d != nil || err != nil {
 				return d, err
 			}
@@ -148,7 +148,7 @@ func (w *wait) confirmed(ctx context.Context, a *App, f ipaddr.Family) (*plan.De
 		if ctx.Err() != nil {
 			return nil, errOutOfTime
 		}
-		if keeper.term(z) == term && !a.shared.succeeded(keeper) {
+		if keeper.term(z) == term && !k.shared.succeeded(keeper) {
 			if w.handles[f] == nil {
 				return nil, errServedNoLonger
 			}
@@ -159,8 +159,8 @@ func (w *wait) confirmed(ctx context.Context, a *App, f ipaddr.Family) (*plan.De
 
 // told waits until something new is known, unless the instance that writes the
 // zone has told by now that DNS has followed.
-func (w *wait) told(ctx context.Context, a *App, z *keptZone, f ipaddr.Family, changed <-chan struct{}) (*plan.Desired, error) {
-	s := a.shared
+func (w *wait) told(ctx context.Context, k *keeper, z *keptZone, f ipaddr.Family, changed <-chan struct{}) (*plan.Desired, error) {
+	s := k.shared
 	e := s.ledger.Lookup(w.host)
 	if e.Compare(w.version) >= 0 && z.told(e)[f] {
 		return &plan.Desired{State: e.Records[f].State, Addrs: e.Records[f].Addrs}, nil
@@ -221,7 +221,7 @@ func (w *wait) forget() {
 
 // keeper is the configuration that keeps the zones now, or else one's own. The
 // ledger's lock is held.
-func (s *shared) keeper(own *App) *App {
+func (s *shared) keeper(own *keeper) *keeper {
 	if newest := s.newest(); newest != nil {
 		return newest
 	}
@@ -229,14 +229,14 @@ func (s *shared) keeper(own *App) *App {
 }
 
 // succeeded reports whether a newer configuration keeps the zones.
-func (s *shared) succeeded(a *App) (succeeded bool) {
-	s.ledger.Under(func(iter.Seq[*ledger.Entry]) { succeeded = s.keeper(a) != a })
+func (s *shared) succeeded(k *keeper) (succeeded bool) {
+	s.ledger.Under(func(iter.Seq[*ledger.Entry]) { succeeded = s.keeper(k) != k })
 	return succeeded
 }
 
 // set hands what is on record to the configuration that keeps the host's zone
 // now. The ledger's lock is held.
-func (s *shared) set(e *ledger.Entry, own *App) { s.keeper(own).set(e) }
+func (s *shared) set(e *ledger.Entry, own *keeper) { s.keeper(own).set(e) }
 
 // refusedByDNS is the answer where DNS does not follow. The update is stored,
 // and tried again.
