@@ -4,7 +4,6 @@
 package cluster
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 )
@@ -116,28 +116,31 @@ func (m *Member) Configure(s Settings) {
 	m.dirty = true
 }
 
-// Run takes part until ctx ends. The lease lasts beyond that, for a
-// configuration that follows.
-func (m *Member) Run(ctx context.Context) {
-	m.running.Lock()
-	defer m.running.Unlock()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		case <-m.poked:
-		}
-		m.round(ctx)
-		timer.Reset(m.wait())
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return
+type lostKey struct {
+	id     lease.ZoneID
+	name   string
+	family ipaddr.Family
+}
+
+// markLost marks as lost only what has not been found for a lease.
+func (m *Member) markLost(sets []lease.Set, now time.Time) []lease.Set {
+	lost := make(map[lostKey]time.Time)
+	for i := range sets {
+		for f, found := range sets[i].Found {
+			if found == nil || !found.Lost || len(sets[i].Names) == 0 {
+				continue
+			}
+			key := lostKey{sets[i].ZoneID, sets[i].Names[0], ipaddr.Family(f)}
+			since, ok := m.lost[key]
+			if !ok {
+				since = now
+			}
+			lost[key] = since
+			found.Lost = now.Sub(since) >= m.settings.Lease
 		}
 	}
+	m.lost = lost
+	return sets
 }
 
 // Poke says that this instance's addresses may have changed.
@@ -183,14 +186,4 @@ func (m *Member) Last(id lease.ZoneID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.roster.Last(id, time.Now())
-}
-
-func (m *Member) wait() time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	wait := min(m.settings.Lease/4, look)
-	if m.pending {
-		wait = min(wait, max(0, time.Until(m.hold)))
-	}
-	return wait
 }

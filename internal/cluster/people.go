@@ -129,3 +129,25 @@ func (m *Member) Elsewhere(id lease.ZoneID) bool {
 	defer m.mu.Unlock()
 	return m.roster.Elsewhere(id, time.Now())
 }
+
+// aliveNow returns the hosts of the others who are alive, by name.
+func (m *Member) aliveNow(now time.Time) map[string]string {
+	alive := make(map[string]string)
+	for _, e := range m.roster.Alive(now) {
+		if e.Name != m.Name {
+			alive[e.Name] = e.Host
+		}
+	}
+	return alive
+}
+
+// writersNow returns who writes the zones that this instance has names in.
+func (m *Member) writersNow(now time.Time) map[lease.ZoneID]string {
+	writers := make(map[lease.ZoneID]string)
+	for _, id := range m.roster.Zones() {
+		if by := m.roster.Writer(id, now); by != nil {
+			writers[id] = by.Name
+		}
+	}
+	return writers
+}

@@ -6,9 +6,42 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 )
+
+// Run takes part until ctx ends. The lease lasts beyond that, for a
+// configuration that follows.
+func (m *Member) Run(ctx context.Context) {
+	m.running.Lock()
+	defer m.running.Unlock()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-m.poked:
+		}
+		m.round(ctx)
+		timer.Reset(m.wait())
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (m *Member) wait() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wait := min(m.settings.Lease/4, look)
+	if m.pending {
+		wait = min(wait, max(0, time.Until(m.hold)))
+	}
+	return wait
+}
 
 // round looks at the others, renews this instance's lease, and takes zones
 // over that nobody writes.
@@ -49,33 +82,6 @@ func (m *Member) prepare() {
 type report struct {
 	inSync     *bool
 	refusedFor time.Duration
-}
-
-type lostKey struct {
-	id     lease.ZoneID
-	name   string
-	family ipaddr.Family
-}
-
-// markLost marks as lost only what has not been found for a lease.
-func (m *Member) markLost(sets []lease.Set, now time.Time) []lease.Set {
-	lost := make(map[lostKey]time.Time)
-	for i := range sets {
-		for f, found := range sets[i].Found {
-			if found == nil || !found.Lost || len(sets[i].Names) == 0 {
-				continue
-			}
-			key := lostKey{sets[i].ZoneID, sets[i].Names[0], ipaddr.Family(f)}
-			since, ok := m.lost[key]
-			if !ok {
-				since = now
-			}
-			lost[key] = since
-			found.Lost = now.Sub(since) >= m.settings.Lease
-		}
-	}
-	m.lost = lost
-	return sets
 }
 
 // renew stores the entry if that is due.
@@ -226,17 +232,6 @@ func (m *Member) settle() {
 	}
 }
 
-// writersNow returns who writes the zones that this instance has names in.
-func (m *Member) writersNow(now time.Time) map[lease.ZoneID]string {
-	writers := make(map[lease.ZoneID]string)
-	for _, id := range m.roster.Zones() {
-		if by := m.roster.Writer(id, now); by != nil {
-			writers[id] = by.Name
-		}
-	}
-	return writers
-}
-
 // Leave gives the lease up, so that the others need not wait for its end.
 func (m *Member) Leave(ctx context.Context) {
 	m.running.Lock()
@@ -250,15 +245,4 @@ func (m *Member) Leave(ctx context.Context) {
 	if err := m.store(ctx, s, &entry); err != nil {
 		m.sayLeaving(s, err)
 	}
-}
-
-// aliveNow returns the hosts of the others who are alive, by name.
-func (m *Member) aliveNow(now time.Time) map[string]string {
-	alive := make(map[string]string)
-	for _, e := range m.roster.Alive(now) {
-		if e.Name != m.Name {
-			alive[e.Name] = e.Host
-		}
-	}
-	return alive
 }
