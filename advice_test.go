@@ -32,7 +32,7 @@ var (
 // line of the log or the documentation tells people to write, which is what
 // stands between backticks, and loads it.
 func TestAdviceCanBePasted(t *testing.T) {
-	current = &lab{t: t}
+	current.Store(&lab{t: t})
 	all := append(adviceOfCode(t), adviceOfFixtures(t)...)
 	all = append(all, adviceOfDocs(t)...)
 	if len(all) < 50 {

@@ -32,7 +32,7 @@ func loadQuietly(tb testing.TB, config []byte) {
 // desired, for both families. The sources are asked by the benchmark alone.
 func steady(b *testing.B) (*App, *standin.Zones) {
 	const zones, names = 100, 100
-	current = &lab{addrs: []netip.Addr{netip.MustParseAddr(addr1), netip.MustParseAddr(addr6)}}
+	current.Store(&lab{addrs: []netip.Addr{netip.MustParseAddr(addr1), netip.MustParseAddr(addr6)}})
 	var origins []string
 	domains := make(map[string][]string)
 	for i := range zones {
@@ -95,7 +95,7 @@ func BenchmarkSteadyRound(b *testing.B) {
 // BenchmarkReload loads the same configuration again, with one zone and one
 // name, and beside it plain Caddy.
 func BenchmarkReload(b *testing.B) {
-	current = &lab{addrs: []netip.Addr{netip.MustParseAddr(addr1)}}
+	current.Store(&lab{addrs: []netip.Addr{netip.MustParseAddr(addr1)}})
 	z := standin.New(standin.Character{}, zoneName)
 	z.Put(zoneName, record("www", "A", addr1))
 	for _, kind := range []struct{ name, apps string }{

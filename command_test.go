@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asCaddy) == "" {
 		os.Exit(m.Run())
 	}
-	current = new(lab)
-	current.address(addr1)
+	current.Store(new(lab))
+	current.Load().address(addr1)
 	latency, _ := time.ParseDuration(os.Getenv(slowness))
 	z := standin.New(standin.Character{Latency: latency}, zoneName)
 	z.Put(zoneName, record("same", "A", addr1), record("other", "A", addr2), record("alias", "CNAME", "example.net."))
@@ -77,7 +77,7 @@ func serve(t *testing.T) (l *lab, load func(app string, others ...string) error,
 	}
 	socket = filepath.Join(dir, "admin.sock")
 	l = &lab{t: t, storage: dir, loaded: true}
-	current = l
+	current.Store(l)
 	t.Cleanup(func() {
 		l.stop()
 		os.RemoveAll(dir)
@@ -95,7 +95,7 @@ func serve(t *testing.T) (l *lab, load func(app string, others ...string) error,
 // TestExitStatus: scripts rely on it.
 func TestExitStatus(t *testing.T) {
 	_, load, socket := serve(t)
-	current.address(addr1)
+	current.Load().address(addr1)
 	z := standin.New(standin.Character{}, zoneName)
 	if err := load(appConfig(z.Register(), `{"example.com": ["www"]}`)); err != nil {
 		t.Fatal(err)
@@ -251,7 +251,7 @@ func TestNotifyTest(t *testing.T) {
 	expect(file(events("https://ntfy.sh/s3cret")), 1, 0, "write it like `ntfy://ntfy.sh/<topic>`")
 
 	_, load, socket := serve(t)
-	current.address(addr1)
+	current.Load().address(addr1)
 	config := appConfig(standin.New(standin.Character{}, zoneName).Register(), `{"example.com": ["www"]}`)
 	running := "--address unix/" + socket
 	if err := load(config); err != nil {
@@ -420,7 +420,7 @@ func TestProgressOfCheck(t *testing.T) {
 // requests to every endpoint.
 func TestAdminSurvivesReloads(t *testing.T) {
 	_, load, socket := serve(t)
-	current.address(addr1)
+	current.Load().address(addr1)
 	z := standin.New(standin.Character{}, zoneName)
 	name := z.Register()
 	config := appConfig(name, `{"example.com": ["www"]}`)

@@ -306,7 +306,7 @@ func TestNotify(t *testing.T) {
 	}))
 	defer service.Close()
 	_, load, _ := serve(t)
-	current.address(addr1)
+	current.Load().address(addr1)
 	z := standin.New(standin.Character{}, zoneName)
 	name := z.Register()
 	url := "ntfy://" + strings.TrimPrefix(service.URL, "http://") + "/topic?scheme=http"

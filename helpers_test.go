@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,8 +45,8 @@ type lab struct {
 }
 
 // current is the lab of the running test: Caddy has one configuration at a
-// time, and so have these tests.
-var current *lab
+// time, and so have these tests. An admin endpoint that ends late may still log.
+var current atomic.Pointer[lab]
 
 // bubble runs the test in fake time. Caddy is stopped at its end, so that
 // goroutines that are left over are found.
@@ -55,7 +56,7 @@ func bubble(t *testing.T, test func(l *lab)) {
 	synctest.Test(t, func(t *testing.T) {
 		t.Helper()
 		l := &lab{t: t, storage: dir}
-		current = l
+		current.Store(l)
 		defer l.end()
 		test(l)
 	})
@@ -173,21 +174,22 @@ func (*fakeSource) CaddyModule() caddy.ModuleInfo {
 }
 
 func (*fakeSource) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
-	current.mu.Lock()
-	current.asked++
+	l := current.Load()
+	l.mu.Lock()
+	l.asked++
 	f := ipaddr.V4
 	if !settings.IPVersions.V4Enabled() {
 		f = ipaddr.V6
 	}
-	slow := current.slow[f]
-	current.mu.Unlock()
+	slow := l.slow[f]
+	l.mu.Unlock()
 	time.Sleep(slow)
-	current.mu.Lock()
-	defer current.mu.Unlock()
-	if current.err != nil {
-		return nil, current.err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil, l.err
 	}
-	return slices.Clone(current.addrs), nil
+	return slices.Clone(l.addrs), nil
 }
 
 // logWriter takes Caddy's log into the lab.
@@ -203,9 +205,10 @@ func (*logWriter) WriterKey() string { return "dynamic_dns_test" }
 func (w *logWriter) OpenWriter() (io.WriteCloser, error) { return w, nil }
 
 func (*logWriter) Write(p []byte) (int, error) {
-	current.mu.Lock()
-	defer current.mu.Unlock()
-	return current.log.Write(p)
+	l := current.Load()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log.Write(p)
 }
 
 func (*logWriter) Close() error { return nil }

@@ -15,7 +15,7 @@ import (
 // TestValidateNamesThePlace: `caddy validate` finds all that can be found
 // without a network, and says where in the JSON it is.
 func TestValidateNamesThePlace(t *testing.T) {
-	current = &lab{t: t}
+	current.Store(&lab{t: t})
 	good := standin.New(standin.Character{}, zoneName).Register()
 	blind := standin.New(standin.Character{NoGet: true}, zoneName).Register()
 	// In each configuration, MEMBER stands for what is left out there.

@@ -35,7 +35,7 @@ func TestLoad(t *testing.T) {
 			if want = strings.TrimSpace(want); !ok || want == "" {
 				t.Fatal("nothing is expected")
 			}
-			current = &lab{t: t}
+			current.Store(&lab{t: t})
 			said := load(adapted(t, input+"\n"))
 			if strings.HasPrefix(name, "warn_not_") != (said == "[]") || !containsParts(said, want) {
 				t.Errorf("got: %s\nwant: %s", said, want)
@@ -58,7 +58,7 @@ func load(apps caddy.ModuleMap) string {
 	if err != nil {
 		return err.Error()
 	}
-	return fmt.Sprint(current.logged("warn", ""))
+	return fmt.Sprint(current.Load().logged("warn", ""))
 }
 
 // TestVanishedWords: a variable that Caddy replaces while it reads the

@@ -46,7 +46,7 @@ func nowhere(t *testing.T, http json.RawMessage) string {
 // realTime is for tests with real sockets, which cannot run in a bubble.
 func realTime(t *testing.T) *lab {
 	l := &lab{t: t, storage: t.TempDir()}
-	current = l
+	current.Store(l)
 	t.Cleanup(l.stop)
 	return l
 }
