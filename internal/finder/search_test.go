@@ -70,6 +70,18 @@ func (w *world) locate(ctx context.Context, host string) (string, error) {
 	return "", errors.New("no start of authority")
 }
 
+// hasListed and hasLooked return when the provider was asked for its zones, and
+// DNS for one.
+func (w *world) hasListed() (at []time.Duration) {
+	w.set(func() { at = slices.Clone(w.listed) })
+	return at
+}
+
+func (w *world) hasLooked() (at []time.Duration) {
+	w.set(func() { at = slices.Clone(w.looked) })
+	return at
+}
+
 func (w *world) set(change func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,7 +131,7 @@ func TestBackoff(t *testing.T) {
 		known := new(Known)
 		w.start(t, known, Hosts{Needed: []string{"www.example.net", "www.example.com"}})
 		wait(30 * time.Minute)
-		if got, want := seconds(w.listed), []int{0, 5, 15, 35, 75, 155, 315, 635, 1235}; !slices.Equal(got, want) {
+		if got, want := seconds(w.hasListed()), []int{0, 5, 15, 35, 75, 155, 315, 635, 1235}; !slices.Equal(got, want) {
 			t.Errorf("listed at %v, want %v", got, want)
 		}
 	})
@@ -127,10 +139,10 @@ func TestBackoff(t *testing.T) {
 		w := &world{lists: true, reads: true, zones: []string{"example.com."}}
 		w.start(t, new(Known), Hosts{Offered: []string{"www.example.net", "www.example.com"}})
 		wait(2*time.Hour + time.Minute)
-		if got, want := seconds(w.listed), []int{0, 3600, 7200}; !slices.Equal(got, want) {
+		if got, want := seconds(w.hasListed()), []int{0, 3600, 7200}; !slices.Equal(got, want) {
 			t.Errorf("listed at %v, want %v", got, want)
 		}
-		if len(w.looked) > 0 {
+		if len(w.hasLooked()) > 0 {
 			t.Error("DNS was asked for what the provider does not list")
 		}
 	})
@@ -144,7 +156,7 @@ func TestFailingList(t *testing.T) {
 		known := new(Known)
 		w.start(t, known, Hosts{Needed: []string{"www.sub.example.com"}})
 		wait(10 * time.Second)
-		if a := known.Answer("www.sub.example.com"); a.Zone != "" || a.Err == nil || len(w.looked) > 0 {
+		if a := known.Answer("www.sub.example.com"); a.Zone != "" || a.Err == nil || len(w.hasLooked()) > 0 {
 			t.Errorf("after two failures: %+v", a)
 		}
 		wait(10 * time.Second)
@@ -244,22 +256,22 @@ func TestDoubt(t *testing.T) {
 		known := new(Known)
 		s := w.start(t, known, Hosts{Needed: []string{"www.example.com"}})
 		wait(time.Hour)
-		if len(w.listed) != 1 {
-			t.Fatalf("listed at %v", w.listed)
+		if len(w.hasListed()) != 1 {
+			t.Fatalf("listed at %v", w.hasListed())
 		}
 		for range 100 {
 			s.Doubt("example.com.")
 			s.Trust("example.com.")
 			wait(time.Second)
 		}
-		if n := len(w.listed); n > 1 {
+		if n := len(w.hasListed()); n > 1 {
 			t.Errorf("%d lists while the zone is trusted", n)
 		}
 		for range 100 {
 			s.Doubt("example.com.")
 			wait(time.Second)
 		}
-		if n := len(w.listed); n < 2 || n > 7 {
+		if n := len(w.hasListed()); n < 2 || n > 7 {
 			t.Errorf("%d lists in 100 seconds of doubt", n)
 		}
 		w.set(func() { w.zones = []string{"com."} })
@@ -267,9 +279,9 @@ func TestDoubt(t *testing.T) {
 		if a := known.Answer("www.example.com"); a.Zone != "com." {
 			t.Errorf("got %+v", a)
 		}
-		n := len(w.listed)
+		n := len(w.hasListed())
 		wait(10 * time.Hour)
-		if len(w.listed) > n {
+		if len(w.hasListed()) > n {
 			t.Error("still in doubt")
 		}
 	})
@@ -323,12 +335,12 @@ func TestAnotherSearch(t *testing.T) {
 		wait(time.Minute)
 		w.start(t, known, Hosts{Offered: []string{"www.example.com", "www.example.net", "blog.example.com"}})
 		wait(time.Minute)
-		if n := len(w.listed); n != 1 {
+		if n := len(w.hasListed()); n != 1 {
 			t.Errorf("%d lists", n)
 		}
 		w.start(t, known, Hosts{Needed: []string{"www.example.net"}})
 		wait(time.Second)
-		if n := len(w.listed); n != 2 {
+		if n := len(w.hasListed()); n != 2 {
 			t.Errorf("%d lists once a name is needed", n)
 		}
 	})
