@@ -101,11 +101,7 @@ func (z *managedZone) dryRun(ctx context.Context) status.ZonePlan {
 // planFromConfig loads a configuration without starting it, asks the IP
 // sources and reads the zones. tell is told what is being done.
 func planFromConfig(file, adapter string, tell func(string)) (*status.Plan, error) {
-	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
-	if err != nil {
-		return nil, err
-	}
-	config, err := provisionConfig(raw)
+	config, err := provisionFile(file, adapter)
 	if err != nil {
 		return nil, err
 	}
@@ -132,17 +128,22 @@ func planFromConfig(file, adapter string, tell func(string)) (*status.Plan, erro
 
 // notifyFromConfig sends a message to all recipients of a configuration.
 func notifyFromConfig(file, adapter string) (*status.NotifyTest, error) {
-	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
-	if err != nil {
-		return nil, err
-	}
-	config, err := provisionConfig(raw)
+	config, err := provisionFile(file, adapter)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	return events.TestNotify(ctx, config)
+}
+
+// provisionFile loads the configuration of a file, and starts nothing.
+func provisionFile(file, adapter string) (caddy.Context, error) {
+	raw, _, _, err := caddycmd.LoadConfig(file, adapter)
+	if err != nil {
+		return caddy.Context{}, err
+	}
+	return provisionConfig(raw)
 }
 
 // provisionConfig loads a configuration, and starts nothing.

@@ -91,3 +91,15 @@ func (g *GroupStatus) unhealthy(now time.Time) (reasons []HealthReason) {
 	}
 	return reasons
 }
+
+// unhealthyNames says of the names whose zone is not known that they are not well.
+func (g *GroupStatus) unhealthyNames() (reasons []HealthReason) {
+	for _, h := range g.Lacking() {
+		reason := h.Name + ": its zone is not known yet"
+		if h.Reason != "" {
+			reason = h.Name + ": " + h.Reason
+		}
+		reasons = append(reasons, HealthReason{Group: g.Name, Provider: g.Provider, State: h.State, Reason: reason})
+	}
+	return reasons
+}

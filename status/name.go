@@ -11,28 +11,3 @@ type NameStatus struct {
 	// Why no zone is known.
 	Reason string `json:"reason,omitempty"`
 }
-
-// Lacking returns the names that should be managed and whose zone is not known,
-// the failing ones first.
-func (g *GroupStatus) Lacking() (lacking []NameStatus) {
-	for _, state := range []State{StateFailing, StatePending} {
-		for _, h := range g.WithoutZone {
-			if h.State == state {
-				lacking = append(lacking, h)
-			}
-		}
-	}
-	return lacking
-}
-
-// unhealthyNames says of the names whose zone is not known that they are not well.
-func (g *GroupStatus) unhealthyNames() (reasons []HealthReason) {
-	for _, h := range g.Lacking() {
-		reason := h.Name + ": its zone is not known yet"
-		if h.Reason != "" {
-			reason = h.Name + ": " + h.Reason
-		}
-		reasons = append(reasons, HealthReason{Group: g.Name, Provider: g.Provider, State: h.State, Reason: reason})
-	}
-	return reasons
-}

@@ -130,6 +130,19 @@ func (g *GroupStatus) Missing() (missing []*FamilyStatus) {
 	return missing
 }
 
+// Lacking returns the names that should be managed and whose zone is not known,
+// the failing ones first.
+func (g *GroupStatus) Lacking() (lacking []NameStatus) {
+	for _, state := range []State{StateFailing, StatePending} {
+		for _, h := range g.WithoutZone {
+			if h.State == state {
+				lacking = append(lacking, h)
+			}
+		}
+	}
+	return lacking
+}
+
 // known reports whether there is anything to publish.
 func (f *FamilyStatus) known() bool { return len(f.Addresses)+len(f.Prefixes) > 0 }
 
