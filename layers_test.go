@@ -133,6 +133,7 @@ var layers = map[string]layer{
 	"e2e":                         {},
 	"e2e/cluster":                 {},
 	"e2e/trouble":                 {},
+	"internal/adapttest":          {others: "caddy"},
 	"internal/pagetest":           {},
 	"internal/lab":                {others: "miekg sys"},
 	"internal/sourcetest":         {ours: "internal/ipaddr ipsources"},
@@ -142,7 +143,7 @@ var layers = map[string]layer{
 }
 
 // testOnly are packages that only tests import.
-var testOnly = []string{"e2e", "internal/lab", "internal/pagetest", "internal/sourcetest", "internal/standin"}
+var testOnly = []string{"e2e", "internal/adapttest", "internal/lab", "internal/pagetest", "internal/sourcetest", "internal/standin"}
 
 // moduleNames are what the table calls modules and packages of others.
 var moduleNames = map[string]string{

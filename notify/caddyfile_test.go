@@ -1,47 +1,9 @@
 package notify
 
 import (
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"github.com/caddyserver/caddy/v2/caddytest"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/adapttest"
 )
 
-// TestAdapt runs the fixtures, which have the form of Caddy's own: a Caddyfile,
-// a line of ten dashes, and the JSON or a part of the error, which never repeats
-// what may be a secret.
-func TestAdapt(t *testing.T) {
-	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no fixtures: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".caddyfiletest"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			input, want, ok := strings.Cut(string(data), "\n----------\n")
-			want = strings.TrimSpace(want)
-			if !ok || want == "" {
-				t.Fatal("nothing is expected")
-			}
-			if strings.HasPrefix(want, "{") {
-				if !caddytest.CompareAdapt(t, file, input+"\n", "caddyfile", want) {
-					t.Fatal("not adapted as expected")
-				}
-				return
-			}
-			_, _, err = caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Fatalf("got error: %v\nwant: %s", err, want)
-			}
-			if strings.Contains(err.Error(), "s3cret") {
-				t.Errorf("the error repeats the secret: %v", err)
-			}
-		})
-	}
-}
+func TestAdapt(t *testing.T) { adapttest.Run(t) }
