@@ -19,7 +19,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/events"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -236,30 +235,6 @@ func answer(w http.ResponseWriter, code int, v any) error {
 	w.WriteHeader(code)
 	_, _ = body.WriteTo(w)
 	return nil
-}
-
-// withServer adds what is known of the clients to the status, which begins with
-// zones of its own.
-func withServer(s *status.Status, own []*managedZone) *status.Status {
-	if server, ok := serverOf(caddy.ActiveContext()); ok {
-		server.AddStatus(s, func(z *zone.Zone) *status.ZoneStatus {
-			for i := range own {
-				if own[i].zone == z {
-					return &s.Zones[i]
-				}
-			}
-			return nil
-		})
-	}
-	return s
-}
-
-// Status is what the admin endpoint answers.
-func (a *App) Status(now time.Time) *status.Status {
-	m := a.current()
-	s := withServer(a.statusOf(m, now), m.zones)
-	s.Timeline = a.observer.Timeline.Events()
-	return s
 }
 
 // Check begins what `POST /dynamic_dns/check` does, unless that is under way.

@@ -296,10 +296,6 @@ func (c *console) request(fl caddycmd.Flags, method, what string, into any) erro
 	})
 }
 
-// unanswered reports whether an error of Caddy's client says that none answers,
-// rather than something else: it has no type.
-func unanswered(err error) bool { return strings.HasPrefix(err.Error(), "performing request:") }
-
 // toStart says what to do where no Caddy answers.
 func toStart(err error, address string) string {
 	if !unanswered(err) {

@@ -96,6 +96,10 @@ func runningStatus(ctx context.Context, admin string) (*status.Status, string) {
 	return nil, show.OneLine(err.Error())
 }
 
+// unanswered reports whether an error of Caddy's client says that none answers,
+// rather than something else: it has no type.
+func unanswered(err error) bool { return strings.HasPrefix(err.Error(), "performing request:") }
+
 // askAdmin asks the admin endpoint, which takes no context.
 func askAdmin(ctx context.Context, admin, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)

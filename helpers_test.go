@@ -21,6 +21,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 func init() {
@@ -216,3 +217,6 @@ func (*logWriter) Close() error { return nil }
 func record(name, typ, data string) libdns.RR {
 	return libdns.RR{Name: name, Type: typ, Data: data, TTL: 5 * time.Minute}
 }
+
+// status is that of the app itself, without clients and timeline.
+func (a *App) status(now time.Time) *status.Status { return a.statusOf(a.current(), now) }

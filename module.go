@@ -396,8 +396,13 @@ func (a *App) join() {
 	})
 }
 
-// status is how the app is doing.
-func (a *App) status(now time.Time) *status.Status { return a.statusOf(a.current(), now) }
+// Status is what the admin endpoint answers.
+func (a *App) Status(now time.Time) *status.Status {
+	m := a.current()
+	s := withServer(a.statusOf(m, now), m.zones)
+	s.Timeline = a.observer.Timeline.Events()
+	return s
+}
 
 func (a *App) statusOf(m *managed, now time.Time) *status.Status {
 	s := &status.Status{

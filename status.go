@@ -5,11 +5,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
@@ -153,4 +156,20 @@ func (s *nameSet) whyUnknown(key plan.Key, never bool) string {
 		}
 	}
 	return reason
+}
+
+// withServer adds what is known of the clients to the status, which begins with
+// zones of its own.
+func withServer(s *status.Status, own []*managedZone) *status.Status {
+	if server, ok := serverOf(caddy.ActiveContext()); ok {
+		server.AddStatus(s, func(z *zone.Zone) *status.ZoneStatus {
+			for i := range own {
+				if own[i].zone == z {
+					return &s.Zones[i]
+				}
+			}
+			return nil
+		})
+	}
+	return s
 }
