@@ -22,7 +22,7 @@ const maxChanges = 500
 type changes struct {
 	// mine are the newest changes of this process, as long as they may have
 	// to be told again.
-	mine map[string]*Entry
+	mine map[string]change
 	// unsure are hosts whose stored entry is to be looked at once more, for
 	// two processes may have written it at a time.
 	unsure map[string]bool
@@ -33,8 +33,15 @@ type changes struct {
 	alongside, together bool
 }
 
+// change is an entry that this process has changed.
+type change struct {
+	entry *Entry
+	// told is set once other processes were told of it.
+	told bool
+}
+
 func (c *changes) add(e *Entry) {
-	c.mine[e.Host], c.unsure[e.Host] = e, true
+	c.mine[e.Host], c.unsure[e.Host] = change{entry: e}, true
 }
 
 // Together says whether other processes take updates at the same time, so that

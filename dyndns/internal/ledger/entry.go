@@ -97,11 +97,12 @@ func (e *Entry) join(other *Entry, writer string) *Entry {
 	if joined.Records[ipaddr.V4].Since == newer.Records[ipaddr.V4].Since && joined.Records[ipaddr.V6].Since == newer.Records[ipaddr.V6].Since {
 		return newer
 	}
-	joined.Version, joined.told = Version{newer.Sequence + 1, writer}, false
+	joined.Version = Version{newer.Sequence + 1, writer}
 	return &joined
 }
 
-// Entry is what is on record of a host.
+// Entry is what is on record of a host. It is never changed, for many may look
+// at it.
 type Entry struct {
 	Version
 	// Host is the full name in canonical form, without a trailing dot.
@@ -113,9 +114,6 @@ type Entry struct {
 	// Confirmed is set for families of which another process has told that DNS
 	// holds what is on record, as far as it knows.
 	Confirmed [ipaddr.Families]bool
-
-	// told is set once other processes were told of it.
-	told bool
 }
 
 // stored is an entry as it is stored. It holds no secret.

@@ -50,7 +50,7 @@ func New(writer string) *Ledger {
 	return &Ledger{
 		writer: writer, ready: make(chan struct{}), hosts: make(map[string]*host),
 		telling: make(chan struct{}, 1), changed: make(chan struct{}),
-		changes: changes{mine: make(map[string]*Entry), unsure: make(map[string]bool)},
+		changes: changes{mine: make(map[string]change), unsure: make(map[string]bool)},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"net/netip"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -328,6 +329,22 @@ func TestOvertakenWhileStored(t *testing.T) {
 	}
 	a.store(update(home, set("192.0.2.1"), Record{}))
 	a.expect(home, "[192.0.2.2] []")
+}
+
+// TestEntriesStay: an entry that somebody looks at is not changed under his
+// eyes, whatever becomes of the host.
+func TestEntriesStay(t *testing.T) {
+	p := start(t, "a", &certmagic.FileStorage{Path: t.TempDir()})
+	p.store(update(home, set("192.0.2.1"), Record{}))
+	seen := p.Lookup(home)
+	before := *seen
+	p.follow()
+	p.Ask(home)
+	p.store(update(home, set("192.0.2.2"), Record{}))
+	p.follow()
+	if !reflect.DeepEqual(*seen, before) {
+		t.Errorf("%+v has become %+v", before, *seen)
+	}
 }
 
 // TestTurns: who writes several hosts waits for nobody who waits for them.

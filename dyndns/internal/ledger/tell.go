@@ -32,9 +32,7 @@ func (l *Ledger) Ask(host string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if h := l.hosts[host]; h != nil && h.entry != nil {
-		asked := *h.entry
-		asked.told = false
-		l.changes.mine[host] = &asked
+		l.changes.mine[host] = change{entry: h.entry}
 	}
 }
 
@@ -63,13 +61,13 @@ func (l *Ledger) news(told []*Entry, judge Judge) map[string]news {
 	}
 	var doubtful []*Entry
 	l.mu.Lock()
-	for name, entry := range l.changes.mine {
+	for name, mine := range l.changes.mine {
 		switch there := seen[name]; {
-		case there == nil && entry.told && len(told) >= maxChanges, there != nil && there.Compare(entry.Version) > 0:
+		case there == nil && mine.told && len(told) >= maxChanges, there != nil && there.Compare(mine.entry.Version) > 0:
 			// It is old news.
 			delete(l.changes.mine, name)
-		case there == nil || there.Version != entry.Version:
-			all[name] = news{entry: entry}
+		case there == nil || there.Version != mine.entry.Version:
+			all[name] = news{entry: mine.entry}
 		}
 	}
 	for name, h := range l.hosts {
@@ -147,8 +145,9 @@ func (l *Ledger) tell(ctx context.Context, storage certmagic.Storage, all map[st
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name, n := range all {
-		if mine := l.changes.mine[name]; mine != nil && mine.Version == n.entry.Version {
+		if mine, ok := l.changes.mine[name]; ok && mine.entry.Version == n.entry.Version {
 			mine.told = true
+			l.changes.mine[name] = mine
 		}
 	}
 	return nil
