@@ -12,7 +12,8 @@ import (
 )
 
 // share has one instance at a time write the zone, where there are several. The
-// others take updates, too, and desire nothing of the zone themselves.
+// others take updates, too, and desire nothing of the zone themselves. The zone
+// must be there already, for others ask how it is doing from now on.
 func (k *keeper) share(z *keptZone) {
 	z.id = lease.ZoneID{Zone: z.name, Provider: z.backend.Provider.Name}
 	if k.other == nil {

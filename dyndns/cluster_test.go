@@ -24,6 +24,30 @@ func (s *caddys) holds(want string) {
 	}
 }
 
+// writer returns the instance that writes the zone.
+func (s *caddys) writer() *instance {
+	s.t.Helper()
+	for _, i := range s.all {
+		if i.isRunning() && i.member.Writes(sharedZone) {
+			return i
+		}
+	}
+	s.t.Fatal("nobody writes the zone")
+	return nil
+}
+
+// other returns one that does not.
+func (s *caddys) other() *instance {
+	s.t.Helper()
+	for _, i := range s.all {
+		if i.isRunning() && !i.member.Writes(sharedZone) {
+			return i
+		}
+	}
+	s.t.Fatal("all write the zone")
+	return nil
+}
+
 // TestClusterAnyTakesUpdates: whichever instance is told, one writes, all know,
 // and "good" is said of what that one has read back.
 func TestClusterAnyTakesUpdates(t *testing.T) {

@@ -27,10 +27,10 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/reply"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/request"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/finder"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/observe"
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 )
@@ -54,8 +54,9 @@ type caddys struct {
 	// count counts calls of the storage, each of which takes this long.
 	count int
 	delay time.Duration
-	// withdraw is set where hosts without a user are taken away.
-	withdraw bool
+	// withdraw is set where hosts without a user are taken away, and finds where
+	// the zone is in no configuration.
+	withdraw, finds bool
 }
 
 func together(t *testing.T, test func(s *caddys)) {
@@ -89,13 +90,14 @@ func (s *caddys) notef(format string, args ...any) {
 // instance is one of them. It is its own storage, and its own way to the
 // provider.
 type instance struct {
-	s      *caddys
-	name   string
-	app    *App
-	member *cluster.Member
-	handle *Handler
-	cancel context.CancelFunc
-	ended  sync.WaitGroup
+	s        *caddys
+	name     string
+	app      *App
+	member   *cluster.Member
+	provider *provider.Provider
+	handle   *Handler
+	cancel   context.CancelFunc
+	ended    sync.WaitGroup
 
 	// What follows is guarded by the lock of all.
 
@@ -131,18 +133,23 @@ func (s *caddys) start(name string, hosts ...string) *instance {
 		exact: make(map[string]*service), below: make(map[string]*service),
 		zones: make(map[zone.Key]*keptZone), attached: make(chan struct{}),
 	}
-	i.app = a
-	key := zone.Key{Module: p.Name, Zone: origin}
-	z := &keptZone{name: origin, backend: &zone.Backend{
-		Provider: p, Memory: zone.Memory{Storage: i}, VerifyEvery: verifyEvery,
-		Observer: &clientObserver{nil}, Logger: zap.NewNop(), Class: plan.Client,
-	}}
-	a.share(z)
-	a.zones[key] = z
-	service := &service{names: []string{origin}, zones: map[string]*keptZone{origin: z}, ttl: time.Minute, withdraw: s.withdraw}
+	i.app, i.provider = a, p
+	// zone.Shared has the zones of all.
+	key := zone.Key{Config: fmt.Sprintf("instance %d", number), Module: p.Name, Zone: origin}
+	service := &service{
+		zones: make(map[string]*keptZone), ttl: time.Minute, withdraw: s.withdraw,
+		provider: p, key: key.Config, keptAt: a.keptAt,
+	}
 	a.services = append(a.services, service)
 	if len(hosts) == 0 {
 		hosts = []string{"home.example.com", "www.example.com"}
+	}
+	if s.finds {
+		service.search = i.search(hosts)
+		a.searches = map[string]*finder.Search{key.Config: service.search}
+	} else {
+		z := a.newKept(key)
+		a.zones[key], service.zones[origin], service.names = z, z, []string{origin}
 	}
 	for _, host := range hosts {
 		a.exact[host] = service
@@ -152,15 +159,16 @@ func (s *caddys) start(name string, hosts ...string) *instance {
 		s.t.Fatal(err)
 	}
 	i.handle = &Handler{app: a, logger: zap.NewNop(), rules: &request.Rules{PrefixLength: 64, Filter: filter}}
-	registry := new(zone.Registry)
-	z.zone = registry.Acquire(key)
+	a.acquire(false)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	i.cancel = func() {
 		cancel()
 		i.ended.Wait()
 		a.detach()
-		registry.Release(z.zone)
+		for _, z := range a.kept() {
+			zone.Shared.Release(z.zone)
+		}
 	}
 	i.member.Configure(cluster.Settings{
 		Storage: i, Lease: clusterLease, Sets: i.sets, Report: i.report, Changed: func() {}, Begin: i.begin,
@@ -169,6 +177,9 @@ func (s *caddys) start(name string, hosts ...string) *instance {
 	a.attach()
 	i.ended.Go(func() { i.member.Run(ctx) })
 	i.ended.Go(func() { a.follow(ctx) })
+	if s.finds {
+		i.ended.Go(func() { service.search.Run(ctx) })
+	}
 	return i
 }
 
@@ -203,9 +214,27 @@ func (i *instance) sets() []lease.Set {
 	return []lease.Set{{ZoneID: sharedZone, Clients: true}}
 }
 
-func (i *instance) report(lease.ZoneID) (*bool, time.Duration) { return i.shares[0].Report() }
+func (i *instance) report(lease.ZoneID) (*bool, time.Duration) {
+	inSync, refusedFor := new(true), time.Duration(0)
+	for _, z := range i.clients() {
+		inSync, refusedFor = z.Report()
+	}
+	return inSync, refusedFor
+}
 
-func (i *instance) begin(lease.ZoneID) func() { return i.shares[0].Begin() }
+func (i *instance) begin(lease.ZoneID) func() {
+	begun := func() {}
+	for _, z := range i.clients() {
+		begun = z.Begin()
+	}
+	return begun
+}
+
+func (i *instance) clients() []cluster.Zone {
+	i.s.mu.Lock()
+	defer i.s.mu.Unlock()
+	return slices.Clone(i.shares)
+}
 
 // update is a client's request of the instance: "good", "nochg" or what went
 // wrong, each followed by what is said to be in DNS.
@@ -248,7 +277,9 @@ func (*instance) Manages(func(string))         {}
 func (*instance) Keeps(string) bool            { return false }
 
 func (i *instance) Share(z cluster.Zone) *cluster.Member {
-	i.shares = append(i.shares, z)
+	i.set(func() { i.shares = append(i.shares, z) })
+	// The member is poked, and may ask at once.
+	z.Report()
 	return i.member
 }
 
@@ -445,30 +476,6 @@ func (z *standinZone) count() int {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	return z.calls
-}
-
-// writer returns the instance that writes the zone.
-func (s *caddys) writer() *instance {
-	s.t.Helper()
-	for _, i := range s.all {
-		if i.isRunning() && i.member.Writes(sharedZone) {
-			return i
-		}
-	}
-	s.t.Fatal("nobody writes the zone")
-	return nil
-}
-
-// other returns one that does not.
-func (s *caddys) other() *instance {
-	s.t.Helper()
-	for _, i := range s.all {
-		if i.isRunning() && !i.member.Writes(sharedZone) {
-			return i
-		}
-	}
-	s.t.Fatal("all write the zone")
-	return nil
 }
 
 type silent struct{}

@@ -87,6 +87,7 @@ func (k *keeper) acquire(readOnly bool) {
 	for key, z := range k.zones {
 		z.backend.ReadOnly, z.backend.Memory.Storage = readOnly, k.storage
 		z.zone = zone.Shared.Acquire(key)
+		k.share(z)
 	}
 }
 
@@ -112,6 +113,7 @@ func (k *keeper) place() {
 			z := k.newKept(key)
 			z.backend.Memory.Storage = k.storage
 			z.zone = zone.Shared.Acquire(key)
+			k.share(z)
 			z.holder = z.zone.Attach(z.backend, nil, func(*zone.Holder) { k.reclaim() })
 			k.keep(key, z)
 			k.logger.Info("found the zone of a host, which is served from now on", zap.String("host", host),
@@ -137,6 +139,5 @@ func (k *keeper) newKept(key zone.Key) *keptZone {
 	if search := k.searches[key.Config]; search != nil {
 		z.backend.Observer = &observe.Doubting{Observer: z.backend.Observer, Search: search}
 	}
-	k.share(z)
 	return z
 }
