@@ -16,12 +16,16 @@ const (
 	mostChanges = 10
 	// mostText is how many bytes of an error are remembered.
 	mostText = 500
+	// skew is how far a clock may be set back in passing.
+	skew = time.Minute
 )
 
 // merge returns the last of the events of both, the oldest first. Those that
 // both have, and those that say nothing new, are left out: what was stored may
-// come to be known after what has happened since.
-func merge(a, b []status.Event) (all []status.Event) {
+// come to be known after what has happened since. Of too many, those go first
+// that a clock which was wrong then has put later than now: else they would
+// crowd out what happens, until that time.
+func merge(a, b []status.Event, now time.Time) (all []status.Event) {
 	both := slices.Concat(a, b)
 	slices.SortStableFunc(both, func(a, b status.Event) int { return a.Time.Compare(b.Time) })
 	for _, e := range both {
@@ -34,7 +38,12 @@ func merge(a, b []status.Event) (all []status.Event) {
 		}
 		all = append(all, e)
 	}
-	return all[max(0, len(all)-Most):]
+	for len(all) > Most {
+		first := slices.IndexFunc(all, func(e status.Event) bool { return e.Time.After(now.Add(skew)) })
+		first = max(first, 0)
+		all = slices.Delete(all, first, first+1)
+	}
+	return all
 }
 
 // identity tells events apart.

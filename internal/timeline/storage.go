@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
@@ -47,7 +48,7 @@ func exchange(ctx context.Context, kept Kept, events []status.Event) (stored []s
 			kept.Logger.Warn("the timeline of changes in the storage is damaged; going on with what can be read of it", zap.String("file", path), zap.Error(damage))
 		}
 	}
-	all := merge(stored, events)
+	all := merge(stored, events, time.Now())
 	after, err := json.Marshal(all)
 	if err != nil {
 		return stored, err

@@ -14,7 +14,7 @@ import (
 
 const (
 	// pause is the shortest time between two writes to the storage.
-	pause = 2 * time.Second
+	pause = 10 * time.Second
 	// retryAfter is when the storage is tried again after a failure.
 	retryAfter = time.Minute
 	// storageTimeout bounds how long a storage that heeds it may take.
@@ -53,7 +53,7 @@ func (t *Timeline) Keep(kept Kept, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.kept.Storage == nil {
-		t.add(status.Event{Time: stamp(now), Name: status.EventStarted})
+		t.add(status.Event{Time: stamp(now), Name: status.EventStarted}, now)
 	}
 	t.kept, t.unkept = kept, true
 	t.wake()
@@ -72,12 +72,14 @@ func (t *Timeline) Add(e status.Event, now time.Time) {
 	e.Time = stamp(now)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.add(e)
+	t.add(e, now)
 	t.unkept = true
 	t.wake()
 }
 
-func (t *Timeline) add(e status.Event) { t.events = merge(t.events, []status.Event{e}) }
+func (t *Timeline) add(e status.Event, now time.Time) {
+	t.events = merge(t.events, []status.Event{e}, now)
+}
 
 // Events returns what happened last, the newest first.
 func (t *Timeline) Events() []status.Event {
@@ -160,7 +162,7 @@ func (t *Timeline) exchange() bool {
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.events = merge(stored, t.events)
+	t.events = merge(stored, t.events, time.Now())
 	t.unkept = t.unkept || err != nil
 	t.say(kept.Logger, err)
 	return err == nil
