@@ -20,11 +20,20 @@ const (
 	// happens to mostHung at a time at most.
 	hopeless = 10 * time.Minute
 	mostHung = 3
+	// mostUnderWay is how many deliveries there are at a time, of all outboxes:
+	// those that hang outlive their outbox.
+	mostUnderWay = 64
 	// lastPatience is how long at the end what is left is tried.
 	lastPatience = 5 * time.Second
 )
 
-var errSlow = fmt.Errorf("no answer within %s", patience)
+var (
+	errSlow = fmt.Errorf("no answer within %s", patience)
+	errMany = fmt.Errorf("%d messages are being sent or hang, and no more are begun", mostUnderWay)
+)
+
+// underWay are the deliveries that have not ended.
+var underWay atomic.Int32
 
 // Recipient is who gets the messages.
 type Recipient interface {
@@ -128,6 +137,11 @@ func (o *Outbox) Try(ctx context.Context, title, text string) error {
 		<-o.slot
 		return errors.New("there was no time left")
 	}
+	if underWay.Add(1) > mostUnderWay {
+		underWay.Add(-1)
+		<-o.slot
+		return errMany
+	}
 	sent := make(chan error, 1)
 	release := sync.OnceFunc(func() { <-o.slot })
 	given := time.AfterFunc(hopeless, func() {
@@ -140,6 +154,7 @@ func (o *Outbox) Try(ctx context.Context, title, text string) error {
 			if !given.Stop() {
 				o.hung.Add(-1)
 			}
+			underWay.Add(-1)
 			release()
 		}()
 		defer func() {

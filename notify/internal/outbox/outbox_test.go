@@ -319,6 +319,51 @@ func TestHangsForever(t *testing.T) {
 	}
 }
 
+// TestManyThatHang: outboxes that come and go leave no more behind than is
+// bounded, and others send again once some of that has ended.
+func TestManyThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var begun atomic.Int32
+		end := make(chan struct{})
+		for range 2 * mostUnderWay {
+			o := New(deliver(func() error {
+				begun.Add(1)
+				<-end
+				return nil
+			}), zap.NewNop)
+			add(o, "a", "1")
+			time.Sleep(time.Second)
+			_ = o.Destruct()
+		}
+		time.Sleep(time.Hour)
+		if n := begun.Load(); n != mostUnderWay {
+			t.Errorf("%d deliveries hang", n)
+		}
+		log := new(lines)
+		logger := zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(log), zap.DebugLevel))
+		r := &recipient{start: time.Now()}
+		o := New(r, func() *zap.Logger { return logger })
+		add(o, "a", "1")
+		time.Sleep(time.Hour)
+		r.want(t)
+		if n := strings.Count(log.String(), "messages are being sent or hang"); n != 1 {
+			t.Errorf("logged %s", log)
+		}
+		close(end)
+		time.Sleep(time.Hour)
+		if got := r.taken(); len(got) != 1 {
+			t.Errorf("got %q", got)
+		}
+		_ = o.Destruct()
+	})
+}
+
+// deliver is a recipient of one function.
+type deliver func() error
+
+func (deliver) String() string                 { return "fake://host" }
+func (d deliver) Deliver(string, string) error { return d() }
+
 func TestPanics(t *testing.T) {
 	run(t, func(o *Outbox, r *recipient, log *lines) {
 		r.mu.Lock()

@@ -16,6 +16,7 @@ import (
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/matrix"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
+	"github.com/nicholas-fedor/shoutrrr/pkg/util/jsonclient"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 )
@@ -33,6 +34,11 @@ type Target struct {
 // client is for those services that take one. Others make one for each message,
 // with connections of its own.
 var client = &http.Client{Timeout: 10 * time.Second}
+
+func init() {
+	// Telegram's sends by this one, which would wait without an end.
+	jsonclient.DefaultClient = jsonclient.NewWithHTTPClient(client)
+}
 
 // Parse makes a target of a URL, without a request to anybody. The error says
 // what to write instead, and does not repeat the URL.

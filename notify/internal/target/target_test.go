@@ -56,6 +56,28 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestTelegramEnds: it sends by the client that waits for so long only.
+func TestTelegramEnds(t *testing.T) {
+	asked := ""
+	client.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		_, ends := r.Context().Deadline()
+		asked = fmt.Sprintf("%s, ends: %t", r.URL.Host, ends)
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"ok": true}`)), Request: r}, nil
+	})
+	defer func() { client.Transport = nil }()
+	to, err := Parse("telegram://110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw@telegram?chats=@a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Deliver("title", "text"); err != nil || asked != "api.telegram.org, ends: true" {
+		t.Errorf("asked %q, error %v", asked, err)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // TestNames: what is shown of a URL has no secret, and making a target asks
 // nobody.
 func TestNames(t *testing.T) {
