@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +88,38 @@ func wantEvents(t *testing.T, when string, want ...string) {
 	t.Helper()
 	if got := takeEvents(); !slices.Equal(got, want) {
 		t.Errorf("%s: got events\n%s\nwant\n%s", when, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestMisnamedEvent: a name that no event has is said when it is loaded.
+func TestMisnamedEvent(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName)
+		l.address(addr1)
+		config := appConfig(z.Register(), `{"example.com": ["www"]}`)
+		for _, name := range []string{"address_change", "cert_failed"} {
+			if err := l.tryLoad(config, `"events": {"subscriptions": [{"events": ["`+name+`"], "handlers": [{"handler": "dynamic_dns_test"}]}]}`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if lines := l.logged("warn", "wait in vain"); len(lines) != 1 {
+			t.Errorf("logged %v", lines)
+		}
+	})
+}
+
+// TestEventsArePresented: the page of events has a line for each.
+func TestEventsArePresented(t *testing.T) {
+	page, err := os.ReadFile("examples/events/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, match := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(string(page), -1) {
+		rows = append(rows, match[1])
+	}
+	if !slices.Equal(rows, events.Names) {
+		t.Errorf("the page has %v, there are %v", rows, events.Names)
 	}
 }
 

@@ -79,7 +79,7 @@ var layers = map[string]layer{
 	"internal/cluster":   {ours: "internal/dnsname internal/ipaddr internal/lease internal/plan", others: "certmagic zap"},
 	"internal/heartbeat": {ours: "internal/conf", others: "zap"},
 	"internal/conf":      {ours: "internal/provider internal/zone", others: "caddy certmagic"},
-	"internal/events":    {ours: "status", others: "caddy zap"},
+	"internal/events":    {ours: "internal/advice status", others: "caddy zap"},
 	"internal/show":      {ours: "internal/cluster internal/dnsname internal/plan internal/provider internal/reconcile status"},
 	"internal/timeline":  {ours: "status", others: "certmagic zap"},
 	"internal/observe":   {ours: "internal/conf internal/detect internal/dnsname internal/events internal/finder internal/ipaddr internal/plan internal/provider internal/reconcile internal/show internal/timeline internal/zone status", others: "caddy prometheus"},

@@ -57,6 +57,7 @@ func New(ctx caddy.Context, whenStarted func()) (*Emitter, error) {
 		queue:    make(chan event, MaxQueued),
 		emitting: make(chan struct{}, MaxEmitting),
 	}
+	warnOfNames(e.app, e.logger)
 	return e, e.app.On("started", &startedHandler{first: whenStarted, started: e.started})
 }
 
