@@ -131,6 +131,7 @@ var layers = map[string]layer{
 
 	// For tests alone.
 	"e2e":                         {},
+	"e2e/clients":                 {},
 	"e2e/cluster":                 {},
 	"e2e/trouble":                 {},
 	"internal/adapttest":          {others: "caddy"},

@@ -24,13 +24,13 @@ func newExampleHome(t *testing.T) *home {
 
 	dir := t.TempDir()
 	key := lab.NewTSIGKey(t, "caddy")
-	writeFile(t, filepath.Join(dir, "caddy.key"), key)
-	writeFile(t, filepath.Join(dir, "example.com.zone"), example(t, "bind/example.com.zone"))
+	lab.WriteFile(t, filepath.Join(dir, "caddy.key"), key)
+	lab.WriteFile(t, filepath.Join(dir, "example.com.zone"), example(t, "bind/example.com.zone"))
 	conf := strings.NewReplacer("/etc/bind", dir, "/var/lib/bind", dir).Replace(example(t, "bind/named.conf"))
 	// What named writes under /run and /var/cache by default is not the
 	// example's matter, but would collide with another named.
 	conf = strings.Replace(conf, "options {", "controls { };\noptions { pid-file none; session-keyfile none;", 1)
-	writeFile(t, filepath.Join(dir, "named.conf"), conf)
+	lab.WriteFile(t, filepath.Join(dir, "named.conf"), conf)
 	return &home{t: t, ns: ns, bind: lab.RunBIND(t, ns, dir, "127.0.0.1:53", key, "example.com")}
 }
 
@@ -74,11 +74,4 @@ func example(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }

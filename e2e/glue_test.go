@@ -25,13 +25,13 @@ func TestExampleGlue(t *testing.T) {
 
 	dir := t.TempDir()
 	key := lab.NewTSIGKey(t, "caddy")
-	writeFile(t, filepath.Join(dir, "example.com.zone"), `$TTL 300
+	lab.WriteFile(t, filepath.Join(dir, "example.com.zone"), `$TTL 300
 @	IN SOA	ns1 hostmaster ( 1 3600 600 86400 60 )
 	IN NS	ns1
 ns1	IN A	198.51.100.53
 home	IN NS	ns1.home
 `)
-	writeFile(t, filepath.Join(dir, "named.conf"), key+`
+	lab.WriteFile(t, filepath.Join(dir, "named.conf"), key+`
 options {
 	directory "`+dir+`"; pid-file none; session-keyfile none;
 	listen-on { `+parentAddr+`; }; listen-on-v6 { none; };

@@ -83,7 +83,7 @@ func (h *home) start(app object, env ...string) {
 func (h *home) run(name, content string, env ...string) {
 	h.t.Helper()
 	file := filepath.Join(h.t.TempDir(), name)
-	writeFile(h.t, file, content)
+	lab.WriteFile(h.t, file, content)
 	h.caddy = lab.StartCaddy(h.t, h.ns, file, append([]string{"TSIG_KEY=" + h.bind.Key}, env...)...)
 	h.t.Cleanup(func() {
 		if strings.Contains(h.caddy.Log(), h.bind.Key) {

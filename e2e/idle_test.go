@@ -23,7 +23,7 @@ func TestIdle(t *testing.T) {
 	t.Parallel()
 	h, echoes := newHomeWithISP(t, "example.test", "198.41.0.4")
 	file := filepath.Join(t.TempDir(), "addresses")
-	writeFile(t, file, "# none yet\n")
+	lab.WriteFile(t, file, "# none yet\n")
 	app := h.app(map[string][]string{"example.test": {"www"}})
 	delete(app, "versions")
 	h.followEchoes(app, echoes...)

@@ -53,7 +53,7 @@ func (s *selfServing) start(config object) {
 		s.t.Fatal(err)
 	}
 	file := filepath.Join(s.t.TempDir(), "config.json")
-	writeFile(s.t, file, string(b))
+	lab.WriteFile(s.t, file, string(b))
 	s.caddy = lab.StartCaddy(s.t, s.ns, file)
 }
 

@@ -20,7 +20,7 @@ func TestFileIsFollowed(t *testing.T) {
 	path := filepath.Join(dir, "addresses")
 	replace := func(content string) {
 		t.Helper()
-		writeFile(t, path+".new", content)
+		lab.WriteFile(t, path+".new", content)
 		if err := os.Rename(path+".new", path); err != nil {
 			t.Fatal(err)
 		}

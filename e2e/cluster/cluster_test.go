@@ -1,7 +1,6 @@
 //go:build linux
 
-// Package cluster runs several Caddys that share a zone and a storage, for what
-// is not about their own addresses alone.
+// Package cluster runs several Caddys that share names and a storage.
 package cluster
 
 import (

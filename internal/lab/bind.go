@@ -59,13 +59,13 @@ controls { };
 `, key, dir, port, ip)
 	for _, zone := range zones {
 		fmt.Fprintf(&conf, "zone %q { type primary; file %q; update-policy { grant lab-key zonesub ANY; }; };\n", zone, zone+".zone")
-		writeFile(t, filepath.Join(dir, zone+".zone"), `$TTL 60
+		WriteFile(t, filepath.Join(dir, zone+".zone"), `$TTL 60
 @   IN SOA ns1 hostmaster ( 1 3600 600 86400 60 )
     IN NS  ns1
 ns1 IN A   127.0.0.1
 `)
 	}
-	writeFile(t, filepath.Join(dir, "named.conf"), conf.String())
+	WriteFile(t, filepath.Join(dir, "named.conf"), conf.String())
 	return RunBIND(t, ns, dir, fmt.Sprintf("%s:%d", ip, port), key, zones[len(zones)-1])
 }
 

@@ -37,7 +37,7 @@ func (b *BIND) RemoveKey(name string) {
 func (b *BIND) configure(change func(string) string) {
 	b.t.Helper()
 	file := filepath.Join(filepath.Dir(b.log), "named.conf")
-	writeFile(b.t, file, change(readFile(b.t, file)))
+	WriteFile(b.t, file, change(readFile(b.t, file)))
 	done := func() int { return strings.Count(b.Log(), "reloading configuration succeeded") }
 	before := done()
 	_ = b.cmd.Process.Signal(syscall.SIGHUP)

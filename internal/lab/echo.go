@@ -78,7 +78,7 @@ func newEcho(url string) *Echo { return &Echo{URL: url, answer: make(map[bool]ne
 // publish writes the file of the certificate.
 func (e *Echo) publish(t testing.TB, cert []byte) {
 	e.CertFile = filepath.Join(tempDir(t), "echo.pem")
-	writeFile(t, e.CertFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
+	WriteFile(t, e.CertFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
 }
 
 // seen returns what a caller is told that its address is.

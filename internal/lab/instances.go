@@ -101,7 +101,7 @@ func (i *Instance) Run(storage any, names ...string) {
 	if err != nil {
 		i.all.t.Fatal(err)
 	}
-	writeFile(i.all.t, file, string(config))
+	WriteFile(i.all.t, file, string(config))
 	env := "TSIG_KEY=" + i.all.BIND.Key
 	if i.all.bin == "" {
 		i.Caddy = StartCaddy(i.all.t, i.ns, file, env)

@@ -30,7 +30,7 @@ func NewKnot(b *BIND) *Knot {
 	b.Stop()
 	dir := filepath.Dir(b.log)
 	file := filepath.Join(dir, "knot.conf")
-	writeFile(b.t, file, fmt.Sprintf(`server:
+	WriteFile(b.t, file, fmt.Sprintf(`server:
     listen: %s@%s
     rundir: %q
     udp-workers: 1

@@ -82,7 +82,8 @@ func tempDir(t testing.TB) string {
 	return dir
 }
 
-func writeFile(t testing.TB, path, content string) {
+// WriteFile writes a file, and makes the folders above it.
+func WriteFile(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)

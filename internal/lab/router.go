@@ -43,8 +43,8 @@ func StartRouter(t testing.TB, wan string, options ...string) *Router {
 		"addr add "+wan+"/32 dev wan0",
 	)
 	rules, conf := filepath.Join(dir, "router.nft"), filepath.Join(dir, "miniupnpd.conf")
-	writeFile(t, rules, routerRules)
-	writeFile(t, conf, routerConfig+strings.Join(options, "\n")+"\n")
+	WriteFile(t, rules, routerRules)
+	WriteFile(t, conf, routerConfig+strings.Join(options, "\n")+"\n")
 	if out, err := ns.Run(exec.Command("nft", "-f", rules)); err != nil {
 		t.Fatalf("nft: %v\n%s", err, out)
 	}

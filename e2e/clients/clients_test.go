@@ -1,6 +1,8 @@
 //go:build linux
 
-package e2e
+// Package clients has the update clients that people run tell the DDNS server
+// of their addresses, which a real name server or the built-in one then holds.
+package clients
 
 import (
 	"context"
@@ -24,9 +26,17 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lab"
 )
 
+type object = map[string]any
+
 const (
 	ddnsHost     = "home.example.test"
 	ddnsPassword = "correct-horse-battery"
+
+	first4, second4, third4 = "93.184.216.34", "93.184.216.35", "93.184.216.36"
+
+	// backoff is for what a failed write delays: the first pauses are 5, 10
+	// and 20 seconds.
+	backoff = 45 * time.Second
 )
 
 // hashOf is that of a token, which is fast.
@@ -56,7 +66,7 @@ func newDDNS(t *testing.T, withBIND bool, programs ...string) *ddns {
 		t.Fatal(err)
 	}
 	file := filepath.Join(d.dir, "config.json")
-	writeFile(t, file, string(b))
+	lab.WriteFile(t, file, string(b))
 	d.caddy = lab.StartCaddy(t, d.ns, file)
 	t.Cleanup(func() {
 		if strings.Contains(d.caddy.Log(), ddnsPassword) {
@@ -167,7 +177,7 @@ func withWget(d *ddns, addr, password string) verdict {
 func withDdclient(d *ddns, addr, password string) verdict {
 	dir := d.t.TempDir()
 	cache, file := filepath.Join(dir, "cache"), filepath.Join(dir, "ddclient.conf")
-	writeFile(d.t, file, fmt.Sprintf("daemon=0\nssl=no\ncache=%s\nuse=ip, ip=%s\nprotocol=dyndns2\nserver=127.0.0.1\nlogin=home\npassword='%s'\n%s\n",
+	lab.WriteFile(d.t, file, fmt.Sprintf("daemon=0\nssl=no\ncache=%s\nuse=ip, ip=%s\nprotocol=dyndns2\nserver=127.0.0.1\nlogin=home\npassword='%s'\n%s\n",
 		cache, addr, password, ddnsHost))
 	out, _ := d.run("ddclient", "-daemon=0", "-foreground", "-noquiet", "-verbose", "-force", "-file", file)
 	noted, _ := os.ReadFile(cache)
@@ -179,7 +189,7 @@ func withDdclient(d *ddns, addr, password string) verdict {
 func withInadyn(d *ddns, addr, password string) verdict {
 	dir := d.t.TempDir()
 	file := filepath.Join(dir, "inadyn.conf")
-	writeFile(d.t, file, fmt.Sprintf(`custom home {
+	lab.WriteFile(d.t, file, fmt.Sprintf(`custom home {
 	username = home
 	password = %q
 	ddns-server = "127.0.0.1"
