@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -132,7 +133,8 @@ func (m *managed) withdrawGone() {
 }
 
 // published returns of which RRsets of the zone something was published, and of
-// which that are no longer managed, if it is for this zone to take that away.
+// which that are no longer managed, if it is for this zone to take that away: a
+// host that clients may update by now is theirs.
 func (m *managed) published(z *managedZone) (own, gone []plan.Key) {
 	keys := z.backend.Ledger.Keys()
 	has := make(map[plan.Key]*managedZone)
@@ -151,10 +153,11 @@ func (m *managed) published(z *managedZone) (own, gone []plan.Key) {
 		others = z.member.Has(z.zoneID())
 	}
 	for _, key := range keys {
+		fqdn := dnsname.Absolute(key.Name, z.zone.Name)
 		switch {
 		case has[key] == z:
 			own = append(own, key)
-		case has[key] == nil && !others[key] && first == z && !m.names.awaited[dnsname.Absolute(key.Name, z.zone.Name)]:
+		case has[key] == nil && !others[key] && first == z && !m.names.awaited[fqdn] && !m.served(strings.TrimSuffix(fqdn, ".")):
 			gone = append(gone, key)
 		}
 	}

@@ -253,7 +253,7 @@ func (a *App) readSites() (err error) {
 
 // manage takes the zones of the groups with these names.
 func (a *App) manage(names *naming) (*managed, error) {
-	m := &managed{names: names, clients: &a.clients, awaited: a.sites.awaits}
+	m := &managed{names: names, clients: &a.clients, awaited: a.sites.awaits, served: a.served}
 	a.sites.await(a, names.awaited)
 	for _, g := range names.groups {
 		expect(a.observer.Counts, g)

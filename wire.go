@@ -42,8 +42,8 @@ type managed struct {
 
 	ledgers *conf.Ledgers
 	// awaited reports whether a running configuration may come to manage an
-	// FQDN.
-	awaited func(fqdn string) bool
+	// FQDN, and served whether clients may update a host.
+	awaited, served func(name string) bool
 	// withdrawing is set once something is withdrawn although the configuration
 	// has ended, and ending is done when that is.
 	withdrawing bool

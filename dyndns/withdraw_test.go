@@ -68,6 +68,37 @@ func TestWithdrawNotFromAnother(t *testing.T) {
 	})
 }
 
+// TestWithdrawLeavesClients: a name that dynamic_dns has published, and that
+// clients update by now, holds what these have told, be it the same address.
+func TestWithdrawLeavesClients(t *testing.T) {
+	for name, token := range map[string]string{"one account": "", "another token": `, "token": "other"`} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, standin.Character{}, func(b *bench) {
+				own := func(names string) string {
+					return fmt.Sprintf(`, "dynamic_dns": {"withdraw": true, "dns_provider": {"name": %q%s}, "domains": {"example.com": [%s]}, "watch": false,
+						"versions": {"ipv6": false}, "ip_sources": [{"source": "static", "ips": ["93.184.216.34"]}]}`, b.module, token, names)
+				}
+				without := strings.Replace(b.config(""), `"home.example.com", `, "", 1)
+				b.load(b.config(""))
+				b.update("hostname=home.example.com&myip=93.184.216.34", "200 good 93.184.216.34")
+				b.load(without)
+				time.Sleep(time.Minute)
+				b.z.Drop(origin, "home", "A")
+				b.apps = own(`"www", "home", "gone"`)
+				b.load(without)
+				time.Sleep(time.Minute)
+				b.expect(origin, "home", "A", "93.184.216.34")
+				b.expect(origin, "gone", "A", "93.184.216.34")
+				b.apps = own(`"www"`)
+				b.load(b.config(""))
+				time.Sleep(3 * time.Hour)
+				b.expect(origin, "home", "A", "93.184.216.34")
+				b.expect(origin, "gone", "A")
+			})
+		})
+	}
+}
+
 func TestWithdrawNeedsDeletes(t *testing.T) {
 	bubble(t, standin.Character{NoDelete: true}, func(b *bench) {
 		if err := b.tryLoad([]string{b.config(`"withdraw": true,`)}, ""); err == nil || !strings.Contains(err.Error(), "cannot delete records") {
