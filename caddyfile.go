@@ -154,7 +154,7 @@ func (b *block) parse() error {
 			return err
 		}
 		if err := option.parse(b); err != nil {
-			if unset := placeholders.UnsetInLines(token.File, token.Line, b.Line()); unset != nil {
+			if unset := placeholders.UnsetInLines(token.File, token.Line, b.Line()); unset != nil && !strings.Contains(err.Error(), unset.Error()) {
 				err = fmt.Errorf("%w; %w", err, unset)
 			}
 			return err

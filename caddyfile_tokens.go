@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"regexp"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 )
 
 // positioned matches errors that have a position in a Caddyfile already.
@@ -20,15 +19,8 @@ var positioned = regexp.MustCompile(`, at .+:\d+`)
 func parseModule(d *caddyfile.Dispenser, namespace, inlineKey, kind string) (json.RawMessage, error) {
 	name := d.Val()
 	id := namespace + "." + name
-	if _, err := caddy.GetModule(id); err != nil {
-		var known []string
-		for _, info := range caddy.GetModules(namespace) {
-			known = append(known, info.ID.Name())
-		}
-		if namespace == "dns.providers" {
-			return nil, d.Err(advice.Provider(name, known))
-		}
-		return nil, d.Err(advice.Source(name, args(d), known))
+	if err := conf.Lacking(namespace, name, args(d)...); err != nil {
+		return nil, d.WrapErr(err)
 	}
 	start := d.Token()
 	unm, err := caddyfile.UnmarshalModule(d, id)

@@ -40,7 +40,7 @@ func fullName(option, raw string) (string, error) {
 	host, err := dnsname.Host(raw)
 	switch {
 	case raw == "@" || err == nil && !strings.Contains(host, "."):
-		return "", fmt.Errorf("host %q is no full name; write it with its zone, as in `%s %s`", raw, option, dnsname.Display(dnsname.Absolute(raw, "example.com.")))
+		return "", fmt.Errorf("host %q is no full name; write it with its zone, as in `%s %s`", raw, option, dnsname.Display(dnsname.Absolute(strings.TrimSuffix(raw, "."), "example.com.")))
 	}
 	return host, err
 }

@@ -114,6 +114,9 @@ func decodeValue(data json.RawMessage, path string, v reflect.Value) error {
 		}
 		return wrongKind(data, path, expected)
 	}
+	if err != nil && v.Type() == reflect.TypeFor[caddy.Duration]() {
+		return fmt.Errorf("%s: %w; write a duration, as in `%q: \"5m\"`", path, err, path[strings.LastIndex(path, ".")+1:])
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

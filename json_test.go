@@ -44,7 +44,8 @@ func TestValidateNamesThePlace(t *testing.T) {
 		"name repeats zone":          {second, `"domains": {"example.com": ["www.example.com"]}`, `providers[1].domains["example.com"][0]: name "www.example.com" repeats its zone; names are relative to their zone: write "www"`},
 		"zone is a URL":              {second, `"domains": {"https://example.com": []}`, `providers[1].domains["https://example.com"]: zone "https://example.com" is a URL; write "example.com"`},
 		"no domains":                 {second, `"ttl": "5m"`, `providers[1].domains: no domains are configured`},
-		"duration":                   {second, domains + `"ttl": "5 minutes"`, `providers[1].ttl: time: unknown unit " minutes"`},
+		"duration":                   {second, domains + `"ttl": "5 minutes"`, "providers[1].ttl: time: unknown unit \" minutes\" in duration \"5 minutes\"; write a duration, as in `\"ttl\": \"5m\"`"},
+		"duration without a unit":    {flat, domains + `"check_interval": "300"`, "check_interval: time: missing unit in duration \"300\"; write a duration, as in `\"check_interval\": \"5m\"`"},
 		"seconds":                    {flat, domains + `"check_interval": 300`, "check_interval: the number 300 means 300 nanoseconds; write `\"check_interval\": \"300s\"`"},
 		"seconds in an entry":        {second, domains + `"ttl": 60`, "providers[1].ttl: the number 60 means 60 nanoseconds; write `\"ttl\": \"60s\"`"},
 		"the Caddyfile's provider":   {flat, domains + `"provider": {"name": "x"}`, "provider: unknown field; write `\"dns_provider\": {\"name\": \"cloudflare\""},
@@ -58,6 +59,7 @@ func TestValidateNamesThePlace(t *testing.T) {
 		"blind provider of sites":    {`{"dns_provider": {"name": "blind"}, MEMBER}`, `"dynamic_domains": true`, `dynamic_domains: without domains, the DNS provider has to tell which zones it has`},
 		"hosts no list":              {second, `"hosts": "www.example.com"`, `providers[1].hosts: this is a string; write a list`},
 		"host is a label":            {second, `"hosts": ["www"]`, "providers[1].hosts[0]: host \"www\" is no full name; write it with its zone, as in `hosts www.example.com`"},
+		"host is a TLD with its dot": {second, `"hosts": ["com."]`, "host \"com.\" is no full name; write it with its zone, as in `hosts com.example.com`"},
 		"host in two entries":        {`{"providers": [{"dns_provider": {"name": "good"}, MEMBER}, {"dns_provider": {"name": "blind"}, "hosts": ["www.example.com"]}]}`, strings.TrimSuffix(domains, ", "), `the name "www.example.com" is managed twice: in providers[0].domains under zone "example.com" and in providers[1].hosts; leave it in one of them`},
 		"except is a label":          {flat, domains + `"dynamic_domains": true, "except": ["intranet"]`, "except: \"intranet\": host \"intranet\" is no full name; write it with its zone, as in `except intranet.example.com`"},
 		"except without sites":       {flat, domains + `"except": ["a.example.com"]`, `except: these hosts are left out of dynamic_domains, which is not on`},
@@ -67,9 +69,12 @@ func TestValidateNamesThePlace(t *testing.T) {
 		"providers no list":          {`{"providers": {"name": "good"}}`, ``, `providers: this is an object; write a list`},
 		"entry no object":            {`{"providers": ["good"]}`, ``, `providers[0]: this is a string; write an object`},
 		"provider no object":         {`{"dns_provider": "good"}`, ``, `dns_provider: this is a string; write an object`},
-		"provider unknown":           {`{"providers": [{"dns_provider": {"name": "nobody"}, MEMBER}]}`, strings.TrimSuffix(domains, ", "), `providers[0].dns_provider: loading module 'nobody': unknown module: dns.providers.nobody`},
+		"provider unknown":           {`{"providers": [{"dns_provider": {"name": "nobody"}, MEMBER}]}`, strings.TrimSuffix(domains, ", "), "providers[0].dns_provider: unknown DNS provider \"nobody\": this build of Caddy has no module dns.providers.nobody; build one that has, with `xcaddy build --with github.com/caddy-dynamic-dns/caddy-dynamic-dns=. --with github.com/caddy-dns/nobody`"},
+		"provider not named":         {`{"dns_provider": {"api_token": "s3cret-s3cret"}, MEMBER}`, strings.TrimSuffix(domains, ", "), "dns_provider: the provider is not named; write its name beside its settings, as in `"},
 		"provider's unknown field":   {`{"providers": [{"dns_provider": {"name": "cf_fake", "token": "s3cret"}, MEMBER}]}`, strings.TrimSuffix(domains, ", "), `providers[0].dns_provider: loading module 'cf_fake': decoding module config: dns.providers.cf_fake: json: unknown field "token"`},
-		"source unknown":             {second, domains + `"ip_sources": [{"source": "static", "ips": ["93.184.216.34"]}, {"source": "tea_leaves"}]`, `providers[1].ip_sources[1]: loading module 'tea_leaves': unknown module: dynamic_dns.ip_sources.tea_leaves`},
+		"source unknown":             {second, domains + `"ip_sources": [{"source": "static", "ips": ["93.184.216.34"]}, {"source": "tea_leaves"}]`, `providers[1].ip_sources[1]: unknown IP source "tea_leaves": this build of Caddy has no module dynamic_dns.ip_sources.tea_leaves; write one of `},
+		"source is a device":         {flat, domains + `"ip_sources": [{"source": "eth0"}]`, "ip_sources[0]: unknown IP source \"eth0\"; write `ip_source interface eth0`"},
+		"source not named":           {flat, domains + `"ip_sources": [{"endpoints": ["https://me:s3cret@a.example"]}]`, "ip_sources[0]: the IP source is not named; write its name beside its settings, as in `"},
 		"sources no list":            {second, domains + `"ip_sources": {"source": "upnp"}`, `providers[1].ip_sources: this is an object; write a list`},
 		"source refuses its options": {flat, domains + `"ip_sources": [{"source": "simple_http", "endpoints": ["icanhazip.com"]}]`, `ip_sources[0]: `},
 		"sources cannot agree":       {flat, domains + `"ip_sources": [{"source": "upnp"}, {"source": "simple_http", "endpoints": ["https://a.example"], "quorum": 2}]`, `ip_sources[1]: quorum 2 cannot be reached`},
@@ -85,6 +90,8 @@ func TestValidateNamesThePlace(t *testing.T) {
 			err := validate(app)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got error %v\nwant one with %s", err, test.want)
+			} else if strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("a secret is in: %v", err)
 			}
 		})
 	}

@@ -78,7 +78,7 @@ var layers = map[string]layer{
 	// providers, and who is told what happens.
 	"internal/cluster":   {ours: "internal/dnsname internal/ipaddr internal/lease internal/plan", others: "certmagic zap"},
 	"internal/heartbeat": {ours: "internal/conf", others: "zap"},
-	"internal/conf":      {ours: "internal/provider internal/zone", others: "caddy certmagic"},
+	"internal/conf":      {ours: "internal/advice internal/provider internal/zone", others: "caddy certmagic"},
 	"internal/events":    {ours: "internal/advice status", others: "caddy zap"},
 	"internal/show":      {ours: "internal/cluster internal/dnsname internal/plan internal/provider internal/reconcile status"},
 	"internal/timeline":  {ours: "status", others: "certmagic zap"},

@@ -176,7 +176,13 @@ func (l *loader) loadDetector(g *group) error {
 		Filter: filter, Observer: l.observer, Logger: l.logger,
 	}
 	for i, raw := range g.IPSourcesRaw {
-		place := fmt.Sprintf("ip_sources[%d]", i)
+		place, name := fmt.Sprintf("ip_sources[%d]", i), conf.InlineKey(raw, "source")
+		if name == "" {
+			return g.at(place, errors.New("the IP source is not named; write its name beside its settings, as in `\"ip_sources\": [{\"source\": \"simple_http\"}]`"))
+		}
+		if err := conf.Lacking("dynamic_dns.ip_sources", name); err != nil {
+			return g.at(place, err)
+		}
 		one := struct {
 			Raw json.RawMessage `caddy:"namespace=dynamic_dns.ip_sources inline_key=source"`
 		}{raw}
@@ -184,7 +190,6 @@ func (l *loader) loadDetector(g *group) error {
 		if err != nil {
 			return g.at(place, err)
 		}
-		name := conf.InlineKey(raw, "source")
 		src, ok := module.(ipsources.IPSource)
 		if !ok {
 			return g.at(place, fmt.Errorf("the module %q is no IP source: it does not implement dynamicdns.IPSource", name))

@@ -83,5 +83,8 @@ func TestVanishedWords(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v\nwant %s", block, err, want)
 		}
+		if err != nil && strings.Count(err.Error(), "systemctl") > 1 {
+			t.Errorf("%s: said twice: %v", block, err)
+		}
 	}
 }

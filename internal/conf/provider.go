@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/advice"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 )
 
@@ -32,6 +33,12 @@ func (p *Providers) Load(raw json.RawMessage) (*provider.Provider, string, error
 		return loaded, key, nil
 	}
 	name, redact := InlineKey(raw, "name"), Redactor(raw)
+	if name == "" {
+		return nil, "", errors.New("the provider is not named; write its name beside its settings, as in `\"dns_provider\": {\"name\": \"cloudflare\", \"api_token\": \"{env.CLOUDFLARE_API_TOKEN}\"}`")
+	}
+	if err := Lacking("dns.providers", name); err != nil {
+		return nil, "", err
+	}
 	one := struct {
 		Raw json.RawMessage `caddy:"namespace=dns.providers inline_key=name"`
 	}{raw}
@@ -55,6 +62,22 @@ func (p *Providers) Load(raw json.RawMessage) (*provider.Provider, string, error
 	}
 	p.loaded[key] = loaded
 	return loaded, key, nil
+}
+
+// Lacking says what to do about a module that this build of Caddy does not have,
+// or nothing about one that it has. args are what follows its name.
+func Lacking(namespace, name string, args ...string) error {
+	if _, err := caddy.GetModule(namespace + "." + name); err == nil {
+		return nil
+	}
+	var known []string
+	for _, info := range caddy.GetModules(namespace) {
+		known = append(known, info.ID.Name())
+	}
+	if namespace == "dns.providers" {
+		return errors.New(advice.Provider(name, known))
+	}
+	return errors.New(advice.Source(name, args, known))
 }
 
 // StorageKey tells storages apart, as far as that can be done.
