@@ -24,7 +24,9 @@ const (
 	patience = 16
 	restTime = 20 * time.Millisecond
 
-	clockInterval = 10 * time.Second
+	// Whoever sleeps mostly loses the network, too, which is told at once. The
+	// clock is for where that does not show, and each look at it wakes the CPU.
+	clockInterval = 30 * time.Second
 	clockJump     = 30 * time.Second
 
 	minResubscribe = time.Second

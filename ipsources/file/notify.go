@@ -10,9 +10,14 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// pollInterval is how often the file is looked at where the system tells
-// nothing, as on network file systems.
-const pollInterval = 10 * time.Second
+const (
+	// pollInterval is how often the file is looked at where the system tells
+	// nothing, as on network file systems.
+	pollInterval = 10 * time.Second
+	// calmInterval is that before anything shows that the system tells nothing.
+	// Each look wakes the CPU.
+	calmInterval = time.Minute
+)
 
 // maxLooks bounds how long directories that appear one in the other are followed
 // without an event.
@@ -21,19 +26,23 @@ const maxLooks = 16
 // Notify implements ipsources.Notifier.
 func (s *File) Notify(ctx context.Context, changed func()) { watch(s.path).run(ctx, changed) }
 
-// watcher watches the directories that a file is in.
+// watcher watches a file, and the directories that it is in.
 type watcher struct {
 	path string
-	// system is nil where the system refuses, which leaves the ticker.
+	// system is nil where the system refuses, which leaves the polls.
 	system *fsnotify.Watcher
 	last   sight
+	poll   time.Duration
 }
 
 // watch begins: changes count from now on, and run, which must follow, tells of
 // them.
 func watch(path string) *watcher {
-	w := &watcher{path: path}
-	w.system, _ = fsnotify.NewWatcher()
+	w := &watcher{path: path, poll: calmInterval}
+	var err error
+	if w.system, err = fsnotify.NewWatcher(); err != nil {
+		w.poll = pollInterval
+	}
 	w.last = w.look()
 	return w
 }
@@ -46,23 +55,28 @@ func (w *watcher) run(ctx context.Context, changed func()) {
 		defer w.system.Close()
 		events, lost = w.system.Events, w.system.Errors
 	}
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
+	timer := time.NewTimer(w.poll)
+	defer timer.Stop()
 	for {
-		touched := false
+		touched, polled := false, false
 		select {
 		case <-ctx.Done():
 			return
 		case e := <-events:
 			touched = e.Op != fsnotify.Chmod && (e.Name == w.last.link || e.Name == w.last.target)
 		case <-lost:
-		case <-ticker.C:
+		case <-timer.C:
+			polled = true
 		}
 		now := w.look()
-		if touched || !now.same(w.last) {
+		if other := !now.same(w.last); touched || other {
+			if polled && other {
+				w.poll = pollInterval
+			}
 			changed()
 		}
 		w.last = now
+		timer.Reset(w.poll)
 	}
 }
 
@@ -74,14 +88,19 @@ type sight struct {
 	info         os.FileInfo // nil if there is no file
 }
 
-// look watches the directories that the file is in now, and sees what is there.
-// Files are replaced by renaming, so watching the file itself would not do.
+// look watches the file that is there now and its directories, and sees what it is
+// like. Files are replaced by renaming, so watching the file alone would not do.
 func (w *watcher) look() (now sight) {
+	now.info, _ = os.Stat(w.path)
+	if w.system != nil && w.last.info != nil && (now.info == nil || !os.SameFile(now.info, w.last.info)) {
+		// It may live on under another name.
+		_ = w.system.Remove(w.last.target)
+	}
 	// Until a directory is watched, it may change unseen.
 	for range maxLooks {
-		var dirs []string
-		now, dirs = find(w.path)
-		if w.system == nil || !w.follow(dirs) {
+		var paths []string
+		now, paths = find(w.path)
+		if w.system == nil || !w.follow(paths) {
 			break
 		}
 	}
@@ -89,9 +108,10 @@ func (w *watcher) look() (now sight) {
 	return now
 }
 
-// find returns where the path leads, and the directories to watch: those of the
-// link and of its target, or the nearest one above where there is none.
-func find(path string) (now sight, dirs []string) {
+// find returns where the path leads, and what to watch: the file, the directories
+// of the link and of its target, or the nearest one above where there is none, and
+// those in which directories on the way are links.
+func find(path string) (now sight, watch []string) {
 	above := filepath.Dir(path)
 	dir, err := filepath.EvalSymlinks(above)
 	if err == nil {
@@ -101,26 +121,43 @@ func find(path string) (now sight, dirs []string) {
 		above = filepath.Dir(above)
 	}
 	if err == nil {
-		dirs = append(dirs, dir)
+		watch = append(watch, dir)
 	}
-	if now.target, err = filepath.EvalSymlinks(path); err == nil && filepath.Dir(now.target) != dir {
-		dirs = append(dirs, filepath.Dir(now.target))
-	}
-	return now, dirs
-}
-
-// follow watches these directories and no others. It reports whether that is
-// new.
-func (w *watcher) follow(dirs []string) (changed bool) {
-	watched := w.system.WatchList()
-	for _, dir := range watched {
-		if !slices.Contains(dirs, dir) {
-			_ = w.system.Remove(dir)
+	if now.target, err = filepath.EvalSymlinks(path); err == nil {
+		// Of a file that is mounted alone, its directory tells nothing.
+		watch = append(watch, now.target)
+		if filepath.Dir(now.target) != dir {
+			watch = append(watch, filepath.Dir(now.target))
 		}
 	}
-	for _, dir := range dirs {
+	for at := filepath.Dir(path); at != filepath.Dir(at); at = filepath.Dir(at) {
+		info, err := os.Lstat(at)
+		if err != nil || info.Mode()&os.ModeSymlink == 0 {
+			continue
+		}
+		if holder, err := filepath.EvalSymlinks(filepath.Dir(at)); err == nil {
+			watch = append(watch, holder)
+		}
+	}
+	return now, watch
+}
+
+// follow watches what is at these paths and nothing else. It reports whether that
+// is new.
+func (w *watcher) follow(paths []string) (changed bool) {
+	watched := w.system.WatchList()
+	for _, path := range watched {
+		if !slices.Contains(paths, path) {
+			_ = w.system.Remove(path)
+		}
+	}
+	for _, path := range paths {
 		// Again, too, where it is watched: it may be another one of that name.
-		changed = w.system.Add(dir) == nil && !slices.Contains(watched, dir) || changed
+		if err := w.system.Add(path); err != nil {
+			w.poll = pollInterval
+			continue
+		}
+		changed = changed || !slices.Contains(watched, path)
 	}
 	return changed
 }

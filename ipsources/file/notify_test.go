@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -100,8 +102,16 @@ func TestNotify(t *testing.T) {
 				write(dir+"/1/addresses", "198.51.100.7\n")
 				must(os.Symlink("1", dir+"/current"))
 			},
-			path:    "current/addresses",
-			changes: []func(dir string){func(dir string) { write(dir+"/1/addresses", "198.51.100.8\n") }},
+			path: "current/addresses",
+			changes: []func(dir string){
+				func(dir string) { write(dir+"/1/addresses", "198.51.100.8\n") },
+				func(dir string) {
+					must(os.Mkdir(dir+"/2", 0o700))
+					write(dir+"/2/addresses", "198.51.100.9\n")
+					must(os.Symlink("2", dir+"/next"))
+					must(os.Rename(dir+"/next", dir+"/current"))
+				},
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +125,7 @@ func TestNotify(t *testing.T) {
 				change(dir)
 				select {
 				case <-changed:
-				case <-time.After(pollInterval - time.Second):
+				case <-time.After(calmInterval - time.Second):
 					t.Fatalf("change %d is not noticed", i+1)
 				}
 				drain(changed)
@@ -145,6 +155,32 @@ func TestNotifyOfNothing(t *testing.T) {
 		t.Error("told of a change that is none")
 	case <-time.After(200 * time.Millisecond):
 	}
+}
+
+// TestPolls: where the system tells nothing, that is learned from the first
+// change.
+func TestPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "addresses")
+		w := &watcher{path: path, poll: calmInterval}
+		w.last = w.look()
+		began := time.Now()
+		var noticed []time.Duration
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go w.run(ctx, func() { noticed = append(noticed, time.Since(began)) })
+		for _, content := range []string{"198.51.100.7\n", "", "198.51.100.8\n"} {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(calmInterval + time.Second)
+			synctest.Wait()
+		}
+		want := []time.Duration{calmInterval, calmInterval + pollInterval, 2*calmInterval + pollInterval}
+		if !slices.Equal(noticed, want) {
+			t.Errorf("noticed after %v, want %v", noticed, want)
+		}
+	})
 }
 
 // follow returns what has a value whenever the watcher has told of a change. In
