@@ -1,6 +1,3 @@
-// Package detect learns this machine's addresses from IP sources: what they say,
-// which of it may be published, when to ask, and what is worth a line in the
-// log. It knows no DNS provider and no configuration.
 package detect
 
 import (
@@ -16,55 +13,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
-
-// Result is what came of one question to one source.
-type Result string
-
-// The results.
-const (
-	ResultOK      Result = "ok"
-	ResultNone    Result = "none"    // the source knows no address
-	ResultRefused Result = "refused" // its address may not be published
-	ResultError   Result = "error"
-)
-
-// Observer learns what happens. Its methods must return at once.
-type Observer interface {
-	// Checked is called after each question to a source.
-	Checked(source string, f ipaddr.Family, result Result)
-	// AddressChanged is called when a family's addresses differ from those
-	// that were known before.
-	AddressChanged(f ipaddr.Family, from, to []netip.Addr, source string)
-	// AddressLost is called when a family that was known has not been found in
-	// several checks in a row. The addresses are those known before.
-	AddressLost(f ipaddr.Family, addrs []netip.Addr, err string)
-	// AddressFound is called when it is found again.
-	AddressFound(f ipaddr.Family, addrs []netip.Addr, source string, after time.Duration)
-}
-
-// Detector learns the addresses for all who share its sources, families and
-// filter.
-type Detector struct {
-	// Sources are asked in order until one has an acceptable address, or says
-	// that nothing should change.
-	Sources []*Source
-	// Families are those of which addresses are to be found.
-	Families [ipaddr.Families]bool
-	// Prefix is set if the IPv6 prefix that this machine shares with others is
-	// to be found, for their addresses.
-	Prefix bool
-	Filter *ipaddr.Filter
-	// Known is what this detector and its predecessors found.
-	Known    *Known
-	Observer Observer
-	Logger   *zap.Logger
-
-	// interval is how often the sources are asked.
-	interval time.Duration
-}
-
-// Enabled reports whether there is something to find of the family.
-func (d *Detector) Enabled(f ipaddr.Family) bool { return d.Families[f] || d.wantsPrefix(f) }
 
 // detect asks the sources for one family. If none has an acceptable address,
 // what was known stays. It returns how soon a source wants to be asked again,
@@ -147,37 +95,6 @@ func only(f ipaddr.Family) ipsources.IPVersions {
 	return ipsources.IPVersions{IPv4: &v4, IPv6: &v6}
 }
 
-// acceptable returns the addresses that may be published. The others are logged
-// once, and then not again while they keep coming.
-func (d *Detector) acceptable(src *Source, f ipaddr.Family, addrs []netip.Addr, refused map[string]bool) []netip.Addr {
-	var good []netip.Addr
-	for _, addr := range addrs {
-		reason := d.Filter.Refuse(addr, src.configured)
-		if reason == "" {
-			good = append(good, addr)
-			continue
-		}
-		key := src.Name + " " + addr.String()
-		if refused[key] {
-			continue
-		}
-		refused[key] = true
-		if d.Known.wasRefused(f, key) {
-			continue
-		}
-		fields := []zap.Field{
-			zap.String("source", src.Name),
-			zap.Stringer("address", addr),
-			zap.String("reason", reason),
-		}
-		if e, ok := src.IPSource.(ipsources.Explainer); ok {
-			fields = append(fields, zap.String("hint", e.ExplainRefusal(addr)))
-		}
-		d.Logger.Warn("not publishing an address", fields...)
-	}
-	return ipaddr.Sort(good)
-}
-
 func resultOf(addrs, good []netip.Addr, err error) Result {
 	switch {
 	case len(good) > 0:
@@ -228,18 +145,11 @@ func (d *Detector) found(src *Source, f ipaddr.Family, addrs []netip.Addr, by []
 	d.foundAgain(f, episode, addrs, src.Name)
 }
 
-// foundAgain tells the observer if the episode that ended was one of loss.
-func (d *Detector) foundAgain(f ipaddr.Family, ended episode, addrs []netip.Addr, source string) {
-	if ended.lost && d.Observer != nil {
-		d.Observer.AddressFound(f, addrs, source, ended.lasted)
-	}
-}
-
 // unknown notes that no source knows the family, and complains if that is worth
 // it.
 func (d *Detector) unknown(f ipaddr.Family, problems []error) {
 	err := errors.Join(problems...)
-	c := d.Known.fail(d, f, problems, time.Now())
+	c := d.fail(f, problems, time.Now())
 	fields := []zap.Field{zap.Stringer("family", f), zap.String("error", oneLine(err))}
 	if c.lasting > 0 {
 		fields = append(fields, zap.Duration("for", c.lasting.Round(time.Second)))
@@ -260,4 +170,23 @@ func (d *Detector) unknown(f ipaddr.Family, problems []error) {
 		log = d.Logger.Warn
 	}
 	log(message, fields...)
+}
+
+// fail notes that a check did not find the family.
+func (d *Detector) fail(f ipaddr.Family, problems []error, now time.Time) complaint {
+	k := d.Known
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := &k.families[f]
+	neverKnown := n.Addrs == nil && (d.Families[f] || !n.Network.Known())
+	lost := n.miss(!neverKnown, d.interval, now)
+	n.Failure, n.FailedAt = oneLine(errors.Join(problems...)), now
+	alone := true
+	for other := range k.families {
+		// One that is still being looked for may be found.
+		if o := &k.families[other]; f != ipaddr.Family(other) && d.Enabled(ipaddr.Family(other)) && (o.Checked.IsZero() || !o.Failing || o.pending) {
+			alone = false
+		}
+	}
+	return n.complain(newTrouble(problems), alone, neverKnown, lost, now)
 }

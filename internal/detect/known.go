@@ -56,6 +56,41 @@ type Found struct {
 	FailedAt time.Time
 }
 
+// Network is what is known of the IPv6 prefix that this machine shares with
+// others.
+type Network struct {
+	// Prefixes is the one that a source knows, or the addresses that were
+	// found, as prefixes of 128 bits: nobody knows how many of these bits the
+	// machines share. None means that the prefix is unknown. What a later
+	// check did not find stays.
+	Prefixes []netip.Prefix
+	// Source is the name of the source that gave them.
+	Source string
+	// Configured is set if a person chose them.
+	Configured bool
+}
+
+// Prefix is what is known of the prefix, and how it fares in the checks.
+type Prefix struct {
+	Network
+	// Since is when it became this.
+	Since time.Time
+	Presence
+	// Failure is why the last check that did not find it did not, FailedAt when
+	// that was.
+	Failure  string
+	FailedAt time.Time
+}
+
+// knownPrefix is what is known of the prefix, and what was said of it in the
+// log.
+type knownPrefix struct {
+	Prefix
+	said
+	// sought is set once it was looked for.
+	sought bool
+}
+
 // Destruct implements caddy.Destructor.
 func (*Known) Destruct() error { return nil }
 
@@ -64,6 +99,13 @@ func (k *Known) Family(f ipaddr.Family) Found {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.families[f].Found
+}
+
+// Prefix returns what is known of the prefix.
+func (k *Known) Prefix() Prefix {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.prefix.Prefix
 }
 
 // any reports whether an address of any family is known, or a prefix.
@@ -75,6 +117,30 @@ func (k *Known) any() bool {
 
 // any reports whether addresses or the prefix are known.
 func (f *Found) any() bool { return f.Addrs != nil || f.Network.Known() }
+
+// same reports whether what is to be published is the same.
+func (f *Found) same(other *Found) bool {
+	return f.Source == other.Source && slices.Equal(f.Addrs, other.Addrs) && f.Network.equal(other.Network)
+}
+
+// Known reports whether the prefix is known.
+func (n Network) Known() bool { return len(n.Prefixes) > 0 }
+
+func (n Network) equal(other Network) bool {
+	return n.Source == other.Source && n.Configured == other.Configured && slices.Equal(n.Prefixes, other.Prefixes)
+}
+
+// begin notes that the family is looked for from now on, unless it was before.
+func (k *Known) begin(f ipaddr.Family, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if p := &k.families[f].Presence; p.Turned.IsZero() {
+		p.Turned = now
+	}
+	if p := &k.prefix.Presence; f == ipaddr.V6 && p.Turned.IsZero() {
+		p.Turned = now
+	}
+}
 
 // due returns when the sources are to be asked next.
 func (k *Known) due(f ipaddr.Family) time.Time {
@@ -123,22 +189,36 @@ func (n *known) end(now time.Time) (ended episode) {
 	return ended
 }
 
-// fail notes that a check did not find the family.
-func (k *Known) fail(d *Detector, f ipaddr.Family, problems []error, now time.Time) complaint {
+// setPrefix notes the prefix. It returns what was known before, and the episode
+// of failures that ends.
+func (k *Known) setPrefix(n Network, now time.Time) (before Network, ended episode) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n := &k.families[f]
-	neverKnown := n.Addrs == nil && (d.Families[f] || !n.Network.Known())
-	lost := n.miss(!neverKnown, d.interval, now)
-	n.Failure, n.FailedAt = oneLine(errors.Join(problems...)), now
-	alone := true
-	for other := range k.families {
-		// One that is still being looked for may be found.
-		if o := &k.families[other]; f != ipaddr.Family(other) && d.Enabled(ipaddr.Family(other)) && (o.Checked.IsZero() || !o.Failing || o.pending) {
-			alone = false
-		}
+	before, ended = k.prefix.Network, k.prefix.episode
+	k.prefix.hit(now)
+	k.prefix.episode = episode{}
+	// While nothing changes, all who hold the prefixes share one slice.
+	if !n.equal(before) {
+		k.prefix.Network, k.prefix.Since = n, now
+		k.families[ipaddr.V6].Network = n
 	}
-	return n.complain(newTrouble(problems), alone, neverKnown, lost, now)
+	return before, ended
+}
+
+// endFamily notes that all is found that was looked for of a family.
+func (k *Known) endFamily(f ipaddr.Family, now time.Time) episode {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.families[f].end(now)
+}
+
+func (k *Known) failPrefix(problems []error, interval time.Duration, now time.Time) complaint {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	known := k.prefix.Known()
+	lost := k.prefix.miss(known, interval, now)
+	k.prefix.Failure, k.prefix.FailedAt = oneLine(errors.Join(problems...)), now
+	return k.prefix.complain(newTrouble(problems), !known, !known, lost, now)
 }
 
 // doubted notes doubts about the addresses, and reports whether these are worth
@@ -154,6 +234,9 @@ func (k *Known) undoubted(f ipaddr.Family) {
 	defer k.mu.Unlock()
 	k.families[f].doubted = time.Time{}
 }
+
+// repeatAfter is when to repeat a check in which too few operators answered.
+const repeatAfter = 10 * time.Second
 
 // again counts a check in which too few operators answered, and said just this
 // address. Of checks in quick succession, as while an interface flaps, only the

@@ -14,72 +14,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
-// Network is what is known of the IPv6 prefix that this machine shares with
-// others.
-type Network struct {
-	// Prefixes is the one that a source knows, or the addresses that were
-	// found, as prefixes of 128 bits: nobody knows how many of these bits the
-	// machines share. None means that the prefix is unknown. What a later
-	// check did not find stays.
-	Prefixes []netip.Prefix
-	// Source is the name of the source that gave them.
-	Source string
-	// Configured is set if a person chose them.
-	Configured bool
-}
-
-// Known reports whether the prefix is known.
-func (n Network) Known() bool { return len(n.Prefixes) > 0 }
-
-func (n Network) equal(other Network) bool {
-	return n.Source == other.Source && n.Configured == other.Configured && slices.Equal(n.Prefixes, other.Prefixes)
-}
-
-// Prefix is what is known of the prefix, and how it fares in the checks.
-type Prefix struct {
-	Network
-	// Since is when it became this.
-	Since time.Time
-	Presence
-	// Failure is why the last check that did not find it did not, FailedAt when
-	// that was.
-	Failure  string
-	FailedAt time.Time
-}
-
-// knownPrefix is what is known of the prefix, and what was said of it in the
-// log.
-type knownPrefix struct {
-	Prefix
-	said
-	// sought is set once it was looked for.
-	sought bool
-}
-
-// Prefix returns what is known of the prefix.
-func (k *Known) Prefix() Prefix {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.prefix.Prefix
-}
-
-// same reports whether what is to be published is the same.
-func (f *Found) same(other *Found) bool {
-	return f.Source == other.Source && slices.Equal(f.Addrs, other.Addrs) && f.Network.equal(other.Network)
-}
-
-// wantsPrefix reports whether the prefix is to be found with the addresses of
-// the family.
-func (d *Detector) wantsPrefix(f ipaddr.Family) bool { return d.Prefix && f == ipaddr.V6 }
-
-// neglectsPrefix reports whether the prefix is to be found and was never looked
-// for, as after a reload that brings the first device.
-func (d *Detector) neglectsPrefix(f ipaddr.Family) bool {
-	d.Known.mu.Lock()
-	defer d.Known.mu.Unlock()
-	return d.wantsPrefix(f) && !d.Known.prefix.sought
-}
-
 // prefixSearch looks for the prefix in the course of one check: the first source
 // that knows a prefix or has an acceptable address gives it.
 type prefixSearch struct {
@@ -182,36 +116,4 @@ func (p *prefixSearch) end(problems ...error) {
 		log = p.Logger.Warn // or else there is a line of the family
 	}
 	log("IPv6 prefix unknown; leaving the records of devices as they are", fields...)
-}
-
-// setPrefix notes the prefix. It returns what was known before, and the episode
-// of failures that ends.
-func (k *Known) setPrefix(n Network, now time.Time) (before Network, ended episode) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	before, ended = k.prefix.Network, k.prefix.episode
-	k.prefix.hit(now)
-	k.prefix.episode = episode{}
-	// While nothing changes, all who hold the prefixes share one slice.
-	if !n.equal(before) {
-		k.prefix.Network, k.prefix.Since = n, now
-		k.families[ipaddr.V6].Network = n
-	}
-	return before, ended
-}
-
-// endFamily notes that all is found that was looked for of a family.
-func (k *Known) endFamily(f ipaddr.Family, now time.Time) episode {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.families[f].end(now)
-}
-
-func (k *Known) failPrefix(problems []error, interval time.Duration, now time.Time) complaint {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	known := k.prefix.Known()
-	lost := k.prefix.miss(known, interval, now)
-	k.prefix.Failure, k.prefix.FailedAt = oneLine(errors.Join(problems...)), now
-	return k.prefix.complain(newTrouble(problems), !known, !known, lost, now)
 }

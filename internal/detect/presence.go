@@ -1,10 +1,6 @@
 package detect
 
-import (
-	"time"
-
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
-)
+import "time"
 
 // lostAfter is after how many checks in a row that do not find it a family that
 // was known is lost.
@@ -27,18 +23,6 @@ type Presence struct {
 	// quick succession, as while an interface flaps, only the first counts.
 	misses  int
 	counted time.Time
-}
-
-// begin notes that the family is looked for from now on, unless it was before.
-func (k *Known) begin(f ipaddr.Family, now time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if p := &k.families[f].Presence; p.Turned.IsZero() {
-		p.Turned = now
-	}
-	if p := &k.prefix.Presence; f == ipaddr.V6 && p.Turned.IsZero() {
-		p.Turned = now
-	}
 }
 
 // hit notes a check that found the family. It returns whether it was lost, and

@@ -13,9 +13,6 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )
 
-// repeatAfter is when to repeat a check in which too few operators answered.
-const repeatAfter = 10 * time.Second
-
 // JoinVoters tells those of a list's sources that vote of each other. If one
 // refuses, it returns which.
 func JoinVoters(sources []*Source) (at int, err error) {
