@@ -40,6 +40,9 @@ type App struct {
 	running   sync.WaitGroup
 	// users are the names of all users, sorted.
 	users []string
+	// owners are the first users of hosts, by full name, and of any one label
+	// below x by `.x`.
+	owners map[string]string
 	keeper
 }
 
@@ -55,6 +58,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.storage = ctx, ctx.Logger(), bounded{ctx.Storage()}
 	a.exact, a.below = make(map[string]*service), make(map[string]*service)
+	a.owners = make(map[string]string)
 	a.zones = make(map[zone.Key]*keptZone)
 	a.searches = make(map[string]*finder.Search)
 	a.attached = make(chan struct{})

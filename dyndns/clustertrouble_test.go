@@ -111,6 +111,42 @@ func TestClusterUnreadable(t *testing.T) {
 	})
 }
 
+// TestClusterUnreadableTakeOver: the same of one that comes to write the zone, and
+// of one that starts so.
+func TestClusterUnreadableTakeOver(t *testing.T) {
+	together(t, func(s *caddys) {
+		s.start("a")
+		s.start("b")
+		time.Sleep(2 * clusterLease)
+		writer, other := s.writer(), s.other()
+		s.answers(writer, addr1, "good "+addr1)
+		if got := writer.update("www.example.com", addr1); got != "good "+addr1 {
+			t.Errorf("got %s", got)
+		}
+		third := s.start("c")
+		for _, i := range []*instance{other, third} {
+			i.set(func() { i.unreadable = "www.example.com" })
+		}
+		time.Sleep(2 * clusterLease)
+		writer.kill()
+		time.Sleep(3 * clusterLease)
+		s.answers(s.other(), addr1, "nochg "+addr1)
+		s.answers(s.other(), addr2, "good "+addr2)
+		s.holds(addr2)
+		if got := s.writer().update("www.example.com", addr1); got != "911" {
+			t.Errorf("got %s", got)
+		}
+		fourth := s.start("d")
+		fourth.set(func() { fourth.unreadable = "www.example.com" })
+		time.Sleep(2 * clusterLease)
+		other.kill()
+		third.kill()
+		time.Sleep(3 * clusterLease)
+		s.answers(fourth, addr3, "good "+addr3)
+		s.holds(addr3)
+	})
+}
+
 // TestClusterAllStart: what the one has told that wrote the zone before all were
 // killed is not believed of what DNS holds by now.
 func TestClusterAllStart(t *testing.T) {

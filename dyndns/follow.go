@@ -48,15 +48,16 @@ func (k *keeper) followOnce(ctx context.Context) error {
 	s := k.shared
 	storage := k.storage
 	terms, first := k.terms(), false
+	var loaded error
 	select {
 	case <-s.ledger.Ready():
 	default:
 		first = true
-		err := s.ledger.Load(ctx, storage, func(*ledger.Entry) {})
+		loaded = s.ledger.Load(ctx, storage, func(*ledger.Entry) {})
 		k.reclaim()
 		k.place()
-		if err != nil {
-			return err
+		if !ledger.Partly(loaded) {
+			return loaded
 		}
 	}
 	err := s.ledger.Follow(ctx, storage, func(e *ledger.Entry) {
@@ -64,8 +65,11 @@ func (k *keeper) followOnce(ctx context.Context) error {
 			newest.set(e)
 		}
 	}, k.judge())
-	if err == nil {
+	if ledger.Partly(err) {
 		k.catchUp(terms, first)
+	}
+	if errors.As(loaded, new(*ledger.DamagedError)) {
+		return loaded
 	}
 	return err
 }
@@ -78,6 +82,8 @@ func (k *keeper) complain(before string, err error) string {
 	case errors.As(err, new(*ledger.DamagedError)):
 		k.logger.Error("some of what is on record of the clients' hosts is damaged; those hosts are left alone until their clients come again", zap.Error(err))
 		return before
+	case err != nil && ledger.Partly(err) && err.Error() != before:
+		k.logger.Error("cannot read what is on record of some of the clients' hosts; those hosts are left alone, and their clients are answered `911`; trying again", zap.Error(err))
 	case err == nil && before != "":
 		k.logger.Info("what is on record of the clients' hosts can be read again")
 		return ""

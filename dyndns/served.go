@@ -117,14 +117,22 @@ func (a *App) serveUser(h *served, s *service, u *auth.User) error {
 			return h.at(host, err)
 		}
 		a.exact[host] = s
+		a.own(host, u.Name)
 	}
 	for _, parent := range u.Hosts.Parents {
 		if err := s.serves(parent, "*."+parent, a.below[parent]); err != nil {
 			return h.at("*."+parent, err)
 		}
 		a.below[parent] = s
+		a.own("."+parent, u.Name)
 	}
 	return nil
+}
+
+func (a *App) own(host, user string) {
+	if a.owners[host] == "" {
+		a.owners[host] = user
+	}
 }
 
 // dynamicDNS returns the dynamic_dns app, or nil.

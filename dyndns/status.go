@@ -21,12 +21,26 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
+// errUnread is the reason where nobody knows what was told of a host. The log
+// says more, which is not for a page.
+var errUnread = errors.New("what is on record of it cannot be read from the storage, as the log says; trying again")
+
 // AddStatus adds to a status what is known of the clients, and of the zones that
 // their hosts are in. of returns the zone of the status that is the same, or nil.
 func (a *App) AddStatus(s *status.Status, of func(*zone.Zone) *status.ZoneStatus) {
 	states := make(map[string]status.State)
+	ready := true
+	select {
+	case <-a.shared.ledger.Ready():
+	default:
+		ready = false
+		s.Reason = cmp.Or(s.Reason, "what is on record of the clients' hosts could not be read from the storage yet")
+	}
 	for _, z := range a.sorted() {
 		known := a.zoneStatus(z, s.Time, states)
+		if !ready {
+			known.InSync, known.State, known.LastInSync = nil, status.StatePending, time.Time{}
+		}
 		s.InSync = status.BothInSync(s.InSync, known.InSync)
 		if same := of(z.zone); same != nil {
 			same.Join(known)
@@ -58,6 +72,13 @@ func (a *App) clients(states map[string]status.State) []status.ClientStatus {
 			}
 		}
 	})
+	for _, host := range a.shared.ledger.Unread() {
+		if a.Serves(host) {
+			_, parent, _ := strings.Cut(host, ".")
+			owner := cmp.Or(a.owners[host], a.owners["."+parent])
+			hosts[owner] = append(hosts[owner], status.HostStatus{Name: host, Addresses: status.Addresses{}, State: status.StateFailing, Reason: errUnread.Error()})
+		}
+	}
 	clients := []status.ClientStatus{}
 	// The last update of a host may be that of a user who has left since.
 	users := slices.AppendSeq(slices.Clone(a.users), maps.Keys(hosts))

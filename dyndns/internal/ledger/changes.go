@@ -86,7 +86,7 @@ func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply fu
 	unsure := slices.Sorted(maps.Keys(l.changes.unsure))
 	l.mu.Unlock()
 	if behind {
-		if err := l.Load(ctx, storage, apply); err != nil && !errors.As(err, new(*DamagedError)) {
+		if err := l.Load(ctx, storage, apply); !Partly(err) {
 			return err
 		}
 		l.mu.Lock()
@@ -94,14 +94,16 @@ func (l *Ledger) Follow(ctx context.Context, storage certmagic.Storage, apply fu
 		l.mu.Unlock()
 	}
 	for _, host := range unsure {
-		if l.taken(host) {
+		if l.taken(host) || l.awaits(host) {
 			// Nobody else is to wait for a call that hangs.
 			continue
 		}
-		if err = l.look(ctx, storage, host, apply); err != nil {
-			err = fmt.Errorf("%s: %w", key(host), err)
+		if err = l.look(ctx, storage, host, apply); !Partly(err) {
 			break
 		}
+	}
+	if Partly(err) {
+		err = l.retry(ctx, storage, apply)
 	}
 	// Where one entry cannot be read, others are told of the rest all the same.
 	if news := l.news(told, judge); len(news) > 0 {
@@ -148,7 +150,7 @@ func (l *Ledger) look(ctx context.Context, storage certmagic.Storage, name strin
 	defer release()
 	there, err := load(ctx, storage, name)
 	if err != nil && !errors.As(err, new(*DamagedError)) {
-		return err
+		return l.note(key(name), err)
 	}
 	if there != nil {
 		l.adopt(there, apply)
@@ -160,7 +162,7 @@ func (l *Ledger) look(ctx context.Context, storage certmagic.Storage, name strin
 			return err
 		}
 		if err := storage.Store(ctx, key(name), data); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", key(name), err)
 		}
 	}
 	l.mu.Lock()

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,14 +16,14 @@ import (
 )
 
 // ErrStorage is the error of what could not be stored, and so did not happen.
-var ErrStorage = errors.New("the storage cannot be written")
+var ErrStorage = errors.New("the update cannot be stored")
 
 // Ledger has the entries of all hosts in memory.
 type Ledger struct {
 	// writer names this process among those that share the storage.
 	writer string
 
-	// ready is closed once all entries were read.
+	// ready is closed once all entries were read that can be.
 	ready chan struct{}
 
 	// telling is had by who tells other processes.
@@ -34,6 +32,8 @@ type Ledger struct {
 	mu      sync.Mutex
 	hosts   map[string]*host
 	changes changes
+	// unread are the keys of entries that could not be read.
+	unread map[string]error
 	// changed is closed when something has.
 	changed chan struct{}
 }
@@ -51,11 +51,12 @@ func New(writer string) *Ledger {
 		writer: writer, ready: make(chan struct{}), hosts: make(map[string]*host),
 		telling: make(chan struct{}, 1), changed: make(chan struct{}),
 		changes: changes{mine: make(map[string]change), unsure: make(map[string]bool)},
+		unread:  make(map[string]error),
 	}
 }
 
-// Ready returns a channel that is closed once all entries were read. Before
-// that, nobody knows what is on record.
+// Ready returns a channel that is closed once all entries were read that can be.
+// Before that, nobody knows what is on record.
 func (l *Ledger) Ready() <-chan struct{} { return l.ready }
 
 // Changed returns a channel that is closed when other processes have told
@@ -109,46 +110,6 @@ func (l *Ledger) Apply(name string, apply func(*Entry)) {
 	if h := l.hosts[name]; h != nil && h.entry != nil {
 		apply(h.entry)
 	}
-}
-
-// Load reads all entries, and calls apply with those that are new or newer. One
-// that is damaged counts as missing: once the others are read, the error is a
-// [*DamagedError].
-func (l *Ledger) Load(ctx context.Context, storage certmagic.Storage, apply func(*Entry)) error {
-	keys, err := storage.List(ctx, hostsDirectory, false)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	var damaged []error
-	for _, key := range keys {
-		if !strings.HasSuffix(key, ".json") {
-			continue
-		}
-		data, err := storage.Load(ctx, key)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		entry, err := decode("", data)
-		if err != nil {
-			damaged = append(damaged, fmt.Errorf("%s: %w", key, err))
-			continue
-		}
-		l.adopt(entry, apply)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case <-l.ready:
-	default:
-		close(l.ready)
-	}
-	if len(damaged) > 0 {
-		return &DamagedError{errors.Join(damaged...)}
-	}
-	return nil
 }
 
 // adopt takes over what is newer than what is known. apply is called under the
@@ -246,7 +207,7 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 	ctx = context.WithoutCancel(ctx)
 	known, err := l.newest(ctx, storage, u.Host)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return fmt.Errorf("%w: reading what is on record of the host: %w", ErrStorage, err)
 	}
 	if late() {
 		return fmt.Errorf("%w: it was too slow to read", ErrStorage)
@@ -322,23 +283,4 @@ func (l *Ledger) restore(ctx context.Context, storage certmagic.Storage, late *E
 		}
 	}
 	return false
-}
-
-// DamagedError is the error of entries that can be read, but make no sense.
-type DamagedError struct{ error }
-
-// load returns the entry of a host as it is stored, or nil.
-func load(ctx context.Context, storage certmagic.Storage, host string) (*Entry, error) {
-	data, err := storage.Load(ctx, key(host))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	entry, err := decode(host, data)
-	if err != nil {
-		return nil, &DamagedError{err}
-	}
-	return entry, nil
 }
