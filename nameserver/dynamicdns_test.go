@@ -18,6 +18,7 @@ import (
 	"github.com/miekg/dns"
 
 	dynamicdns "github.com/caddy-dynamic-dns/caddy-dynamic-dns"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
 
 func init() {
@@ -151,6 +152,64 @@ func TestAppsStartInAnyOrder(t *testing.T) {
 		}
 	}
 	t.Error("dynamic_dns never started before the name server, or always: the order is not tested")
+}
+
+// A zone that this Caddy does not serve is written all the same, and the status
+// says so, until this Caddy serves it.
+func TestZoneThatIsNotServed(t *testing.T) {
+	dir, zone := t.TempDir(), newZoneName()
+	server := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	shown := func(served string) *status.Status {
+		config := configFor(t, dir, &App{Listen: []string{server}, Zones: map[string]*Zone{served: {}}})
+		load(t, withDynamicDNS(t, config, dynamicFor(zone, staticSource("192.0.2.1"), "www"), filepath.Join(dir, "caddy.log")))
+		app, err := caddy.ActiveContext().AppIfConfigured("dynamic_dns")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			s := app.(*dynamicdns.App).Status(time.Now())
+			if s.InSync != nil && *s.InSync || time.Now().After(deadline) {
+				return s
+			}
+		}
+	}
+	if z := shown(zone).Zones[0]; z.Note != "" || z.State != status.StateInSync {
+		t.Errorf("served: %+v", z)
+	}
+	s := shown(newZoneName())
+	want := "this Caddy does not serve the zone; unless another one on the same storage does, write `zone " + zone + "` into the block of the global option nameserver"
+	if z := s.Zones[0]; z.Note != want || z.State != status.StateInSync {
+		t.Errorf("no longer served: %+v", z)
+	}
+	if text := s.Text(false); !strings.Contains(text, "this Caddy does not serve the zone") {
+		t.Errorf("no longer served: %s", text)
+	}
+	if z := shown(zone).Zones[0]; z.Note != "" || z.State != status.StateInSync {
+		t.Errorf("served again: %+v", z)
+	}
+}
+
+// Who writes a zone that there was not is told as soon as it is served, and need
+// not wait for the next attempt.
+func TestZoneThatIsServedAtLast(t *testing.T) {
+	dir, zone := t.TempDir(), newZoneName()
+	app := &App{Listen: []string{fmt.Sprintf("127.0.0.1:%d", freePort(t))}, Zones: map[string]*Zone{newZoneName(): {}}}
+	load(t, configFor(t, dir, app))
+	told := make(chan struct{}, 1)
+	p := &Provider{storage: caddy.ActiveContext().Storage()}
+	defer p.NotifyChanged(zone, func() {
+		select {
+		case told <- struct{}{}:
+		default:
+		}
+	})()
+	app.Zones[zone] = &Zone{}
+	load(t, configFor(t, dir, app))
+	select {
+	case <-told:
+	case <-time.After(10 * time.Second):
+		t.Error("not told")
+	}
 }
 
 // An editor that saves an old file puts an old address back. That is repaired

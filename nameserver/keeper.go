@@ -52,11 +52,16 @@ func newKeeper(storage certmagic.Storage, logger *zap.Logger, decl *declaration,
 // start lets the configuration rule the zone, which is served at once and then
 // written.
 func (k *keeper) start(ctx context.Context) {
+	before, _ := k.declarations()
 	k.run(k.decl)
 	if err := k.refresh(ctx); err != nil {
 		k.logger.Warn("the storage does not answer; serving what was there before for now", zap.String("zone", k.name), zap.Error(err))
 	}
 	close(k.started)
+	if before == nil {
+		// There may have been no such zone until now.
+		k.tellOfEdit()
+	}
 }
 
 // keep reads a zone, then takes up what others write to its file, and writes

@@ -2,7 +2,9 @@ package nameserver
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -99,9 +101,9 @@ func (p *Provider) DeleteRecords(ctx context.Context, name string, recs []libdns
 }
 
 // NotifyChanged calls a function, in a goroutine of its own, each time a person
-// has edited the file of a zone, so that whoever keeps records in the zone can
-// look at once whether they are still right. It does so while an app of this
-// process serves the zone, and until it is cancelled.
+// has edited the file of a zone, or it comes to be served, so that whoever keeps
+// records in the zone can look at once whether they are right. It does so while
+// an app of this process serves the zone, and until it is cancelled.
 func (p *Provider) NotifyChanged(name string, changed func()) (cancel func()) {
 	canonical, err := zonedata.ZoneName(name)
 	if err != nil {
@@ -113,6 +115,21 @@ func (p *Provider) NotifyChanged(name string, changed func()) (cancel func()) {
 		unsubscribe()
 		_, _ = zones.Delete(key)
 	})
+}
+
+// Note says of a zone that this Caddy does not serve that nobody may: its file
+// is written all the same, for another Caddy on the storage.
+func (p *Provider) Note(name string) string {
+	canonical, err := zonedata.ZoneName(name)
+	if err != nil {
+		return ""
+	}
+	z, key := useZone(p.storage, canonical)
+	defer func() { _, _ = zones.Delete(key) }()
+	if z.isDeclared() {
+		return ""
+	}
+	return fmt.Sprintf("this Caddy does not serve the zone; unless another one on the same storage does, write `zone %s` into the block of the global option nameserver", strings.TrimSuffix(canonical, "."))
 }
 
 // ListZones returns the zones of the app and those that have a zone file.

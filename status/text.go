@@ -138,6 +138,9 @@ func (p *printer) zone(s *Status, z ZoneStatus) {
 		p.line(2, "failing for %s, %s in a row: %s",
 			short(s.Time.Sub(z.FailingSince)), plural(z.Failures, "time"), z.LastFailure.Error)
 	}
+	if z.Note != "" {
+		p.line(2, "%s", z.Note)
+	}
 	for _, r := range z.Records {
 		p.record(p.state(r.State, 11), r.Type, r.Name)
 		if r.State == StateInSync {

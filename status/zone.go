@@ -33,6 +33,9 @@ type ZoneStatus struct {
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	// The last failure.
 	LastFailure *Failure `json:"last_failure,omitempty"`
+	// What else is to be known of it, such as that nobody may serve it. Empty
+	// if nothing is.
+	Note string `json:"note,omitempty"`
 	// The managed records.
 	Records []RecordStatus `json:"records"`
 }

@@ -233,6 +233,18 @@ func expectHarmless(t *testing.T, body string) {
 	}
 }
 
+// TestNote: what else is to be known of a zone is said, though all is well.
+func TestNote(t *testing.T) {
+	bubble(t, allApps, func(t *testing.T) {
+		fake.status.Zones[0].Note = "nobody may serve it"
+		for accept, want := range map[string]string{"text/html": "nobody may serve it</p>", "application/json": `"note": "nobody may serve it"`} {
+			if body := ask(t, newHandler(false), "GET", "/", "Accept: "+accept).Body.String(); !strings.Contains(body, want) {
+				t.Errorf("%s: %s", accept, body)
+			}
+		}
+	})
+}
+
 // TestPrefersJSON: browsers get the page, programs what they ask for.
 func TestPrefersJSON(t *testing.T) {
 	for accept, want := range map[string]bool{

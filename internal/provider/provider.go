@@ -30,6 +30,12 @@ type changeNotifier interface {
 	NotifyChanged(zone string, changed func()) (cancel func())
 }
 
+// noter is implemented by libdns providers that know something of a zone that
+// no error says. It is answered at once.
+type noter interface {
+	Note(zone string) string
+}
+
 // accountHolder is implemented by libdns providers of which two may use one
 // account with other options.
 type accountHolder interface {
@@ -134,6 +140,14 @@ func (p *Provider) NotifyChanged(zone string, changed func()) (cancel func()) {
 		quiet(func() { stop = n.NotifyChanged(zone, changed) })
 	}
 	return func() { quiet(stop) }
+}
+
+// Note says what else is to be known of a zone, if the provider can tell.
+func (p *Provider) Note(zone string) (note string) {
+	if n, ok := p.Module.(noter); ok {
+		_ = p.guard(context.Background(), func(context.Context) error { note = n.Note(zone); return nil })
+	}
+	return note
 }
 
 // Set makes each RRset hold what its write says.

@@ -76,6 +76,8 @@ func Zone(name string, p *provider.Provider, known reconcile.Snapshot, records [
 	}
 	if known.Err != nil {
 		s.State = status.StateFailing
+	} else {
+		s.Note = p.Note(name)
 	}
 	if known.Last != nil {
 		s.LastFailure = &status.Failure{Time: Stamp(known.LastAt), Error: OneLine(known.Last.Error())}

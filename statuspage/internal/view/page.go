@@ -136,6 +136,7 @@ type Zone struct {
 	Name, Provider string
 	State          State
 	Facts          []Fact
+	Note           string
 	// Open are the records that are always seen, Folded those that are many
 	// and fine.
 	Open, Folded []Record
@@ -168,7 +169,7 @@ type Device struct {
 const mostOpen = 12
 
 func newZone(s *status.Status, z *status.ZoneStatus, now time.Time) (Zone, []Device) {
-	v := Zone{Name: z.Zone, Provider: z.Provider, State: stateOf(z.State)}
+	v := Zone{Name: z.Zone, Provider: z.Provider, State: stateOf(z.State), Note: z.Note}
 	switch {
 	case s.Cluster != nil && z.Writer != "" && z.Writer != s.Cluster.Instance:
 		v.Facts = append(v.Facts, Fact{Text: "written by " + z.Writer})
