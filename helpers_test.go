@@ -20,6 +20,7 @@ import (
 	"github.com/libdns/libdns"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )

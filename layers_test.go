@@ -137,6 +137,7 @@ var layers = map[string]layer{
 	"internal/adapttest":          {others: "caddy"},
 	"internal/pagetest":           {},
 	"internal/lab":                {others: "miekg sys"},
+	"internal/onethread":          {},
 	"internal/sourcetest":         {ours: "internal/ipaddr ipsources"},
 	"internal/standin":            {others: "caddy libdns"},
 	"internal/standin/cloudflare": {},
@@ -144,7 +145,7 @@ var layers = map[string]layer{
 }
 
 // testOnly are packages that only tests import.
-var testOnly = []string{"e2e", "internal/adapttest", "internal/lab", "internal/pagetest", "internal/sourcetest", "internal/standin"}
+var testOnly = []string{"e2e", "internal/adapttest", "internal/lab", "internal/onethread", "internal/pagetest", "internal/sourcetest", "internal/standin"}
 
 // moduleNames are what the table calls modules and packages of others.
 var moduleNames = map[string]string{
@@ -187,6 +188,8 @@ type listedPackage struct {
 	Dir           string
 	GoFiles       []string
 	Imports, Deps []string
+	// TestImports and XTestImports are what its tests import.
+	TestImports, XTestImports []string
 }
 
 // TestLayers: data goes one way, and what is below knows nothing of what is
@@ -238,6 +241,17 @@ func (l layer) check(path string) string {
 		return "the table of layers_test.go does not allow it; if the package must know that module, allow it there"
 	}
 	return ""
+}
+
+// TestOneThread: tests with bubbles import what keeps the race detector from
+// crashing in one of thousands of runs.
+func TestOneThread(t *testing.T) {
+	for _, p := range listPackages(t) {
+		imports := slices.Concat(p.TestImports, p.XTestImports)
+		if slices.Contains(imports, "testing/synctest") && !slices.Contains(imports, thisModule+"/internal/onethread") {
+			t.Errorf("the tests of %s use testing/synctest: import %s/internal/onethread, too", ourName(p.ImportPath), thisModule)
+		}
+	}
 }
 
 // TestPure: what must be the same whenever it is repeated asks no clock and

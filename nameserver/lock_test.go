@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 )
 
 // slowStorage is a storage in memory, whose writes take a second and whose lock

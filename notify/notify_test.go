@@ -20,6 +20,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/notify/internal/outbox"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/notify/internal/target"
 )

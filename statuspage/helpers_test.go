@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/nameserver/report"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )

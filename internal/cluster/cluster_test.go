@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/lease"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 )
 
 var (

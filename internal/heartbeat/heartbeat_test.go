@@ -17,6 +17,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 )
 
 // service is what is asked.

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 )
 

@@ -13,6 +13,7 @@ import (
 	"github.com/libdns/libdns"
 	"go.uber.org/zap"
 
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 

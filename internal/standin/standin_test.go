@@ -14,6 +14,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/libdns/libdns"
+
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 )
 
 const zoneName = "example.com."

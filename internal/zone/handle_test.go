@@ -15,6 +15,7 @@ import (
 	"github.com/libdns/libdns"
 	"go.uber.org/zap"
 
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"

@@ -24,6 +24,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/internal/remote"

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/natpmp"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/netmon"
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/sourcetest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 )

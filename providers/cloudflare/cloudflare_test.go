@@ -19,6 +19,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	"github.com/libdns/libdns"
 
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 	standin "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin/cloudflare"
 )
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 )
 
 // interrupted is a storage in which something happens once an entry was read.

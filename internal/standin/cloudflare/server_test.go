@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 )
 
 const records = "https://" + apiHost + basePath + "/zones/00000000000000000000000000000001/dns_records"

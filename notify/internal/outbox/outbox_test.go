@@ -15,6 +15,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 )
 
 // recipient is a service that tests break.

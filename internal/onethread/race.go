@@ -1,6 +1,6 @@
 //go:build race
 
-package notify
+package onethread
 
 import "runtime"
 

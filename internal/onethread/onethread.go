@@ -1,0 +1,3 @@
+// Package onethread is imported by tests that use testing/synctest, for its
+// effect under the race detector.
+package onethread
