@@ -138,8 +138,15 @@ func (p *Poll[V]) hold(parent context.Context, f ipaddr.Family, b *Ballot[V], ac
 	for ctx.Err() == nil {
 		for _, v := range b.Next() {
 			go func() {
-				addr, err := p.Ask(ctx, f, v)
-				replies <- reply{v, addr, err}
+				r := reply{from: v}
+				defer func() {
+					// The caller's own guard does not reach this goroutine.
+					if panicked := recover(); panicked != nil {
+						r.err = fmt.Errorf("asking panicked: %v", panicked)
+					}
+					replies <- r
+				}()
+				r.addr, r.err = p.Ask(ctx, f, v)
 			}()
 			timer := time.AfterFunc(hedge, func() { slow <- v })
 			defer timer.Stop()
