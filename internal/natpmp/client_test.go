@@ -192,3 +192,21 @@ func TestGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// TestDeadRouter: a thousand questions to a router that never answers leave
+// nothing behind, or else the bubble does not end.
+func TestDeadRouter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := func() *Client {
+			return (&fakeRouter{answer: func([]byte) [][]byte { return nil }}).client()
+		}
+		for range 500 {
+			if _, err := dead().IPv4(t.Context(), routerAddr); !errors.Is(err, ErrSilent) {
+				t.Fatalf("IPv4: %v", err)
+			}
+			if _, err := dead().IPv6(t.Context(), netip.MustParseAddr("2606:4700::7"), netip.MustParseAddr("fe80::1%eth0")); !errors.Is(err, ErrSilent) {
+				t.Fatalf("IPv6: %v", err)
+			}
+		}
+	})
+}
