@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -43,7 +44,8 @@ type Group struct {
 	// The names to manage, by zone. Names are relative to their zone: "@" is
 	// the zone itself, "*" its wildcard. A zone with no names means "@",
 	// except with `dynamic_domains`, where it names a zone to take hosts
-	// from. Placeholders are resolved.
+	// from. Placeholders are resolved. There may be no names at all where there
+	// is nothing but `cluster`, for the zones of `dyndns` handlers.
 	Domains map[string][]string `json:"domains,omitempty"`
 
 	// Further names to manage, written in full, such as "www.example.com". The
@@ -199,6 +201,13 @@ func (g *group) finds(f ipaddr.Family) bool {
 	return g.needs(f) || f == ipaddr.V6 && len(g.devices) > 0
 }
 
+// nameless reports whether nothing is configured of any name, so that there is
+// nothing to publish.
+func (a *App) nameless() bool {
+	provider := Group{DNSProviderRaw: a.DNSProviderRaw}
+	return len(a.Providers) == 0 && reflect.DeepEqual(a.Group, provider)
+}
+
 // name is what status and metrics call the group.
 func (g *group) name() string {
 	if g.where == "" {
@@ -227,10 +236,10 @@ func (g *group) at(field string, err error) error {
 // validate refuses settings that make no sense together.
 func (g *group) validate() error {
 	switch ttl := time.Duration(g.TTL); {
-	case len(g.DNSProviderRaw) == 0:
-		return g.at("dns_provider", errors.New("no DNS provider is configured, and the global option dns names none; write one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: `\"dns_provider\": {\"name\": \"cloudflare\", \"api_token\": \"{env.CLOUDFLARE_API_TOKEN}\"}`)"))
 	case len(g.Domains) == 0 && len(g.Hosts) == 0 && len(g.Devices) == 0 && !g.dynamicDomains():
 		return g.at("domains", errors.New("no domains are configured; write some, as in `domains {\n\texample.com @ www\n}` (JSON: `\"domains\": {\"example.com\": [\"@\", \"www\"]}`), or full names, as in `hosts www.example.com`, or `dynamic_domains` to take hosts from the sites"))
+	case len(g.DNSProviderRaw) == 0:
+		return g.at("dns_provider", errors.New("no DNS provider is configured, and the global option dns names none; write one, as in `provider cloudflare {env.CLOUDFLARE_API_TOKEN}` (JSON: `\"dns_provider\": {\"name\": \"cloudflare\", \"api_token\": \"{env.CLOUDFLARE_API_TOKEN}\"}`)"))
 	case len(g.Except) > 0 && !g.dynamicDomains():
 		return g.at("except", errors.New("these hosts are left out of dynamic_domains, which is not on; write dynamic_domains too, or leave except out"))
 	case ttl != 0 && ttl < time.Second:

@@ -9,6 +9,7 @@ package dynamicdns
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -171,6 +172,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return err
 		}
 	}
+	if a.Cluster != nil && a.nameless() {
+		// It is for the DDNS server, which Start looks for.
+		return nil
+	}
 	if a.groups, err = newLoader(ctx, &a.pooled, a.observer, a.written).load(&a.Group, a.Providers); err != nil {
 		return err
 	}
@@ -189,7 +194,10 @@ func (a *App) Start() error {
 	if err := checkServed(a.ctx, names); err != nil {
 		return err
 	}
-	if a.Watch == nil || *a.Watch {
+	if _, ok := serverOf(a.ctx); !ok && len(a.groups) == 0 {
+		return (&group{Group: &a.Group, written: a.written}).at("cluster", errors.New("there is nothing to share: no domains are configured, and no site has the handler dyndns; write domains, as in `domains {\n\texample.com @ www\n}`, or leave cluster out"))
+	}
+	if len(a.groups) > 0 && (a.Watch == nil || *a.Watch) {
 		a.schedule.Events = watchAddresses(ctx, a.logger)
 		a.schedule.Notices = true
 		a.running.Go(func() { hearGateway(ctx, a.schedule.Kick, a.logger) })
@@ -200,7 +208,9 @@ func (a *App) Start() error {
 		a.schedule.Checked, a.observer.Trouble = beat.Poke, beat.Poke
 		a.running.Go(func() { a.onceStarted(ctx, func() { beat.Run(ctx) }) })
 	}
-	a.current().log(a.logger)
+	if len(a.groups) > 0 {
+		a.current().log(a.logger)
+	}
 	names.logContested(nil, a.logger)
 	for _, s := range a.searching {
 		a.running.Go(func() { a.onceStarted(ctx, func() { s.Run(ctx) }) })

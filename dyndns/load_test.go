@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -119,5 +120,39 @@ func TestSitesApart(t *testing.T) {
 		if err := b.tryLoad([]string{b.config("")}, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %v\nwant one with %s", err, want)
 		}
+	})
+}
+
+// TestClusterAlone: `cluster` needs no names beside a DDNS server, and is refused
+// where there is nothing to share at all.
+func TestClusterAlone(t *testing.T) {
+	bubble(t, standin.Character{}, func(b *bench) {
+		app := func(more string) { b.apps = `, "dynamic_dns": {"cluster": {"name": "b"}` + more + `}` }
+		app("")
+		b.load(b.config(""))
+		// The first one to use a storage waits for others.
+		time.Sleep(time.Minute)
+		b.update("hostname=home.example.com&myip="+addr1, "200 good "+addr1)
+		s := b.status()
+		if s.InSync == nil || !*s.InSync || s.Cluster == nil || s.Zones[0].Writer != "b" {
+			t.Errorf("status: %+v", s)
+		}
+		for more, want := range map[string]string{
+			`, "ttl": "5m"`: "no domains are configured",
+			"":              "cluster: there is nothing to share: no domains are configured, and no site has the handler dyndns",
+		} {
+			app(more)
+			handlers := []string{b.config("")}
+			if more == "" {
+				handlers = nil
+			}
+			if err := b.tryLoad(handlers, ""); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v", more, err)
+			}
+			b.update("hostname=home.example.com&myip="+addr1, "200 nochg "+addr1)
+		}
+		app("")
+		b.load(b.config(`"ttl": 120000000000,`))
+		b.update("hostname=home.example.com&myip="+addr2, "200 good "+addr2)
 	})
 }

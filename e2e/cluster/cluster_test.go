@@ -72,19 +72,20 @@ func follow(t *testing.T, s *lab.Instances) *history {
 	return h
 }
 
+// serving is a site with the DDNS server.
+func serving(handler object) object {
+	handler["handler"] = "dyndns"
+	handler["users"] = []object{{"name": "home", "password": hash(), "hosts": []string{host}}}
+	return object{"servers": object{"ddns": object{"listen": []string{":80"}, "routes": []object{{"handle": []object{handler}}}}}}
+}
+
 // TestDDNS: clients tell whichever instance they reach. One writes, each answers
 // for it, and nothing older comes back when one dies, sleeps or is stopped.
 func TestDDNS(t *testing.T) {
 	t.Parallel()
 	s := lab.NewInstances(t, 3, "")
 	s.Change = func(_ *lab.Instance, config map[string]any) {
-		config["apps"].(object)["http"] = object{"servers": object{"ddns": object{
-			"listen": []string{":80"},
-			"routes": []object{{"handle": []object{{
-				"handler": "dyndns",
-				"users":   []object{{"name": "home", "password": hash(), "hosts": []string{host}}},
-			}}}},
-		}}}
+		config["apps"].(object)["http"] = serving(object{})
 		// The handler's provider and zone are those of dynamic_dns.
 	}
 	start(t, s)
@@ -157,6 +158,43 @@ func TestDDNS(t *testing.T) {
 	if !slices.Equal(h.values, told) {
 		t.Errorf("the name has held %q, and clients have told %q", h.values, told)
 	}
+}
+
+// TestDDNSAlone: the same of instances that have no names of their own.
+func TestDDNSAlone(t *testing.T) {
+	t.Parallel()
+	s := lab.NewInstances(t, 2, "")
+	s.Change = func(_ *lab.Instance, config map[string]any) {
+		apps := config["apps"].(object)
+		app := apps["dynamic_dns"].(object)
+		apps["dynamic_dns"] = object{"cluster": app["cluster"], "dns_provider": app["dns_provider"]}
+		apps["http"] = serving(object{"zones": []string{"example.test"}})
+	}
+	folder := filepath.Join(t.TempDir(), "shared")
+	for _, i := range s.All {
+		i.Run(object{"module": "file_system", "root": folder})
+	}
+	tell := func(i *lab.Instance, addr, want string) {
+		t.Helper()
+		status, answer := i.Get("http://localhost/nic/update?hostname="+host+"&myip="+addr, "home", password)
+		if answer != want+" "+addr || !slices.Equal(s.Addresses(host), []string{addr}) {
+			t.Errorf("%s, told %s, answered %d %q, want %s, and the name holds %q", i.Name(), addr, status, answer, want, s.Addresses(host))
+		}
+	}
+	writer := s.Writer()
+	other := s.Others(writer)[0]
+	tell(other, "93.184.217.1", "good")
+	tell(writer, "93.184.217.1", "nochg")
+	tell(writer, "93.184.217.2", "good")
+	time.Sleep(soon)
+	tell(other, "93.184.217.2", "nochg")
+	if n := s.BIND.Updates(); n != 2 {
+		t.Errorf("%d updates of the zone for two of the host", n)
+	}
+	writer.Kill()
+	s.Writer()
+	tell(other, "93.184.217.3", "good")
+	tell(other, "93.184.217.3", "nochg")
 }
 
 // TestRefusedKey: an instance whose key the provider does not take any more
