@@ -28,7 +28,7 @@ func searches(groups []*group, sites []string, changed func(), logger *zap.Logge
 		s := byKey[g.providerKey]
 		if s == nil {
 			s = &finder.Search{
-				Known: g.known, Provider: g.provider, NoSuchZone: zone.NoSuch,
+				Known: g.known, Name: g.provider.Name, Provider: g.provider, NoSuchZone: zone.NoSuch,
 				Locate:  func(ctx context.Context, host string) (string, error) { return locateZone(ctx, logger, host) },
 				Changed: changed, Chance: jitter(-1 - len(all)),
 				Logger: logger.With(zap.String("provider", g.provider.Name)),

@@ -99,8 +99,10 @@ type App struct {
 	groups []*group
 	// clients are the zones of the DDNS server.
 	clients clientZones
-	// searching looks for the zones of names.
+	// searching looks for the zones of names, and memory has where earlier
+	// processes have found them.
 	searching []*finder.Search
+	memory    *finder.Memory
 	// siteHosts are the hosts of the sites, if dynamic_domains is on anywhere.
 	siteHosts []string
 	// providerRaw is the provider's configuration, as it was written.
@@ -162,6 +164,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.sites = shared.(*siteHosts)
+	if shared, err = a.pooled.Hold(conf.Key{Kind: "found zones", Config: conf.StorageKey(ctx.Storage())}, func() caddy.Destructor { return finder.NewMemory() }); err != nil {
+		return err
+	}
+	a.memory = shared.(*finder.Memory)
 	if a.Heartbeat != nil {
 		if err := a.Heartbeat.provision(a.logger); err != nil {
 			return err
@@ -212,13 +218,10 @@ func (a *App) Start() error {
 		a.current().log(a.logger)
 	}
 	names.logContested(nil, a.logger)
-	for _, s := range a.searching {
-		a.running.Go(func() { a.onceStarted(ctx, func() { s.Run(ctx) }) })
-	}
 	if a.Cluster != nil {
 		a.Cluster.log(a.logger)
-		a.running.Go(func() { a.onceStarted(ctx, func() { a.Cluster.member.Run(ctx) }) })
 	}
+	a.running.Go(func() { a.onceStarted(ctx, func() { a.find(ctx) }) })
 	a.running.Go(func() {
 		a.onceStarted(ctx, func() {
 			a.sites.logGone(names, a.logger)
@@ -228,6 +231,34 @@ func (a *App) Start() error {
 	a.running.Go(func() { a.onceStarted(ctx, func() { a.current().recall(ctx, a.logger) }) })
 	a.running.Go(func() { a.observer.Events.Run(ctx) })
 	return nil
+}
+
+// find has the zones of names looked for, and takes part in the cluster: not before
+// it is known what this instance had when it was stopped, or the others would take
+// that away.
+func (a *App) find(ctx context.Context) {
+	a.foundZones()
+	for _, s := range a.searching {
+		a.running.Go(func() { s.Run(ctx) })
+	}
+	if a.Cluster != nil {
+		a.Cluster.member.Run(ctx)
+	}
+}
+
+// foundZones has the app manage the names whose zones are known by now, and
+// remember them.
+func (a *App) foundZones() {
+	a.memory.Exchange(a.runCtx, a.ctx.Storage(), a.instance, a.searching, a.logger)
+	a.rename()
+}
+
+// instance names this app among those that use the storage.
+func (a *App) instance() string {
+	if a.Cluster != nil {
+		return "dynamic_dns-" + a.Cluster.member.Name
+	}
+	return "dynamic_dns-" + conf.Instance()
 }
 
 // current is what is managed now.
@@ -241,7 +272,7 @@ func (a *App) wire() error {
 		return err
 	}
 	checkExcept(a.groups, a.siteHosts, a.logger)
-	a.searching = searches(a.groups, a.siteHosts, a.rename, a.logger)
+	a.searching = searches(a.groups, a.siteHosts, a.foundZones, a.logger)
 	names := nameGroups(a.groups, a.siteHosts, a.served)
 	if len(names.outside) > 0 {
 		a.logger.Debug("hosts in no zone of dynamic_domains", zap.Strings("hosts", names.outside))

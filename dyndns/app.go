@@ -67,6 +67,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.shared = value.(*shared)
+	if value, err = a.pooled.Hold(conf.Key{Kind: "dyndns found", Config: conf.StorageKey(ctx.Storage())}, func() caddy.Destructor { return finder.NewMemory() }); err != nil {
+		return err
+	}
+	a.memory = value.(*finder.Memory)
 	if a.observer, err = observe.New(ctx, &a.pooled, a.attach); err != nil {
 		return err
 	}
@@ -84,15 +88,18 @@ func (a *App) Start() error {
 	a.acquire(false)
 	a.logServed()
 	a.running.Go(func() { a.observer.Events.Run(ctx) })
-	for _, s := range a.searches {
-		a.running.Go(func() {
-			select {
-			case <-a.observer.Events.Started():
-				s.Run(ctx)
-			case <-ctx.Done():
-			}
-		})
-	}
+	a.runCtx = ctx
+	a.running.Go(func() {
+		select {
+		case <-a.observer.Events.Started():
+		case <-ctx.Done():
+			return
+		}
+		a.foundZones()
+		for _, s := range a.searches {
+			a.running.Go(func() { s.Run(ctx) })
+		}
+	})
 	// Stop does not wait for it: a storage may hang.
 	go func() {
 		select {

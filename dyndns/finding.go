@@ -35,12 +35,22 @@ func (k *keeper) search(s *service, pooled *conf.Pooled) (*finder.Search, error)
 		return nil, err
 	}
 	search := &finder.Search{
-		Known: known.(*finder.Known), Provider: s.provider, NoSuchZone: zone.NoSuch,
+		Known: known.(*finder.Known), Name: s.provider.Name, Provider: s.provider, NoSuchZone: zone.NoSuch,
 		Locate:  func(ctx context.Context, host string) (string, error) { return locateZone(ctx, k.logger, host) },
-		Changed: k.place, Chance: rand.Float64, Logger: k.logger.With(zap.String("provider", s.provider.Name)),
+		Changed: k.foundZones, Chance: rand.Float64, Logger: k.logger.With(zap.String("provider", s.provider.Name)),
 	}
 	k.searches[s.key] = search
 	return search, nil
+}
+
+// foundZones keeps the hosts in the zones that are known by now, and remembers
+// these.
+func (k *keeper) foundZones() {
+	if k.runCtx != nil {
+		owner := func() string { return "dyndns-" + conf.Instance() }
+		k.memory.Exchange(k.runCtx, k.storage, owner, slices.Collect(maps.Values(k.searches)), k.logger)
+	}
+	k.place()
 }
 
 // found returns in which zones the hosts are that are in none that is written,

@@ -187,3 +187,31 @@ func TestWithdrawFromFoundZone(t *testing.T) {
 		})
 	}
 }
+
+// TestFoundZonesOutliveRestart: a client is served from the start on where nobody
+// can be asked for the zones of its hosts.
+func TestFoundZonesOutliveRestart(t *testing.T) {
+	for _, lists := range []bool{true, false} {
+		inDNS(t, "example.com.", "example.net.")
+		bubble(t, standin.Character{ListsZones: lists}, func(b *bench) {
+			b.load(b.zoneless(""))
+			b.update("hostname=home.example.com,www.example.net&myip="+addr1, "200 good "+addr1+"\ngood "+addr1)
+			b.stop()
+			inDNS(t)
+			b.z.Fail(func(c standin.Call) standin.Fault {
+				if c.Method == standin.List {
+					return standin.Fault{Err: errors.New("503 service unavailable")}
+				}
+				return standin.Fault{}
+			})
+			b.load(b.zoneless(""))
+			time.Sleep(time.Second)
+			b.update("hostname=home.example.com,www.example.net&myip="+addr2, "200 good "+addr2+"\ngood "+addr2)
+			other := func(r *http.Request) { r.SetBasicAuth("other", password) }
+			if got := b.do(other, "/?hostname=a.dyn.example.com&myip="+addr1).String(); got != "200 good "+addr1 {
+				t.Errorf("one label below: %s", got)
+			}
+			b.expect("example.net.", "www", "A", addr2)
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package dyndns
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -43,6 +44,10 @@ type keeper struct {
 	// where they have found hosts to be.
 	searches map[string]*finder.Search
 	placed   map[string]zone.Key
+	// memory has where earlier processes have found hosts, and runCtx lasts from
+	// Start to Stop.
+	memory *finder.Memory
+	runCtx context.Context
 	// attached is closed once this configuration keeps its zones.
 	attached chan struct{}
 	// mu guards the holders of the zones, and left, which is set once they

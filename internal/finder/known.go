@@ -1,6 +1,6 @@
 // Package finder finds the zones that hosts are in at a provider: among those
 // that the provider lists, and otherwise by the start of authority in DNS. What
-// it has found outlives configurations.
+// it has found outlives configurations, and processes.
 package finder
 
 import (
@@ -47,6 +47,9 @@ type Answer struct {
 	settled bool
 	// needed is set if it was looked for as for a host that must have one.
 	needed bool
+	// recalled is set if an earlier process has found it and this one has not
+	// yet, and listed if the provider had listed it.
+	recalled, listed bool
 }
 
 // Unsettled reports whether no zone is known, and that may soon be otherwise.
@@ -98,8 +101,35 @@ func (k *Known) answer(host string) Answer {
 
 // open reports whether a host's zone is to be looked for.
 func (k *Known) open(host string) bool {
-	zone := k.answer(host).Zone
-	return zone == "" || k.doubted[zone]
+	a := k.answer(host)
+	return a.Zone == "" || a.recalled || k.doubted[a.Zone]
+}
+
+// recall notes where an earlier process has found a host of which nothing is
+// known, to be looked for all the same.
+func (k *Known) recall(host, zone string, listed bool, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if a := k.answer(host); a.Zone != "" || a.settled {
+		return
+	}
+	if k.looked == nil {
+		k.looked = make(map[string]Answer)
+	}
+	k.looked[host] = Answer{Zone: zone, recalled: true, listed: listed}
+	if k.due.IsZero() {
+		k.due = now
+	}
+}
+
+// origin returns what is known of a host's zone, and whether the provider has
+// listed that.
+func (k *Known) origin(host string) (a Answer, listed bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, _, listed = dnsname.Match(host, k.listed)
+	a = k.answer(host)
+	return a, listed || a.listed
 }
 
 // opened returns those of the hosts whose zone is to be looked for.
@@ -169,10 +199,12 @@ func (k *Known) list(zones []string, err error) (news bool) {
 		return news
 	}
 	k.listed, k.unlisted, k.failed = append([]string{}, slices.Compact(slices.Sorted(slices.Values(zones)))...), nil, 0
+	maps.DeleteFunc(k.looked, func(_ string, a Answer) bool { return a.listed })
 	return false
 }
 
-// missing returns the zones of hosts that were listed and are not in a new list.
+// missing returns the zones of hosts that were listed, be it for an earlier
+// process, and are not in a new list.
 func (k *Known) missing(h Hosts, zones []string) (missing []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -182,7 +214,11 @@ func (k *Known) missing(h Hosts, zones []string) (missing []string) {
 	}
 	for _, hosts := range [][]string{h.Needed, h.Offered} {
 		for _, host := range hosts {
-			if zone, _, ok := dnsname.Match(host, k.listed); ok && !now[zone] {
+			zone, _, ok := dnsname.Match(host, k.listed)
+			if a := k.looked[host]; a.listed {
+				zone, ok = a.Zone, true
+			}
+			if ok && !now[zone] {
 				now[zone], missing = true, append(missing, zone)
 			}
 		}
@@ -234,7 +270,7 @@ func (k *Known) plan(h Hosts, now time.Time, chance float64) {
 		any, settled, most = true, false, maxPause
 	}
 	for _, host := range h.Offered {
-		if a := k.answer(host); a.Zone == "" {
+		if a := k.answer(host); a.Zone == "" || a.recalled {
 			any, settled = true, settled && a.settled
 		}
 	}

@@ -35,7 +35,9 @@ type Provider interface {
 // Search looks for the zones of a configuration's hosts at one provider, until
 // each has one, and again where the provider says that it has no such zone.
 type Search struct {
-	Known    *Known
+	Known *Known
+	// Name is that of the provider's module.
+	Name     string
 	Provider Provider
 	Hosts    Hosts
 	// Locate finds the zone of a host in DNS, as [SOA] does.
@@ -195,13 +197,15 @@ func (s *Search) confirm(zones []string, has func(zone string) error) []string {
 	return zones
 }
 
-// unlisted returns those of the hosts that are in no listed zone.
+// unlisted returns those of the hosts that are in no listed zone, nor were for an
+// earlier process.
 func (s *Search) unlisted(h Hosts) (rest Hosts) {
 	s.Known.mu.Lock()
 	defer s.Known.mu.Unlock()
 	without := func(hosts []string) (rest []string) {
 		for _, host := range hosts {
-			if _, _, ok := dnsname.Match(host, s.Known.listed); !ok {
+			_, _, ok := dnsname.Match(host, s.Known.listed)
+			if a := s.Known.looked[host]; !ok && (!a.listed || s.Known.doubted[a.Zone]) {
 				rest = append(rest, host)
 			}
 		}
