@@ -22,6 +22,7 @@ import (
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/placeholders"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/probe"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
@@ -48,12 +49,12 @@ func diagnose(fl caddycmd.Flags) (*status.Diagnosis, error) {
 	facts := &doctor.Facts{Now: time.Now()}
 	app, err := examined(ctx, fl, facts)
 	switch {
-	case errors.Is(err, errNothing):
+	case errors.Is(err, errNothing), errors.Is(err, errNoNames):
 		return nil, err
 	case err != nil:
 		facts.Refused = show.OneLine(err.Error())
 	default:
-		defer func() { _ = app.Cleanup() }()
+		defer app.giveBack()
 		if err := app.examine(ctx, finder, facts); err != nil {
 			return nil, err
 		}
@@ -140,6 +141,16 @@ func configToExamine(ctx context.Context, fl caddycmd.Flags, facts *doctor.Facts
 	return raw, err
 }
 
+// giveBack gives back what an app holds that was looked at.
+func (a *App) giveBack() {
+	if server, ok := serverOf(a.ctx); ok {
+		_ = server.Cleanup()
+	}
+	if len(a.groups) > 0 {
+		_ = a.Cleanup()
+	}
+}
+
 // examine looks at all that the app depends on, and says what its records
 // should hold.
 func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doctor.Facts) error {
@@ -172,7 +183,9 @@ func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doc
 		}
 		subject.Groups = append(subject.Groups, one)
 	}
-	subject.Routers = a.routers(subject.Groups)
+	if len(subject.Groups) > 0 {
+		subject.Routers = a.routers(subject.Groups)
+	}
 	type place struct{ provider, zone string }
 	zones := make(map[place]int)
 	var sets [][]*nameSet // of each zone's records
@@ -196,10 +209,16 @@ func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doc
 			}
 		}
 	}
+	if err := a.examineServer(finding, subject, facts); err != nil {
+		return err
+	}
 	probe.Look(ctx, subject, &probe.World{Path: pathOf, Finder: finder, Listen: probe.Listen}, facts)
 	for i := range facts.Zones {
 		z := &facts.Zones[i]
 		for j := range z.Records {
+			if r := &z.Records[j]; r.Desired != nil {
+				continue // it is on record
+			}
 			r, set := &z.Records[j], sets[i][j]
 			if a.Cluster == nil {
 				r.Desired = set.desiredOf(r.Name, found(&facts.Groups[index[set.group.detector]], r.Family))
@@ -210,6 +229,29 @@ func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doc
 		}
 	}
 	return nil
+}
+
+// examineServer adds the zones of the dyndns handlers, and what is on record of
+// their clients' hosts.
+func (a *App) examineServer(ctx context.Context, subject *probe.Subject, facts *doctor.Facts) error {
+	server, ok := serverOf(a.ctx)
+	if !ok {
+		return nil
+	}
+	return server.Examine(ctx, func(zone string, p *provider.Provider, name string, f ipaddr.Family, addrs []netip.Addr) {
+		at := slices.IndexFunc(subject.Zones, func(z probe.Zone) bool { return z.Name == zone && z.Provider.SharesAccount(p) })
+		if at < 0 {
+			at = len(subject.Zones)
+			subject.Zones = append(subject.Zones, probe.Zone{Name: zone, Provider: p})
+		}
+		if len(addrs) > 0 {
+			subject.Zones[at].Records = append(subject.Zones[at].Records, doctor.Record{
+				Name: name, FQDN: dnsname.Display(dnsname.Absolute(name, zone)), Family: f, Desired: ipaddr.Sort(addrs),
+			})
+		}
+	}, func(host string, p *provider.Provider, reason error) {
+		facts.Homeless = append(facts.Homeless, doctor.Homeless{Name: host, Provider: p.Name, Reason: show.OneLine(reason.Error())})
+	})
 }
 
 // found is what the sources have just answered, as if a check had found it.

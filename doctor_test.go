@@ -1,12 +1,16 @@
 package dynamicdns
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/doctor"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
@@ -104,10 +108,84 @@ func TestDoctorOfNamesInFull(t *testing.T) {
 	})
 }
 
+// siteApp has a dyndns handler, without the servers of a real site.
+type siteApp struct {
+	HandlerRaw json.RawMessage `json:"handler" caddy:"namespace=http.handlers inline_key=handler"`
+}
+
+func init() { caddy.RegisterModule(new(siteApp)) }
+
+func (*siteApp) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "dynamic_dns_test_site", New: func() caddy.Module { return new(siteApp) }}
+}
+
+func (s *siteApp) Provision(ctx caddy.Context) error {
+	_, err := ctx.LoadModule(s, "HandlerRaw")
+	return err
+}
+
+func (*siteApp) Start() error { return nil }
+func (*siteApp) Stop() error  { return nil }
+
+// TestDoctorOfClients looks at what clients of dyndns handlers have on record,
+// beside this machine's names or alone.
+func TestDoctorOfClients(t *testing.T) {
+	modules, path := routerModules, pathOf
+	defer func() { routerModules, pathOf = modules, path }()
+	routerModules, pathOf = nil, func(ipaddr.Family) (p doctor.Path) { return p }
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{}, zoneName, "example.net.")
+		z.Put(zoneName, record("same", "A", addr1), record("own", "A", addr1))
+		hosts := filepath.Join(l.storage, "dynamic_dns", "server", "hosts")
+		if err := os.MkdirAll(hosts, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for host, addr := range map[string]string{"same.example.com": addr1, "other.example.net": addr2} {
+			entry := fmt.Sprintf(`{"host": %q, "sequence": 1, "writer": "a", "user": "home", "updated": "2000-01-01T00:00:00Z", "a": {"addresses": [%q]}}`, host, addr)
+			if err := os.WriteFile(filepath.Join(hosts, host+".json"), []byte(entry), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		name := z.Register()
+		l.address(addr1)
+		handler := `{"handler": "dyndns", "dns_provider": {"name": "` + name + `", "token": "` + standin.Token + `"}, "zones": ["example.com", "example.net"],
+			"users": [{"name": "home", "password": "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "hosts": ["same.example.com", "other.example.net"]}]}`
+		for apps, right := range map[string]string{
+			"": "1 record is as desired",
+			`"dynamic_dns": ` + appConfig(name, `{"example.com": ["own"]}`) + `, `: "2 records are as desired",
+		} {
+			app, err := provisionOnly([]byte(`{"storage": {"module": "file_system", "root": "` + l.storage + `"}, "apps": {` + apps +
+				`"dynamic_dns_test_site": {"handler": ` + handler + `}}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			facts := &doctor.Facts{Now: time.Now()}
+			if err := app.examine(l.t.Context(), nil, facts); err != nil {
+				t.Fatal(err)
+			}
+			app.giveBack()
+			text := status.NewDiagnosis(facts.Now, doctor.Judge(facts)).Text(false)
+			for _, want := range []string{"names in example.com\n  ok           " + right, "wrong        other.example.net A is none at " + name} {
+				if !strings.Contains(text, want) || strings.Count(text, "\nexample.com at ") != 1 {
+					t.Errorf("with %s: no %q in\n%s", apps, want, text)
+				}
+			}
+		}
+		l.wait(24 * time.Hour)
+		if n := z.Count("", "") - z.Count(standin.Get, "") - z.Count(standin.List, ""); n > 0 {
+			t.Errorf("%d calls that do not read", n)
+		}
+	})
+}
+
 // TestDoctorCommand: what is wrong with the configuration is a finding, too.
 func TestDoctorCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "Caddyfile")
 	if err := os.WriteFile(file, []byte("{\n\tdynamic_dns {\n\t\tprovider standin_1\n\t\tdomains {\n\t\t\texample.com x.example.com.\n\t\t}\n\t}\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	none := filepath.Join(t.TempDir(), "Caddyfile")
+	if err := os.WriteFile(none, []byte(":8080 {\n\trespond hello\n}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -117,6 +195,7 @@ func TestDoctorCommand(t *testing.T) {
 	}{
 		{"--config " + file, 2, "it cannot be loaded:"},
 		{"--json --config " + file, 2, `"verdict": "wrong"`},
+		{"--config " + none, 1, "neither dynamic_dns nor a dyndns handler; write a dynamic_dns block"},
 		{"", 1, "there is no Caddyfile here; write --config"},
 		{"--resolver nonsense", 1, "write one such as 9.9.9.9"},
 	} {

@@ -3,6 +3,7 @@ package dynamicdns
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -118,7 +119,7 @@ func planFromConfig(file, adapter string, tell func(string)) (*status.Plan, erro
 		defer func() { _ = a.Cleanup() }()
 		return a.planOnce(ctx, tell)
 	case !served:
-		return nil, err
+		return nil, errNoNames
 	}
 	if err := server.HoldReadOnly(ctx); err != nil {
 		return nil, err
@@ -159,17 +160,24 @@ func provisionConfig(raw []byte) (caddy.Context, error) {
 	return caddy.ProvisionContext(&config)
 }
 
-// provisionOnly loads the app of a configuration, and starts nothing.
+// errNoNames is the error where a configuration has nothing of ours.
+var errNoNames = errors.New("the configuration has neither dynamic_dns nor a dyndns handler; write a dynamic_dns block into the global options (JSON: apps.dynamic_dns)")
+
+// provisionOnly loads the app of a configuration, and starts nothing. Where
+// there are dyndns handlers alone, it is one without names.
 func provisionOnly(raw []byte) (*App, error) {
 	ctx, err := provisionConfig(raw)
 	if err != nil {
 		return nil, err
 	}
 	value, err := ctx.AppIfConfigured("dynamic_dns")
-	if err != nil {
-		return nil, err
+	if err == nil {
+		return value.(*App), nil
 	}
-	return value.(*App), nil
+	if _, ok := serverOf(ctx); ok {
+		return &App{ctx: ctx}, nil
+	}
+	return nil, errNoNames
 }
 
 // planOnce makes a plan for an app that is not started.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
 )
@@ -400,6 +402,10 @@ type server interface {
 	// HoldReadOnly takes the zones of an app that is not started, with what is
 	// on record, and never writes them.
 	HoldReadOnly(ctx context.Context) error
+	// Examine tells of these zones and of the addresses on record in them, of an
+	// app that is not started. It calls place for each zone first, and nowhere for
+	// a host whose zone is not known.
+	Examine(ctx context.Context, place func(zone string, p *provider.Provider, name string, f ipaddr.Family, addrs []netip.Addr), nowhere func(host string, p *provider.Provider, reason error)) error
 	// Cleanup gives back what it holds.
 	Cleanup() error
 	// Verify has these zones read now. The channels are closed when that is

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"sync"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/provider"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/show"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/zone"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
@@ -53,6 +56,16 @@ func (a *App) dryRun(ctx context.Context, z *keptZone) status.ZonePlan {
 // HoldReadOnly takes the zones of an app that is not started, with what is on
 // record, and never writes them. Cleanup gives them back.
 func (a *App) HoldReadOnly(ctx context.Context) error {
+	if err := a.takeReadOnly(ctx); err != nil {
+		return err
+	}
+	a.attach()
+	return nil
+}
+
+// takeReadOnly takes the zones where hosts are by what is on record, and leaves
+// them alone.
+func (a *App) takeReadOnly(ctx context.Context) error {
 	a.cancel = func() {}
 	err := a.shared.ledger.Load(ctx, a.storage, func(*ledger.Entry) {})
 	// Hosts whose entries are damaged are left alone.
@@ -65,6 +78,35 @@ func (a *App) HoldReadOnly(ctx context.Context) error {
 	}
 	found.Wait()
 	a.acquire(true)
-	a.attach()
+	return nil
+}
+
+// Examine tells of the zones of an app that is not started, and of the addresses
+// that are on record of hosts in them, each with its name in the zone. nowhere is
+// called for a host on record whose zone is not known. Nobody else is asked.
+// Cleanup gives back what it holds.
+func (a *App) Examine(ctx context.Context, place func(zone string, p *provider.Provider, name string, f ipaddr.Family, addrs []netip.Addr), nowhere func(host string, p *provider.Provider, reason error)) error {
+	if err := a.takeReadOnly(ctx); err != nil {
+		return err
+	}
+	for _, z := range a.sorted() {
+		place(z.name, z.backend.Provider, "", 0, nil)
+	}
+	a.shared.ledger.Under(func(entries iter.Seq[*ledger.Entry]) {
+		for e := range entries {
+			z, name, desired := a.desired(e)
+			if z == nil {
+				if s := a.find(e.Host); s != nil {
+					nowhere(e.Host, s.provider, a.whyNowhere(e.Host))
+				}
+				continue
+			}
+			for f, d := range desired {
+				if d != nil && d.State == plan.Set {
+					place(z.name, z.backend.Provider, name, ipaddr.Family(f), d.Addrs)
+				}
+			}
+		}
+	})
 	return nil
 }
