@@ -79,6 +79,9 @@ type Member struct {
 	writers map[lease.ZoneID]string
 	alive   map[string]string
 	trouble error
+	// unlocks is how often the storage is still asked to take a lock back, 0 if
+	// this instance has none.
+	unlocks int
 	said    string
 	// due is when the entry is to be stored, dirty is set if it is at once.
 	due   time.Time

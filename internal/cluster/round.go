@@ -49,6 +49,7 @@ func (m *Member) round(ctx context.Context) {
 	m.prepare()
 	m.look(ctx)
 	m.renew(ctx)
+	m.unlock(ctx)
 	m.takeOver(ctx)
 	m.settle()
 	m.sweep(ctx)
@@ -152,10 +153,10 @@ func (m *Member) takeOver(ctx context.Context) {
 	m.mu.Lock()
 	s := m.settings
 	m.mu.Unlock()
-	unlock, err := m.lock(ctx, s)
+	err := m.lock(ctx, s)
 	switch {
 	case err == nil:
-		defer unlock()
+		defer m.unlock(ctx)
 		m.look(ctx)
 		if ids, _ = m.vacant(); len(ids) == 0 {
 			return

@@ -76,14 +76,44 @@ func (m *Member) read(ctx context.Context, s Settings) ([]lease.Entry, error) {
 	return entries, nil
 }
 
-// lock takes the lock under which zones are claimed.
-func (m *Member) lock(ctx context.Context, s Settings) (unlock func(), err error) {
-	unlock = func() {
-		ctx := context.WithoutCancel(ctx)
-		_ = m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Unlock(ctx, lockName) }, nil)
+// unlockTries is how often the storage is asked to take a lock back. It may be
+// another's by then, which it is asked for in vain.
+const unlockTries = 10
+
+// lock takes the lock under which zones are claimed. Where the storage gives it
+// when it is not waited for any more, it is given back in the next round.
+func (m *Member) lock(ctx context.Context, s Settings) error {
+	locked := func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.unlocks = unlockTries
 	}
-	err = m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Lock(ctx, lockName) }, unlock)
-	return unlock, err
+	err := m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Lock(ctx, lockName) }, locked)
+	if err == nil {
+		locked()
+	}
+	return err
+}
+
+// unlock gives the lock back, if this instance has it. What fails is tried again
+// in the next round: a lock that is kept has all others wait for a lease each
+// time.
+func (m *Member) unlock(ctx context.Context) {
+	m.mu.Lock()
+	s, tries := m.settings, m.unlocks
+	m.mu.Unlock()
+	if tries == 0 {
+		return
+	}
+	err := m.storage.do(context.WithoutCancel(ctx), s.patience(), func(ctx context.Context) error { return s.Storage.Unlock(ctx, lockName) }, nil)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case err == nil:
+		m.unlocks = 0
+	case !errors.Is(err, errBusy):
+		m.unlocks--
+	}
 }
 
 // sweep removes the entries of instances that are gone for good.

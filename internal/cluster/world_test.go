@@ -46,6 +46,8 @@ type world struct {
 	random *rand.Rand
 	// lossy is set while locks do not exclude.
 	lossy bool
+	// wrap, if not nil, makes the storage of an instance.
+	wrap func(*instance) certmagic.Storage
 }
 
 func newWorld(t *testing.T) *world {
@@ -99,8 +101,12 @@ func (w *world) start(name, addr string) *instance {
 	w.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	i.cancel = cancel
+	var storage certmagic.Storage = i
+	if w.wrap != nil {
+		storage = w.wrap(i)
+	}
 	i.member.Configure(Settings{
-		Storage: i, Share: w.share, Lease: testLease, Sets: i.sets, Report: i.report, Changed: func() { i.claim(); go i.publish() }, Begin: func(lease.ZoneID) func() { return func() { go i.publish() } },
+		Storage: storage, Share: w.share, Lease: testLease, Sets: i.sets, Report: i.report, Changed: func() { i.claim(); go i.publish() }, Begin: func(lease.ZoneID) func() { return func() { go i.publish() } },
 		Observer: silent{}, Logger: zap.NewNop(),
 	})
 	go func() {
