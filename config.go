@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -230,7 +231,31 @@ func (g *group) at(field string, err error) error {
 	if place := g.written.At(path); place != "" {
 		return fmt.Errorf("%s: %w, at %s", path, err, place)
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	if g.where == "" {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return fmt.Errorf("%s: %w%s", path, err, g.contents())
+}
+
+// contents tells an entry from others by what people find in a Caddyfile, where
+// entries have no numbers.
+func (g *group) contents() string {
+	words := ""
+	for _, names := range [][]string{slices.Sorted(maps.Keys(g.Domains)), g.Hosts, slices.Sorted(maps.Keys(g.Devices))} {
+		if words == "" && len(names) > 0 {
+			words = " with " + names[0]
+		}
+	}
+	// What is no module's name may be a token.
+	if name := conf.InlineKey(g.DNSProviderRaw, "name"); g.provider != nil {
+		words += " at " + g.provider.Name
+	} else if name != "" && conf.Lacking("dns.providers", name) == nil {
+		words += " at " + name
+	}
+	if words == "" {
+		return ""
+	}
+	return ", in the entry" + words
 }
 
 // validate refuses settings that make no sense together.
@@ -257,14 +282,17 @@ func (g *group) filter() (*ipaddr.Filter, error) {
 		if slices.Contains(ranges, conf.PrivateRanges) {
 			return nil, g.at(option, fmt.Errorf("%q: this word is for the Caddyfile: in JSON, write the ranges %q", conf.PrivateRanges, conf.ExpandRanges([]string{conf.PrivateRanges})))
 		}
-		words, err := placeholders.Words(ranges)
-		if err != nil {
-			return nil, g.at(option, err)
-		}
-		lists[option] = conf.ExpandRanges(words)
-		for _, word := range lists[option] {
-			if _, err := ipaddr.ParseRange(word); err != nil {
-				return nil, g.at(option, fmt.Errorf("%q: %w", word, err))
+		lists[option] = nil
+		for _, raw := range ranges {
+			words, err := placeholders.Words([]string{raw})
+			if err != nil {
+				return nil, g.at(option, err)
+			}
+			for _, word := range conf.ExpandRanges(words) {
+				if _, err := ipaddr.ParseRange(word); err != nil {
+					return nil, g.at(option, placeholders.Behind(raw, fmt.Errorf("%q: %w", word, err)))
+				}
+				lists[option] = append(lists[option], word)
 			}
 		}
 	}

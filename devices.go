@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/detect"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
@@ -87,7 +88,7 @@ func (g *group) addDevice(zone, rawName string, rawIDs []string) (name string, e
 	for _, word := range words {
 		id, err := ipaddr.ParseHostID(word, g.prefixLength())
 		if err != nil {
-			return "", err
+			return "", placeholders.Behind(strings.Join(rawIDs, " "), err)
 		}
 		if slices.Contains(ids, id) {
 			return "", fmt.Errorf("host id %q: this is %s, which is given already; leave one of them out", word, id)

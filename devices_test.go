@@ -389,7 +389,7 @@ func TestDevicesRefusedAtLoad(t *testing.T) {
 		{`{"nas": []}`, ``, `devices["example.com"]["nas"]: there is no host id; write`},
 		{`{}`, ``, `devices["example.com"]: the zone has no devices; write a name`},
 		{`{"nas": ["::"]}`, ``, `["nas"]: host id "::": this is zero`},
-		{`{"nas": ["{env.WRONG_ID}"]}`, ``, `["nas"]: host id "::": this is zero`},
+		{`{"nas": ["{env.WRONG_ID}"]}`, ``, `["nas"]: {env.WRONG_ID}: host id "::": this is zero`},
 		{`{"nas": ["{env.NO_SUCH_ID}"]}`, ``, `["nas"]: the environment variable NO_SUCH_ID is not set`},
 		{`{"nas": ["0:0:0:2::15"]}`, ``, `write a prefix_length of 62 or less, or an ID such as ::15`},
 		{`{"nas": ["::21b:21ff:fe3c:4d5e", "00:1b:21:3c:4d:5e"]}`, ``, `this is ::21b:21ff:fe3c:4d5e, which is given already; leave one of them out`},

@@ -24,7 +24,7 @@ func (g *group) canonicalizeHosts() error {
 		for _, word := range words {
 			host, err := fullName("hosts", word)
 			if err != nil {
-				return g.at(path, err)
+				return g.at(path, placeholders.Behind(raw, err))
 			}
 			if !slices.Contains(g.hosts, host) {
 				g.hosts = append(g.hosts, host)
@@ -115,7 +115,7 @@ func (g *group) canonicalize() error {
 			for _, word := range words {
 				name, err := dnsname.Name(word, zone)
 				if err != nil {
-					return g.at(path, err)
+					return g.at(path, placeholders.Behind(rawName, err))
 				}
 				if !slices.Contains(names, name) {
 					names = append(names, name)

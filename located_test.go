@@ -10,6 +10,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 )
 
 // TestLoad loads the fixtures, which are Caddyfiles that are adapted and then
@@ -59,6 +61,29 @@ func load(apps caddy.ModuleMap) string {
 		return err.Error()
 	}
 	return fmt.Sprint(current.Load().logged("warn", ""))
+}
+
+// TestRefusedElsewhere: where the Caddyfile was adapted by another process, as by
+// `caddy reload`, what is refused is found in it by its words.
+func TestRefusedElsewhere(t *testing.T) {
+	t.Setenv("ONE", "www")
+	t.Setenv("EMPTY", "")
+	current.Store(&lab{t: t})
+	for further, want := range map[string]string{
+		"domains {\n\t\t\texample.net www\n\t\t}\n\t\tprovider cloudflare {env.EMPTY}": "providers[0].dns_provider: …EMPTY is not set…, in the entry with example.net at cloudflare",
+		"hosts www.example.net {env.ONE}":                                              "providers[0].hosts[1]: {env.ONE}: host \"www\" is no full name; …, in the entry with www.example.net at cf_fake",
+		"domains {\n\t\t\texample.net {env.ONE}.example.net\n\t\t}":                    "providers[0].domains[\"example.net\"][0]: {env.ONE}.example.net: name \"www.example.net\" repeats its zone; …, in the entry with example.net at cf_fake",
+		"domains {\n\t\t\texample.net {env.EMPTY}\n\t\t}":                              "providers[0].domains[\"example.net\"][0]: the environment variable EMPTY is not set…, in the entry with example.net at cf_fake",
+		"devices {\n\t\t\texample.net nas {env.ONE}\n\t\t}":                            "providers[0].devices[\"example.net\"][\"nas\"]: {env.ONE}: …, in the entry with example.net at cf_fake",
+		"hosts www.example.net\n\t\tinclude 10.0.0.0/8 {env.ONE}":                      "providers[0].include: {env.ONE}: \"www\": not a CIDR range: …, in the entry with www.example.net at cf_fake",
+		"hosts www.example.net\n\t\tip_source static 93.184.216.34 {env.EMPTY}":        "providers[0].ip_sources[0]: …EMPTY is not set…, in the entry with www.example.net at cf_fake",
+	} {
+		apps := adapted(t, "{\n\tdynamic_dns {\n\t\tprovider cf_fake\n\t\tdomains {\n\t\t\texample.com\n\t\t}\n\t}\n\tdynamic_dns {\n\t\t"+further+"\n\t}\n}\n")
+		places.Remember(apps["dynamic_dns"], nil)
+		if said := load(apps); !containsParts(said, want) {
+			t.Errorf("got: %s\nwant: %s", said, want)
+		}
+	}
 }
 
 // TestVanishedWords: a variable that Caddy replaces while it reads the

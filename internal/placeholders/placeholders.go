@@ -30,6 +30,15 @@ func Resolve(raw string) (string, error) {
 	return "", err
 }
 
+// Behind adds to an error about what came of a text the text itself, if it has
+// placeholders: it is what people find in their configuration.
+func Behind(raw string, err error) error {
+	if !In(raw) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", raw, err)
+}
+
 // CheckEnv says of the first environment variable in the text that has no value
 // how it gets one.
 func CheckEnv(raw string) error {
