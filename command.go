@@ -111,7 +111,7 @@ func subcommand(name, short, long string, run func(*console, caddycmd.Flags) (in
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().String("address", "", "The address of the admin endpoint")
-	cmd.Flags().StringP("config", "c", "", "A configuration file, for the address of the admin endpoint, or to load instead of asking a running Caddy (plan, notify-test)")
+	cmd.Flags().StringP("config", "c", "", "A configuration file, for the address of the admin endpoint, or to load instead of asking a running Caddy (plan, notify-test, doctor)")
 	cmd.Flags().StringP("adapter", "a", "", "The adapter of the configuration file")
 	cmd.Flags().Bool("json", false, "Print the server's JSON")
 	_ = cmd.RegisterFlagCompletionFunc("address", cobra.NoFileCompletions)

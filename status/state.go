@@ -20,7 +20,7 @@ const (
 	StateUnverified State = "unverified"
 	// The record is about to be read or written, or no address is known yet.
 	StatePending State = "pending"
-	// A CNAME record is in the way.
+	// Something is in the way, such as a CNAME record.
 	StateBlocked State = "blocked"
 	// Reading or writing failed, and is tried again.
 	StateFailing State = "failing"
