@@ -156,6 +156,47 @@ func wantSilence(t *testing.T, lines []map[string]any, f ipaddr.Family) {
 	}
 }
 
+// TestForgotten: what a configuration does not look for may change unseen, so a
+// later one that does waits for it and publishes nothing of the past.
+func TestForgotten(t *testing.T) {
+	names, device := `"domains": {"example.com": ["%s"]}`, `"devices": {"example.com": {"%s": ["::7"]}}`
+	for name, test := range map[string]struct {
+		with, without string
+		rrtype, want  string
+	}{
+		"a prefix":  {names + "," + device, names, "AAAA", "2606:2800:999:1::7"},
+		"addresses": {device + "," + names, device, "A", addr2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(l *lab) {
+				z := standin.New(standin.Character{}, zoneName)
+				load := func(what string, names ...any) {
+					t.Helper()
+					l.load(fmt.Sprintf(`{"ip_sources": [{"source": "fake"}], "dns_provider": {"name": %q}, "watch": false, `, z.Register()) + fmt.Sprintf(what, names...) + "}")
+				}
+				l.address(addr1, addr6)
+				load(test.with, "first", "last")
+				l.wait(time.Minute)
+				load(test.without, "first")
+				l.wait(time.Hour)
+				l.address(addr2, "2606:2800:999:1::1")
+				l.wait(time.Hour)
+
+				l.slow = map[ipaddr.Family]time.Duration{ipaddr.V4: 30 * time.Second, ipaddr.V6: 30 * time.Second}
+				load(test.with, "first", "new")
+				l.wait(29 * time.Second)
+				if got := z.Values(zoneName, "new", test.rrtype); len(got) > 0 {
+					t.Errorf("published %v before anything is known", got)
+				}
+				l.wait(2 * time.Second)
+				if got := z.Values(zoneName, "new", test.rrtype); !slices.Equal(got, []string{test.want}) {
+					t.Errorf("got %v, want %s", got, test.want)
+				}
+			})
+		})
+	}
+}
+
 // TestLostFamily: a family that is gone is told of in every way, also across a
 // reload, and DNS stays as it is.
 func TestLostFamily(t *testing.T) {

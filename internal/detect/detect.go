@@ -28,6 +28,7 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 			d.Known.setRefused(f, refused)
 		}
 	}()
+	d.Known.seek(f, d.Families[f], d.wantsPrefix(f))
 	prefix := d.searchPrefix(f, refused)
 	for i, src := range d.Sources {
 		if early = d.Known.take(i, f, src.limit, time.Now()); early > 0 {

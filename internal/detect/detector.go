@@ -66,14 +66,6 @@ func (d *Detector) Enabled(f ipaddr.Family) bool { return d.Families[f] || d.wan
 // the family.
 func (d *Detector) wantsPrefix(f ipaddr.Family) bool { return d.Prefix && f == ipaddr.V6 }
 
-// neglectsPrefix reports whether the prefix is to be found and was never looked
-// for, as after a reload that brings the first device.
-func (d *Detector) neglectsPrefix(f ipaddr.Family) bool {
-	d.Known.mu.Lock()
-	defer d.Known.mu.Unlock()
-	return d.wantsPrefix(f) && !d.Known.prefix.sought
-}
-
 // acceptable returns the addresses that may be published. The others are logged
 // once, and then not again while they keep coming.
 func (d *Detector) acceptable(src *Source, f ipaddr.Family, addrs []netip.Addr, refused map[string]bool) []netip.Addr {

@@ -23,6 +23,8 @@ type Known struct {
 type known struct {
 	Found
 	said
+	// sought is set once the addresses were looked for.
+	sought bool
 	// refused are the refusals of the last check.
 	refused map[string]bool
 	// due is when the sources are to be asked next. It is in the past while
@@ -139,6 +141,40 @@ func (k *Known) begin(f ipaddr.Family, now time.Time) {
 	}
 	if p := &k.prefix.Presence; f == ipaddr.V6 && p.Turned.IsZero() {
 		p.Turned = now
+	}
+}
+
+// neglects reports whether something is to be found that was never looked for,
+// as after a reload that brings the first device.
+func (k *Known) neglects(f ipaddr.Family, addrs, prefix bool) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return addrs && !k.families[f].sought || prefix && !k.prefix.sought
+}
+
+// seek notes what a check looks for.
+func (k *Known) seek(f ipaddr.Family, addrs, prefix bool) {
+	k.forget(f, addrs, prefix)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.families[f].sought = addrs
+	k.prefix.sought = k.prefix.sought || prefix
+}
+
+// forget forgets what is not looked for any more: it may change unseen before it
+// is again.
+func (k *Known) forget(f ipaddr.Family, addrs, prefix bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := &k.families[f]
+	if n.sought && !addrs {
+		n.sought, n.Addrs, n.Source, n.ConfirmedBy, n.Since = false, nil, "", nil, time.Time{}
+		if !prefix {
+			n.Presence, n.said, n.due = Presence{}, said{}, time.Time{}
+		}
+	}
+	if f == ipaddr.V6 && !prefix && k.prefix.sought {
+		k.prefix, n.Network = knownPrefix{}, Network{}
 	}
 }
 

@@ -26,11 +26,6 @@ type prefixSearch struct {
 }
 
 func (d *Detector) searchPrefix(f ipaddr.Family, refused map[string]bool) *prefixSearch {
-	if d.wantsPrefix(f) {
-		d.Known.mu.Lock()
-		defer d.Known.mu.Unlock()
-		d.Known.prefix.sought = true
-	}
 	return &prefixSearch{Detector: d, family: f, refused: refused}
 }
 

@@ -59,7 +59,7 @@ func (r *round) run(ctx context.Context) {
 	known.begin(r.family, time.Now())
 	r.publish()
 	var delay time.Duration
-	if due := known.due(r.family); !due.IsZero() && !r.detector.neglectsPrefix(r.family) {
+	if due := known.due(r.family); !due.IsZero() && !known.neglects(r.family, r.detector.Families[r.family], r.detector.wantsPrefix(r.family)) {
 		delay = max(0, min(time.Until(due), r.interval-time.Since(known.Family(r.family).Checked)))
 	}
 	r.setNext(delay)

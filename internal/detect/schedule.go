@@ -63,6 +63,11 @@ func (s *Schedule) Randomize(stream func(round int) func() float64) {
 func (s *Schedule) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
+	for _, d := range s.detectors {
+		for f := ipaddr.V4; f < ipaddr.Families; f++ {
+			d.Known.forget(f, d.Families[f], d.wantsPrefix(f))
+		}
+	}
 	for _, r := range s.rounds {
 		r.fresh, r.checked = !r.detector.Known.any(), s.Checked
 	}
