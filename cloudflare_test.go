@@ -89,7 +89,9 @@ func TestCloudflareKeepsFlags(t *testing.T) {
 func TestCloudflareBlocksOfOneToken(t *testing.T) {
 	api := cloudflare.New()
 	api.Install(t)
-	api.AddZone(zoneName, standin.Token)
+	// A limit outlives configurations, and is not to outlive this test.
+	token := standin.Token + "-limited"
+	api.AddZone(zoneName, token)
 	var limited, together atomic.Bool
 	var busy atomic.Int32
 	api.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
@@ -110,7 +112,7 @@ func TestCloudflareBlocksOfOneToken(t *testing.T) {
 		l.load(strings.ReplaceAll(`{"check_interval": "1m", "watch": false, "ip_sources": [{"source": "fake"}], "versions": {"ipv6": false}, "providers": [
 			{"dns_provider": {"name": "cloudflare", "api_token": "TOKEN", "proxied": true, "comment": "kept"}, "domains": {"example.com": ["www", "blog"]}},
 			{"dns_provider": {"name": "cloudflare", "api_token": "TOKEN"}, "domains": {"example.com": ["vpn"]}}
-		]}`, "TOKEN", standin.Token))
+		]}`, "TOKEN", token))
 		l.wait(time.Minute)
 		for name, proxied := range map[string]bool{"www": true, "blog": true, "vpn": false} {
 			recs := api.Records(zoneName, name+".example.com", "A")
