@@ -70,6 +70,9 @@ func (b *block) parseHeartbeat() error {
 			return b.Errf("heartbeat: %w", err)
 		}
 	}
+	if len(urls) == 2 && urls[0] == urls[1] {
+		return b.WrapErr(errOneURL)
+	}
 	b.app.Heartbeat = &Heartbeat{URL: urls[0]}
 	if len(urls) == 2 {
 		b.app.Heartbeat.FailureURL = urls[1]

@@ -1,6 +1,7 @@
 package dynamicdns
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -40,8 +41,14 @@ func (h *Heartbeat) provision(logger *zap.Logger) (err error) {
 	if h.beat.FailureURL, err = heartbeatURL(h.FailureURL); err != nil {
 		return fmt.Errorf("heartbeat: failure_url: %w", err)
 	}
+	if h.beat.URL.String() == h.beat.FailureURL.String() {
+		return errOneURL
+	}
 	return nil
 }
+
+// errOneURL does not repeat the URL, which is a secret.
+var errOneURL = errors.New("heartbeat: both URLs are the same, so that a failure would look like success; write the one to ask when something fails, such as `https://hc-ping.com/<uuid>/fail`, or leave it out")
 
 func heartbeatURL(raw string) (*url.URL, error) {
 	resolved, err := placeholders.Resolve(raw)

@@ -36,6 +36,19 @@ func (b *beats) since() string {
 	return all
 }
 
+// TestHeartbeatOfOneURL is refused, also where placeholders say so: failures
+// would count as success.
+func TestHeartbeatOfOneURL(t *testing.T) {
+	bubble(t, func(l *lab) {
+		t.Setenv("HC", "https://hc.example/0ae1")
+		err := l.tryLoad(`{"dns_provider": {"name": "` + standin.New(standin.Character{}, zoneName).Register() + `"}, "domains": {"example.com": ["www"]},
+			"heartbeat": {"url": "https://hc.example/0ae1", "failure_url": "{env.HC}"}}`)
+		if err == nil || !strings.Contains(err.Error(), "both URLs are the same") || strings.Contains(err.Error(), "0ae1") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestHeartbeat(t *testing.T) {
 	bubble(t, func(l *lab) {
 		service := new(beats)
