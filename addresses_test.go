@@ -243,6 +243,27 @@ func TestNetworkIsNotReady(t *testing.T) {
 	})
 }
 
+// TestCheckCutOff: a check that a reload cuts off is not lost.
+func TestCheckCutOff(t *testing.T) {
+	bubble(t, func(l *lab) {
+		events := watched(t)
+		z := standin.New(standin.Character{}, zoneName)
+		config := strings.Replace(appConfig(z.Register(), `{"example.com": ["www"]}`), `"watch": false`, `"watch": true`, 1)
+		l.address(addr1)
+		l.load(config)
+		l.wait(time.Minute)
+		l.slow = map[ipaddr.Family]time.Duration{ipaddr.V4: 10 * time.Second}
+		l.address(addr2)
+		events <- struct{}{}
+		l.wait(time.Second)
+		l.load(config)
+		l.wait(11 * time.Second)
+		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr2}) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
 // TestSlowFamily: where one family takes long to fail, the other does not
 // wait for it, nor does what comes in meanwhile.
 func TestSlowFamily(t *testing.T) {

@@ -102,17 +102,29 @@ func TestProgramHasLittleEnvironment(t *testing.T) {
 	}
 }
 
-// TestProgramIsEnded: at the deadline, what the program has started goes with
-// it.
+// TestProgramIsEnded: at the deadline, what the program has started goes with it,
+// and so does what it leaves behind that still might print something.
 func TestProgramIsEnded(t *testing.T) {
-	c := shell(t, "sleep 600 & echo $! >child; wait")
-	c.Timeout = caddy.Duration(time.Second)
-	if err := c.Provision(caddy.Context{Context: t.Context()}); err != nil {
-		t.Fatal(err)
+	for name, tc := range map[string]struct{ script, want, wantErr string }{
+		"hangs":             {"sleep 600 & echo $! >child; wait", "", "running /bin/sh: it took longer than 5s and was killed"},
+		"leaves one behind": {"sleep 600 & echo $! >child; echo 93.184.216.34", "93.184.216.34", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := shell(t, tc.script)
+			c.Timeout = caddy.Duration(5 * time.Second)
+			if err := c.Provision(caddy.Context{Context: t.Context()}); err != nil {
+				t.Fatal(err)
+			}
+			ips, err := c.GetIPs(t.Context(), ipsources.IPSettings{})
+			sourcetest.CheckIPs(t, ips, err, tc.want, tc.wantErr)
+			wantChildGone(t, c.Dir)
+		})
 	}
-	_, err := c.GetIPs(t.Context(), ipsources.IPSettings{})
-	sourcetest.CheckErr(t, "hanging", err, "running /bin/sh: it took longer than 1s and was killed")
-	text, err := os.ReadFile(filepath.Join(c.Dir, "child"))
+}
+
+func wantChildGone(t *testing.T, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "child"))
 	if err != nil {
 		t.Fatal(err)
 	}

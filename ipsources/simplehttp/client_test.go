@@ -174,6 +174,7 @@ func TestEchoHostileAnswers(t *testing.T) {
 		}, wantErr: "no address"},
 		{name: "redirect to http", handler: redirect("http://example.com/end"), wantErr: "redirected away from HTTPS"},
 		{name: "redirect to a file", handler: redirect("file:///etc/hostname"), wantErr: "redirected away from HTTPS"},
+		{name: "redirect to another operator", handler: redirect("https://example.org/end"), wantErr: `redirected to another host: write "example.org" instead`},
 		{name: "too many redirects", handler: redirect("/%d"), wantErr: "redirected more than 3 times"},
 		{name: "wrong name", handler: body("2606:4700::7"), url: "https://example.org/", wantErr: "certificate is valid for"},
 		{name: "503", handler: func(w http.ResponseWriter, _ *http.Request) {
