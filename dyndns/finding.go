@@ -74,6 +74,7 @@ func (k *keeper) found(entries iter.Seq[*ledger.Entry]) map[string]zone.Key {
 	for e := range entries {
 		s := k.find(e.Host)
 		if s == nil {
+			k.recall(e)
 			s = k.withdraws(e.Host)
 		}
 		if s != nil {
@@ -81,6 +82,29 @@ func (k *keeper) found(entries iter.Seq[*ledger.Entry]) map[string]zone.Key {
 		}
 	}
 	return found
+}
+
+// recall has it known in which zone a host was that nobody has any more, where it
+// is to be taken away: nobody looks for that zone. What tells providers apart is
+// the name of the module, so that there must be but one of the name.
+func (k *keeper) recall(e *ledger.Entry) {
+	zone, err := dnsname.Zone(e.Zone)
+	if _, _, ok := dnsname.Match(e.Host, []string{zone}); err != nil || !ok || k.withdraws(e.Host) != nil {
+		return
+	}
+	var at *service
+	for _, s := range k.services {
+		switch {
+		case s.provider.Name != e.Provider:
+		case !s.withdraw || s.search == nil || at != nil && at.key != s.key:
+			return
+		default:
+			at = s
+		}
+	}
+	if at != nil {
+		at.search.Known.Recall(e.Host, zone)
+	}
 }
 
 // acquire takes the zones that are known, those that were found before a reload

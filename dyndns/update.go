@@ -234,6 +234,9 @@ func (u *update) commit(ctx context.Context, req *request.Request) (c committed)
 	for i, o := range c.outcomes {
 		entry := l.Lookup(o.Host)
 		change := ledger.Update{Host: o.Host, User: u.user.Name, Settled: k.settled(o.Host)}
+		if z, _ := k.locate(o.Host); z != nil {
+			change.Zone, change.Provider = z.name, z.id.Provider
+		}
 		changed := false
 		for f, state := range o.States {
 			change.Records[f] = ledger.Record{State: state, Addrs: o.Desired[f]}

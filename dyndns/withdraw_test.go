@@ -54,6 +54,42 @@ func TestWithdrawAfterRestart(t *testing.T) {
 	})
 }
 
+// TestWithdrawFoundAfterRestart: the same where no zone is written, and nobody
+// looks for that of the host any more; what tells of it may be of no use.
+func TestWithdrawFoundAfterRestart(t *testing.T) {
+	inDNS(t, "example.com.", "example.net.")
+	for name, character := range map[string]standin.Character{"reads": {}, "blind": {NoGet: true}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, character, func(b *bench) {
+				b.load(b.zoneless(""))
+				b.update("hostname=home.example.com&myip="+addr1, "200 good "+addr1)
+				time.Sleep(time.Minute)
+				b.stop()
+				time.Sleep(time.Minute)
+				only := func(option string) string {
+					return strings.NewReplacer(`"home.example.com", `, "", `"other.example.com", "*.dyn.example.com"`, `"other.example.net"`, `"nas.example.com"`, `"nas.example.net"`).Replace(b.zoneless(option))
+				}
+				b.load(only(""))
+				time.Sleep(time.Hour)
+				b.expect(origin, "home", "A", addr1)
+				b.stop()
+				time.Sleep(time.Minute)
+				b.load(only(`"withdraw": true,`))
+				time.Sleep(time.Minute)
+				b.expect(origin, "home", "A")
+				calls := b.z.Count(standin.Delete, "") + b.z.Count(standin.Set, "")
+				b.stop()
+				time.Sleep(time.Minute)
+				b.load(only(`"withdraw": true,`))
+				time.Sleep(3 * time.Hour)
+				if n := b.z.Count(standin.Delete, "") + b.z.Count(standin.Set, "") - calls; n != 0 {
+					t.Errorf("%d more writes", n)
+				}
+			})
+		})
+	}
+}
+
 // TestWithdrawNotFromAnother: a host that this machine's own addresses are
 // published for by now is left to dynamic_dns.
 func TestWithdrawNotFromAnother(t *testing.T) {

@@ -122,6 +122,10 @@ func (k *Known) recall(host, zone string, listed bool, now time.Time) {
 	}
 }
 
+// Recall notes where an earlier process has found a host that is not looked for
+// any more.
+func (k *Known) Recall(host, zone string) { k.recall(host, zone, false, time.Time{}) }
+
 // origin returns what is known of a host's zone, and whether the provider has
 // listed that.
 func (k *Known) origin(host string) (a Answer, listed bool) {

@@ -111,6 +111,9 @@ type Entry struct {
 	// User is whose update it was, and Updated when.
 	User    string
 	Updated time.Time
+	// Zone and Provider are where the host was when it was updated, or empty
+	// where that was not known yet.
+	Zone, Provider string
 	// Confirmed is set for families of which another process has told that DNS
 	// holds what is on record, as far as it knows.
 	Confirmed [ipaddr.Families]bool
@@ -120,10 +123,12 @@ type Entry struct {
 type stored struct {
 	Host string `json:"host"`
 	Version
-	User    string        `json:"user"`
-	Updated time.Time     `json:"updated"`
-	A       *storedRecord `json:"a,omitempty"`
-	AAAA    *storedRecord `json:"aaaa,omitempty"`
+	User     string        `json:"user"`
+	Updated  time.Time     `json:"updated"`
+	Zone     string        `json:"zone,omitempty"`
+	Provider string        `json:"provider,omitempty"`
+	A        *storedRecord `json:"a,omitempty"`
+	AAAA     *storedRecord `json:"aaaa,omitempty"`
 }
 
 type storedRecord struct {
@@ -141,7 +146,7 @@ type storedRecord struct {
 func (e *Entry) encode() ([]byte, error) { return e.encodeWith([ipaddr.Families]bool{}) }
 
 func (e *Entry) encodeWith(confirmed [ipaddr.Families]bool) ([]byte, error) {
-	s := stored{Host: e.Host, Version: e.Version, User: e.User, Updated: e.Updated}
+	s := stored{Host: e.Host, Version: e.Version, User: e.User, Updated: e.Updated, Zone: e.Zone, Provider: e.Provider}
 	for f, to := range map[ipaddr.Family]**storedRecord{ipaddr.V4: &s.A, ipaddr.V6: &s.AAAA} {
 		r := e.Records[f]
 		var since *Version
@@ -172,7 +177,7 @@ func decode(host string, data []byte) (*Entry, error) {
 	if s.Host == "" {
 		return nil, fmt.Errorf("the entry names no host")
 	}
-	e := &Entry{Version: s.Version, Host: s.Host, User: s.User, Updated: s.Updated}
+	e := &Entry{Version: s.Version, Host: s.Host, User: s.User, Updated: s.Updated, Zone: s.Zone, Provider: s.Provider}
 	for f, from := range map[ipaddr.Family]*storedRecord{ipaddr.V4: s.A, ipaddr.V6: s.AAAA} {
 		if from == nil {
 			continue

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -164,6 +165,8 @@ type Update struct {
 	// was on record.
 	Settled [ipaddr.Families]bool
 	User    string
+	// Zone and Provider are where the host is, as far as that is known.
+	Zone, Provider string
 }
 
 // Lock takes the turns of hosts, in an order in which no two callers wait for
@@ -215,6 +218,7 @@ func (l *Ledger) Store(ctx context.Context, storage certmagic.Storage, u *Update
 	entry := &Entry{
 		Version: Version{known.Sequence + 1, l.writer},
 		Host:    u.Host, Records: known.Records, User: u.User, Updated: now.UTC().Truncate(time.Second),
+		Zone: cmp.Or(u.Zone, known.Zone), Provider: cmp.Or(u.Provider, known.Provider),
 	}
 	for f, r := range u.Records {
 		if r.State != plan.Unknown {
