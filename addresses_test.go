@@ -98,28 +98,47 @@ func TestIncludeOptsIn(t *testing.T) {
 	})
 }
 
-// TestPanickingSource: what goes wrong in a source stays there.
+// TestPanickingSource: what goes wrong in a source stays there, whatever it is
+// asked.
 func TestPanickingSource(t *testing.T) {
-	bubble(t, func(l *lab) {
-		z := standin.New(standin.Character{}, zoneName)
-		l.address(addr1)
-		l.load(fmt.Sprintf(`{"ip_sources": [{"source": "panics"}, {"source": "fake"}], "dns_provider": {"name": %q}, "domains": {"example.com": ["www"]}, "watch": false}`, z.Register()))
-		l.wait(time.Minute)
-		if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{addr1}) {
-			t.Errorf("got %v", got)
-		}
-	})
+	for asked, want := range map[string]string{"": addr1, "who confirms an address": "198.41.0.4", "why an address is none": addr1} {
+		t.Run(asked, func(t *testing.T) {
+			bubble(t, func(l *lab) {
+				z := standin.New(standin.Character{}, zoneName)
+				l.address(addr1)
+				l.load(fmt.Sprintf(`{"ip_sources": [{"source": "panics", "asked": %q}, {"source": "fake"}], "dns_provider": {"name": %q}, "domains": {"example.com": ["www"]}, "watch": false}`, asked, z.Register()))
+				l.wait(time.Minute)
+				if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{want}) {
+					t.Errorf("got %v", got)
+				}
+			})
+		})
+	}
 }
 
-type panicSource struct{ fakeSource }
+// panicSource panics when it is asked for addresses, or for what it says.
+type panicSource struct {
+	fakeSource
+	Asked string `json:"asked,omitempty"`
+}
 
 func (*panicSource) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "dynamic_dns.ip_sources.panics", New: func() caddy.Module { return new(panicSource) }}
 }
 
-func (*panicSource) GetIPs(context.Context, ipsources.IPSettings) ([]netip.Addr, error) {
+func (s *panicSource) GetIPs(context.Context, ipsources.IPSettings) ([]netip.Addr, error) {
+	switch s.Asked {
+	case "who confirms an address":
+		return []netip.Addr{netip.MustParseAddr("198.41.0.4")}, nil
+	case "why an address is none":
+		return []netip.Addr{netip.MustParseAddr("192.168.1.1")}, nil
+	}
 	panic("no idea")
 }
+
+func (*panicSource) ConfirmedBy(netip.Addr) []string { panic("no idea who") }
+
+func (*panicSource) ExplainRefusal(netip.Addr) string { panic("no idea why") }
 
 func init() { caddy.RegisterModule(new(panicSource)) }
 

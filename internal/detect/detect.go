@@ -53,7 +53,7 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 			d.Observer.Checked(src.Name, f, resultOf(addrs, good, err))
 		}
 		if len(good) > 0 {
-			d.found(src, f, good, confirmedBy(src, good), errors.Join(err, doubts.left(src)))
+			d.found(src, f, good, d.confirmedBy(src, good), errors.Join(err, doubts.left(src)))
 			prefix.derive(src, good)
 			return soon, 0
 		}
@@ -108,10 +108,10 @@ func resultOf(addrs, good []netip.Addr, err error) Result {
 	return ResultNone
 }
 
-func confirmedBy(src *Source, addrs []netip.Addr) (by []string) {
+func (d *Detector) confirmedBy(src *Source, addrs []netip.Addr) (by []string) {
 	if c, ok := src.IPSource.(ipsources.Confirmer); ok {
 		for _, addr := range addrs {
-			by = append(by, c.ConfirmedBy(addr)...)
+			by = append(by, aside(src, d.Logger, func() []string { return c.ConfirmedBy(addr) })...)
 		}
 	}
 	return by

@@ -90,7 +90,7 @@ func (d *Detector) acceptable(src *Source, f ipaddr.Family, addrs []netip.Addr, 
 			zap.String("reason", reason),
 		}
 		if e, ok := src.IPSource.(ipsources.Explainer); ok {
-			fields = append(fields, zap.String("hint", e.ExplainRefusal(addr)))
+			fields = append(fields, zap.String("hint", aside(src, d.Logger, func() string { return e.ExplainRefusal(addr) })))
 		}
 		d.Logger.Warn("not publishing an address", fields...)
 	}

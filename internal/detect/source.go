@@ -88,3 +88,15 @@ func guard[T any](ctx context.Context, s *Source, busy chan struct{}, logger *za
 		return none, fmt.Errorf("no answer within %s", sourceTimeout)
 	}
 }
+
+// aside asks a source for something that a check can do without. What panics is
+// told, and has no answer.
+func aside[T any](s *Source, logger *zap.Logger, question func() T) (answer T) {
+	defer func() {
+		if r := recover(); r != nil {
+			logger.Error("the IP source panicked; doing without its answer",
+				zap.String("source", s.Name), zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	return question()
+}
