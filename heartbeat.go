@@ -48,7 +48,7 @@ func (h *Heartbeat) provision(logger *zap.Logger) (err error) {
 }
 
 // errOneURL does not repeat the URL, which is a secret.
-var errOneURL = errors.New("heartbeat: both URLs are the same, so that a failure would look like success; write the one to ask when something fails, such as `https://hc-ping.com/<uuid>/fail`, or leave it out")
+var errOneURL = errors.New("heartbeat: both URLs are the same, so that a failure would look like success; write another one behind it, as in `heartbeat https://hc-ping.com/<uuid> https://hc-ping.com/<uuid>/fail`, or one alone")
 
 func heartbeatURL(raw string) (*url.URL, error) {
 	resolved, err := placeholders.Resolve(raw)
