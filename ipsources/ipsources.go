@@ -14,7 +14,8 @@ import (
 // [Notifier], [Prefixer] and [Voter].
 type IPSource interface {
 	// GetIPs returns this machine's addresses of the families that are asked
-	// for. Several addresses of one family are published together.
+	// for. Several addresses of one family are published together. An
+	// IPv4-mapped one counts as the IPv4 address that is in it.
 	//
 	// A source that cannot know a family returns no address and no error, as
 	// UPnP does for IPv6. Addresses and an error may come together, each about

@@ -47,7 +47,7 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 		if ctx.Err() != nil {
 			return 0, 0
 		}
-		addrs = slices.DeleteFunc(addrs, func(addr netip.Addr) bool { return ipaddr.FamilyOf(addr) != f })
+		addrs = ofFamily(addrs, f)
 		good := d.acceptable(src, f, addrs, refused)
 		if d.Observer != nil {
 			d.Observer.Checked(src.Name, f, resultOf(addrs, good, err))
@@ -89,6 +89,18 @@ func (d *Detector) detect(ctx context.Context, f ipaddr.Family) (soon, early tim
 	d.unknown(f, problems)
 	prefix.end(problems...)
 	return soon, 0
+}
+
+// ofFamily returns those of a source's addresses that are of the family. The slice
+// is the source's, which may give it to others as well, and a net.IP that was
+// converted is often an IPv4-mapped address.
+func ofFamily(addrs []netip.Addr, f ipaddr.Family) (own []netip.Addr) {
+	for _, addr := range addrs {
+		if addr = addr.Unmap(); ipaddr.FamilyOf(addr) == f {
+			own = append(own, addr)
+		}
+	}
+	return own
 }
 
 func only(f ipaddr.Family) ipsources.IPVersions {

@@ -1,7 +1,10 @@
 package detect
 
 import (
+	"net/netip"
+	"slices"
 	"testing"
+	"testing/synctest"
 
 	"go.uber.org/zap"
 
@@ -19,4 +22,23 @@ func TestNextQuestionAtOnce(t *testing.T) {
 			t.Fatalf("question %d: %v", i+1, err)
 		}
 	}
+}
+
+// TestAnswerIsTheSources: a source may give the same slice to everybody, and have
+// made it of a net.IP, which does not tell IPv4 from IPv4-mapped.
+func TestAnswerIsTheSources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		answer := []netip.Addr{netip.AddrFrom16(good4.As16()), good6}
+		m.say(ipaddr.V4, nil, answer...)
+		m.say(ipaddr.V6, nil, answer...)
+		for range 2 {
+			for f, want := range [ipaddr.Families]netip.Addr{good4, good6} {
+				m.d.detect(t.Context(), ipaddr.Family(f))
+				if got := m.d.Known.Family(ipaddr.Family(f)); !slices.Equal(got.Addrs, []netip.Addr{want}) || got.Failing {
+					t.Errorf("found %v, want %s", got.Addrs, want)
+				}
+			}
+		}
+	})
 }
