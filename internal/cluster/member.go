@@ -78,7 +78,9 @@ type Member struct {
 	// writers are those that people were last told of.
 	writers map[lease.ZoneID]string
 	alive   map[string]string
-	trouble error
+	// unstored and unread are why the entry could not be stored last, and why
+	// those of the others could not be read.
+	unstored, unread error
 	// unlocks is how often the storage is still asked to take a lock back, 0 if
 	// this instance has none.
 	unlocks int

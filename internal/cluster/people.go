@@ -51,8 +51,8 @@ func (m *Member) tellPeople(now time.Time) {
 // tellCutOff says once that this instance is cut off, and once that it is
 // back. Joining takes a moment, which is not worth a line.
 func (m *Member) tellCutOff(cut error) {
-	now := ""
-	if cut != nil && len(m.writers)+len(m.alive) > 0 || m.trouble != nil || m.roster.Namesake() != nil {
+	now, trouble := "", m.trouble()
+	if cut != nil && len(m.writers)+len(m.alive) > 0 || trouble != nil || m.roster.Namesake() != nil {
 		now = "trouble"
 	}
 	if now == m.said {
@@ -66,10 +66,19 @@ func (m *Member) tellCutOff(cut error) {
 		m.settings.Logger.Error("another instance has the same name; give each its own with `cluster {\n\tname box1\n}`",
 			zap.String("instance", m.Name), zap.String("host", namesake.Host))
 	case cut != nil:
-		m.settings.Logger.Error("cut off from the other instances; writing nothing until that is over", zap.NamedError("reason", cut), zap.Error(m.trouble))
+		m.settings.Logger.Error("cut off from the other instances; writing nothing until that is over", zap.NamedError("reason", cut), zap.Error(trouble))
 	default:
-		m.settings.Logger.Error("cannot use the storage that the instances share; writing nothing once the lease is over", zap.Error(m.trouble), zap.Duration("lease", m.settings.Lease))
+		m.settings.Logger.Error("cannot use the storage that the instances share; writing nothing once the lease is over", zap.Error(trouble), zap.Duration("lease", m.settings.Lease))
 	}
+}
+
+// trouble is the last error of the storage, unless that is over. The caller has
+// the lock.
+func (m *Member) trouble() error {
+	if m.unstored != nil {
+		return m.unstored
+	}
+	return m.unread
 }
 
 func (m *Member) sayLeaving(s Settings, err error) {
@@ -93,7 +102,7 @@ func (m *Member) Status() Status {
 	defer m.mu.Unlock()
 	now := time.Now()
 	return Status{
-		CutOff: m.roster.CutOff(now), Trouble: m.trouble, Self: m.roster.Self(),
+		CutOff: m.roster.CutOff(now), Trouble: m.trouble(), Self: m.roster.Self(),
 		Members: m.roster.Members(), Writers: m.writersNow(now),
 	}
 }

@@ -99,7 +99,7 @@ func (m *Member) renew(ctx context.Context) {
 	err := m.store(ctx, s, &entry)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.trouble = err
+	m.unstored = err
 	if err == nil {
 		m.stored(began)
 	}
@@ -119,8 +119,7 @@ func (m *Member) look(ctx context.Context) {
 	entries, err := m.read(ctx, s)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err != nil {
-		m.trouble = err
+	if m.unread = err; err != nil {
 		return
 	}
 	joined, changed := m.roster.Observe(began, entries)
