@@ -59,7 +59,9 @@ func (m *managed) attach() {
 			}
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			h.Claim(m.wants(z))
+			if !m.left {
+				h.Claim(m.wants(z))
+			}
 		})
 		z.unsubscribe = z.backend.Provider.NotifyChanged(z.zone.Name, func() { z.zone.Verify() })
 	}
@@ -198,11 +200,12 @@ func (m *managed) withdraw(leaving []*managedZone, logger *zap.Logger) (finish f
 	var handles []*zone.Handle
 	var names []string
 	for _, z := range leaving {
-		own, gone := m.published(z)
-		keys := slices.DeleteFunc(slices.Concat(own, gone), func(key plan.Key) bool {
-			return m.awaited(dnsname.Absolute(key.Name, z.zone.Name))
-		})
-		handles = append(handles, z.holder.Withdraw(keys...)...)
+		handles = append(handles, z.holder.Leave(func() []plan.Key {
+			own, gone := m.published(z)
+			return slices.DeleteFunc(slices.Concat(own, gone), func(key plan.Key) bool {
+				return m.awaited(dnsname.Absolute(key.Name, z.zone.Name))
+			})
+		})...)
 		names = append(names, dnsname.Display(z.zone.Name))
 	}
 	return func() { giveBack(leaving, names, handles, logger) }

@@ -353,7 +353,10 @@ func (a *App) served(host string) bool {
 func (a *App) feed(d *detect.Detector, f ipaddr.Family, found detect.Found) {
 	a.feeding.Lock()
 	defer a.feeding.Unlock()
-	a.current().feed(d, f, found)
+	// What is found late is not to take the place of what is withdrawn.
+	if !a.left {
+		a.current().feed(d, f, found)
+	}
 }
 
 // takeOver takes the zones over from the configuration before.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -247,6 +248,60 @@ func TestWithdrawIsFinished(t *testing.T) {
 			hasA(t, z, "www")
 		})
 	}
+}
+
+// TestWithdrawWhileWriting: whenever it happens that a zone leaves the configuration
+// or Caddy ends, nothing is published after that, and what is being published then
+// is taken away.
+func TestWithdrawWhileWriting(t *testing.T) {
+	for name, end := range map[string]func(l *lab, provider string){
+		"a zone leaves": func(l *lab, provider string) {
+			l.load(withdrawing(appConfig(provider, `{"example.net": ["www"]}`)))
+		},
+		"the end": func(l *lab, _ string) { l.exit() },
+	} {
+		for _, character := range []standin.Character{{Latency: time.Second}, {Latency: time.Second, NoSet: true}} {
+			for at := time.Duration(0); at < 4*time.Second; at += 250 * time.Millisecond {
+				bubble(t, func(l *lab) {
+					z := standin.New(character, zoneName, "example.net.")
+					provider := z.Register()
+					l.address(addr1)
+					l.load(withdrawing(appConfig(provider, `{"example.com": ["www"]}`)))
+					l.wait(time.Minute)
+					l.load(withdrawing(appConfig(provider, `{"example.com": ["www", "blog"]}`)))
+					time.Sleep(at)
+					end(l, provider)
+					l.wait(time.Minute)
+					if got := z.Snapshot(zoneName); len(got) > 0 {
+						t.Errorf("%s after %s, NoSet=%t: there is still %v", name, at, character.NoSet, got)
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestWithdrawNothingLate: an address that is found while it is being withdrawn does
+// not come back.
+func TestWithdrawNothingLate(t *testing.T) {
+	bubble(t, func(l *lab) {
+		z := standin.New(standin.Character{Latency: time.Second}, zoneName)
+		l.address(addr1)
+		l.load(withdrawing(appConfig(z.Register(), `{"example.com": ["www"]}`)))
+		l.wait(time.Minute)
+		app, err := activeApp()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := app.groups[0].detector
+		late := time.AfterFunc(500*time.Millisecond, func() { app.feed(d, ipaddr.V4, d.Known.Family(ipaddr.V4)) })
+		defer late.Stop()
+		l.exit()
+		hasA(t, z, "www")
+		if lines := l.logged("warn", ""); len(lines) > 0 {
+			t.Errorf("trouble in the log: %v", lines)
+		}
+	})
 }
 
 // TestWithdrawDoesNotHang: a provider that does not answer holds up the end of

@@ -88,13 +88,16 @@ func (l *Ledger) Keys() []plan.Key {
 // Store keeps what has changed.
 func (l *Ledger) Store(ctx context.Context) error { return l.exclusively(ctx, l.store) }
 
-// publish notes what is about to be written.
-func (l *Ledger) publish(ctx context.Context, writes []plan.Write) error {
-	l.mu.Lock()
+// note takes in what is about to be written.
+func (l *Ledger) note(writes []plan.Write) {
 	for _, w := range writes {
-		l.sets[w.Key] = ipaddr.Sort(slices.Concat(l.sets[w.Key], w.Addrs))
+		l.add(w.Key, w.Addrs)
 	}
-	l.mu.Unlock()
+}
+
+// publish keeps what is about to be written, beside what earlier processes have
+// left.
+func (l *Ledger) publish(ctx context.Context) error {
 	return l.exclusively(context.WithoutCancel(ctx), func(ctx context.Context, s certmagic.Storage) error {
 		return errors.Join(l.load(ctx, s), l.store(ctx, s))
 	})

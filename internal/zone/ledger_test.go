@@ -61,6 +61,12 @@ func writes(key plan.Key, addrs ...netip.Addr) []plan.Write {
 	return []plan.Write{{Key: key, Addrs: addrs}}
 }
 
+// publishing does what comes before a write.
+func publishing(ctx context.Context, l *Ledger, writes []plan.Write) error {
+	l.note(writes)
+	return l.publish(ctx)
+}
+
 // TestLedger: what is published is in the storage before the provider has it,
 // and what stays the same costs nothing.
 func TestLedger(t *testing.T) {
@@ -69,7 +75,7 @@ func TestLedger(t *testing.T) {
 	l.Use(b)
 	publish := func(ws []plan.Write) {
 		t.Helper()
-		if err := l.publish(t.Context(), ws); err != nil {
+		if err := publishing(t.Context(), l, ws); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,7 +123,7 @@ func TestLedgerWithoutStorage(t *testing.T) {
 		l.Use(b)
 		for range 2 {
 			begin := time.Now()
-			if err := l.publish(t.Context(), writes(ledgerKey, one)); err == nil || time.Since(begin) != ledgerTimeout {
+			if err := publishing(t.Context(), l, writes(ledgerKey, one)); err == nil || time.Since(begin) != ledgerTimeout {
 				t.Errorf("%v after %s", err, time.Since(begin))
 			}
 		}
@@ -139,7 +145,7 @@ func TestLedgerDamaged(t *testing.T) {
 	if err := l.Load(t.Context()); err == nil {
 		t.Error("no error")
 	}
-	if err := l.publish(t.Context(), writes(ledgerKey, one)); err != nil || b.files[l.path] == "{" {
+	if err := publishing(t.Context(), l, writes(ledgerKey, one)); err != nil || b.files[l.path] == "{" {
 		t.Errorf("kept %v, %v", b.files, err)
 	}
 }

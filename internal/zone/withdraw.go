@@ -2,6 +2,7 @@ package zone
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,6 +26,34 @@ func (h *Holder) Withdraw(keys ...plan.Key) []*Handle {
 			}
 		}
 	})
+}
+
+// Leave is Withdraw for a holder that ends, of the RRsets that keys returns once
+// the zone asks for them. All others are given up: nothing is written from then
+// on that is not in the ledger by now.
+func (h *Holder) Leave(keys func() []plan.Key) (handles []*Handle) {
+	z, done := h.zone, make(chan struct{})
+	if !z.post(func() {
+		defer close(done)
+		desired := make(map[plan.Key]*plan.Desired)
+		if !slices.Contains(z.holders, h) {
+			return
+		}
+		for _, key := range keys() {
+			addrs := h.backend.Ledger.Published(key)
+			if len(addrs) == 0 {
+				continue
+			}
+			desired[key] = &plan.Desired{State: plan.None, Withdraw: true, Addrs: addrs}
+			handle := &Handle{zone: z, key: key, desired: desired[key], holder: h.number, done: make(chan struct{})}
+			z.handles[key], handles = append(z.handles[key], handle), append(handles, handle)
+		}
+		z.claim(h, desired)
+	}) {
+		return nil
+	}
+	<-done
+	return handles
 }
 
 // Await waits until the RRsets of all handles were confirmed, up to a time. It
@@ -53,7 +82,8 @@ func Await(handles []*Handle, most time.Duration) (missing int) {
 	return missing
 }
 
-// publishing returns what of a call is to be in the ledger before it begins.
+// publishing notes in the ledger what of a call is to be there before it begins,
+// and returns it.
 func (z *Zone) publishing(b *Backend, action reconcile.Action) []plan.Write {
 	if b.Ledger == nil || action.Do != reconcile.DoSet && action.Do != reconcile.DoAppend {
 		return nil
@@ -64,16 +94,17 @@ func (z *Zone) publishing(b *Backend, action reconcile.Action) []plan.Write {
 			writes = append(writes, w)
 		}
 	}
+	b.Ledger.note(writes)
 	return writes
 }
 
-// publish notes in the ledger what is about to be written. That it cannot be
-// kept there is no reason not to write.
+// publish keeps in the storage what is about to be written. That it cannot be kept
+// there is no reason not to write.
 func (z *Zone) publish(ctx context.Context, b *Backend, writes []plan.Write) {
 	if len(writes) == 0 {
 		return
 	}
-	if err := b.Ledger.publish(ctx, writes); err != nil {
+	if err := b.Ledger.publish(ctx); err != nil {
 		z.logger(b).Warn("cannot remember what is published; after a crash it would not be withdrawn", zap.Error(err))
 	}
 }
