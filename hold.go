@@ -72,6 +72,13 @@ func (m *managed) attach() {
 // that one goes on running. From those that no other one has, what is to be
 // withdrawn is taken away: before the process ends, but a reload does not wait.
 func (m *managed) detach(logger *zap.Logger) {
+	if m.letGo(logger); exiting() {
+		m.ending.Wait()
+	}
+}
+
+// letGo is detach that waits for nothing.
+func (m *managed) letGo(logger *zap.Logger) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.left = true
@@ -93,9 +100,6 @@ func (m *managed) detach(logger *zap.Logger) {
 	}
 	m.withdrawing = true
 	m.ending.Go(m.withdraw(leaving, logger))
-	if exiting() {
-		m.ending.Wait()
-	}
 }
 
 // release lets the zones end that no other configuration has.

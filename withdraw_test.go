@@ -261,7 +261,7 @@ func TestWithdrawWhileWriting(t *testing.T) {
 		"the end": func(l *lab, _ string) { l.exit() },
 	} {
 		for _, character := range []standin.Character{{Latency: time.Second}, {Latency: time.Second, NoSet: true}} {
-			for at := time.Duration(0); at < 4*time.Second; at += 250 * time.Millisecond {
+			for at := time.Duration(0); at < 3*time.Second; at += 600 * time.Millisecond {
 				bubble(t, func(l *lab) {
 					z := standin.New(character, zoneName, "example.net.")
 					provider := z.Register()
