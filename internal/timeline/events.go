@@ -25,11 +25,14 @@ const (
 // come to be known after what has happened since. Of too many, those go first
 // that a clock which was wrong then has put later than now: else they would
 // crowd out what happens, until that time.
-func merge(a, b []status.Event, now time.Time) (all []status.Event) {
-	both := slices.Concat(a, b)
-	slices.SortStableFunc(both, func(a, b status.Event) int { return a.Time.Compare(b.Time) })
+func merge(a, b []status.Event, now time.Time) []status.Event {
+	var both, all []*known
+	for _, e := range slices.Concat(a, b) {
+		both = append(both, &known{Event: e})
+	}
+	slices.SortStableFunc(both, func(a, b *known) int { return a.Time.Compare(b.Time) })
 	for _, e := range both {
-		if slices.ContainsFunc(all, func(o status.Event) bool { return o.Time.Equal(e.Time) && identity(o) == identity(e) }) || repeats(all, e) {
+		if slices.ContainsFunc(all, func(o *known) bool { return o.Time.Equal(e.Time) && o.says(e) }) || repeats(all, e) {
 			continue
 		}
 		// A Caddy that is started again and again says nothing new by that.
@@ -39,29 +42,45 @@ func merge(a, b []status.Event, now time.Time) (all []status.Event) {
 		all = append(all, e)
 	}
 	for len(all) > Most {
-		first := slices.IndexFunc(all, func(e status.Event) bool { return e.Time.After(now.Add(skew)) })
+		first := slices.IndexFunc(all, func(e *known) bool { return e.Time.After(now.Add(skew)) })
 		first = max(first, 0)
 		all = slices.Delete(all, first, first+1)
 	}
-	return all
+	events := make([]status.Event, len(all))
+	for i, e := range all {
+		events[i] = e.Event
+	}
+	return events
 }
 
-// identity tells events apart.
-func identity(e status.Event) string {
-	text, _ := json.Marshal(e)
-	return string(text)
+// known is an event, and what it says apart from its time, once that was asked
+// for: to find that out takes long.
+type known struct {
+	status.Event
+	text string
+}
+
+// says reports whether both events say the same, whenever that was.
+func (k *known) says(same *known) bool {
+	for _, e := range []*known{k, same} {
+		if e.text == "" {
+			timeless := e.Event
+			timeless.Time = time.Time{}
+			text, _ := json.Marshal(timeless)
+			e.text = string(text)
+		}
+	}
+	return k.text == same.text
 }
 
 // repeats reports whether the event says nothing new. All who keep a zone are
 // told of its failures, a zone that fails may do so in several ways by turns,
 // and a process that starts finds the address of the one before.
-func repeats(events []status.Event, e status.Event) bool {
+func repeats(events []*known, e *known) bool {
 	restarted := false
 	for _, last := range slices.Backward(events) {
-		same := e
-		same.Time = last.Time
 		switch {
-		case e.Time.Sub(last.Time) < time.Second && identity(same) == identity(last):
+		case e.Time.Sub(last.Time) < time.Second && last.says(e):
 			return true
 		case last.Name == status.EventStarted:
 			restarted = true

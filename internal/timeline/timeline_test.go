@@ -386,3 +386,37 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// atOnce adds events that happen at the same moment, each of which somebody
+// tells who has other things to do.
+func atOnce() (addOne func()) {
+	line, now, i := New(), time.Now(), 0
+	changes := make([]status.Change, mostChanges)
+	for j := range changes {
+		changes[j] = status.Change{Name: "www", To: status.Addresses{netip.MustParseAddr("192.0.2.1")}}
+	}
+	return func() {
+		e := failure(i)
+		e.Changes = changes
+		line.Add(e, now)
+		i++
+	}
+}
+
+// TestManyAtOnce cost little each: no event is written out more than once for
+// another one.
+func TestManyAtOnce(t *testing.T) {
+	addOne := atOnce()
+	for range Most {
+		addOne()
+	}
+	if n := testing.AllocsPerRun(100, addOne); n > 10000 {
+		t.Errorf("%g allocations for an event", n)
+	}
+}
+
+func BenchmarkAdd(b *testing.B) {
+	for addOne := atOnce(); b.Loop(); {
+		addOne()
+	}
+}
