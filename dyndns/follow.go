@@ -74,23 +74,28 @@ func (k *keeper) followOnce(ctx context.Context) error {
 	return err
 }
 
-// complain logs what is the matter with the storage, once, and returns it.
+// complain logs what is the matter with the storage, once, and returns what it has
+// said. The error of a storage may be another one each time, for it names ports.
 func (k *keeper) complain(before string, err error) string {
+	const all = "all"
 	switch {
 	case errors.Is(err, context.Canceled):
 		return before
 	case errors.As(err, new(*ledger.DamagedError)):
 		k.logger.Error("some of what is on record of the clients' hosts is damaged; those hosts are left alone until their clients come again", zap.Error(err))
 		return before
-	case err != nil && ledger.Partly(err) && err.Error() != before:
-		k.logger.Error("cannot read what is on record of some of the clients' hosts; those hosts are left alone, and their clients are answered `911`; trying again", zap.Error(err))
-	case err == nil && before != "":
-		k.logger.Info("what is on record of the clients' hosts can be read again")
-		return ""
 	case err == nil:
+		if before != "" {
+			k.logger.Info("what is on record of the clients' hosts can be read again")
+		}
 		return ""
-	case err.Error() != before:
+	case ledger.Partly(err):
+		if err.Error() != before {
+			k.logger.Error("cannot read what is on record of some of the clients' hosts; those hosts are left alone, and their clients are answered `911`; trying again", zap.Error(err))
+		}
+		return err.Error()
+	case before != all:
 		k.logger.Error("cannot read all that is on record of the clients' hosts; trying again", zap.Error(err))
 	}
-	return err.Error()
+	return all
 }

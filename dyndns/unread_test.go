@@ -1,11 +1,16 @@
 package dyndns
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
@@ -79,4 +84,22 @@ func TestUnlisted(t *testing.T) {
 		time.Sleep(time.Minute)
 		b.update("hostname=home.example.com&myip="+addr1, "200 good "+addr1)
 	})
+}
+
+// TestStorageSaidOnce: a storage that is away is worth one line, whatever its
+// errors say, and one once it is back.
+func TestStorageSaidOnce(t *testing.T) {
+	core, logged := observer.New(zap.InfoLevel)
+	k := &keeper{logger: zap.New(core)}
+	said := ""
+	for port := range 100 {
+		said = k.complain(said, fmt.Errorf("read tcp 127.0.0.1:%d->127.0.0.1:6379: i/o timeout", 40000+port))
+	}
+	said = k.complain(said, context.Canceled)
+	for range 3 {
+		said = k.complain(said, nil)
+	}
+	if lines := logged.TakeAll(); len(lines) != 2 || lines[0].Level != zap.ErrorLevel || lines[1].Level != zap.InfoLevel {
+		t.Errorf("said %+v", lines)
+	}
 }
