@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"testing"
@@ -38,6 +39,38 @@ func TestAnswerIsTheSources(t *testing.T) {
 				if got := m.d.Known.Family(ipaddr.Family(f)); !slices.Equal(got.Addrs, []netip.Addr{want}) || got.Failing {
 					t.Errorf("found %v, want %s", got.Addrs, want)
 				}
+			}
+		}
+	})
+}
+
+// chooser is a source that has a choice, and chosen one whose addresses a person
+// wrote.
+type (
+	chooser struct{}
+	chosen  struct{ chooser }
+)
+
+func (chooser) GetIPs(_ context.Context, settings ipsources.IPSettings) ([]netip.Addr, error) {
+	for _, addr := range []netip.Addr{netip.MustParseAddr("192.168.1.1"), good4} {
+		if settings.Accepts(addr) {
+			return []netip.Addr{addr}, nil
+		}
+	}
+	return nil, nil
+}
+
+func (chosen) Configured() {}
+
+// TestAccepts: a source is told which addresses it may choose.
+func TestAccepts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for want, source := range map[string]ipsources.IPSource{good4.String(): chooser{}, "192.168.1.1": chosen{}} {
+			m := newMachine(t)
+			m.d.Sources = []*Source{NewSource("chooser", source)}
+			m.d.detect(t.Context(), ipaddr.V4)
+			if got := m.d.Known.Family(ipaddr.V4).Addrs; len(got) != 1 || got[0].String() != want {
+				t.Errorf("found %v, want %s", got, want)
 			}
 		}
 	})
