@@ -54,7 +54,8 @@ func warnOfNames(app *caddyevents.App, logger *zap.Logger) {
 // another name, and which is meant if that can be told. Names of other apps'
 // events are their business.
 func misnamed(name string, from []caddy.ModuleID) (meant string, wrong bool) {
-	if name == "" || slices.Contains(Names, name) {
+	others := slices.DeleteFunc(slices.Clone(from), func(id caddy.ModuleID) bool { return id == "" || slices.Contains(origins, id) })
+	if name == "" || slices.Contains(Names, name) || len(from) > 0 && len(others) == len(from) {
 		return "", false
 	}
 	word := strings.NewReplacer("-", "_", ".", "_", " ", "_").Replace(strings.ToLower(name))
@@ -62,6 +63,6 @@ func misnamed(name string, from []caddy.ModuleID) (meant string, wrong bool) {
 		word = strings.TrimPrefix(word, string(origin)+"_")
 	}
 	meant = advice.Closest(word, Names)
-	ours := len(from) > 0 && !slices.ContainsFunc(from, func(id caddy.ModuleID) bool { return !slices.Contains(origins, id) })
+	ours := len(from) > 0 && len(others) == 0 && !slices.Contains(from, "")
 	return meant, meant != "" || ours
 }

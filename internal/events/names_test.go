@@ -32,6 +32,9 @@ func TestMisnamed(t *testing.T) {
 		{"record_changed", nil, "records_changed", true},
 		{"ip_updated", ours, "", true},
 		{"ip_updated", nil, "", false},
+		{"record_changed", []caddy.ModuleID{"other"}, "", false},
+		{"record_changed", []caddy.ModuleID{""}, "records_changed", true},
+		{"ip_updated", []caddy.ModuleID{""}, "", false},
 		{"ip_updated", []caddy.ModuleID{"dynamic_dns", "other"}, "", false},
 		{"", ours, "", false},
 		// Caddy's own.
