@@ -15,13 +15,16 @@ import (
 type troubled struct {
 	*instance
 	had bool
+	// late is how long it takes to have it, whatever the context says.
+	late time.Duration
 	// store and unlock are what the first calls after that come to.
 	store  func() error
 	unlock func() error
 }
 
 func (s *troubled) Lock(ctx context.Context, name string) error {
-	err := s.instance.Lock(ctx, name)
+	time.Sleep(s.late)
+	err := s.instance.Lock(context.WithoutCancel(ctx), name)
 	s.had = s.had || err == nil
 	return err
 }
@@ -54,6 +57,34 @@ func TestUnlock(t *testing.T) {
 			scenario(t, lease.All, func(w *world) {
 				w.wrap = func(i *instance) certmagic.Storage { storage.instance = i; return storage }
 				w.start("a", "192.0.2.1")
+				time.Sleep(5 * testLease)
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if !storage.had || w.locks[lockName] {
+					t.Errorf("had it %v, and has it %v", storage.had, w.locks[lockName])
+				}
+			})
+		})
+	}
+}
+
+// TestUnlockAfterLeaving: the same of one that leaves meanwhile, in a process that
+// goes on.
+func TestUnlockAfterLeaving(t *testing.T) {
+	for _, name := range []string{"locking hangs", "unlocking fails"} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, lease.All, func(w *world) {
+				storage, leave := new(troubled), make(chan struct{})
+				if name == "locking hangs" {
+					storage.late = 2 * testLease
+					time.AfterFunc(2*testLease, func() { close(leave) })
+				} else {
+					storage.unlock = func() error { close(leave); return errors.New("input/output error") }
+				}
+				w.wrap = func(i *instance) certmagic.Storage { storage.instance = i; return storage }
+				a := w.start("a", "192.0.2.1")
+				<-leave
+				a.stop()
 				time.Sleep(5 * testLease)
 				w.mu.Lock()
 				defer w.mu.Unlock()

@@ -49,7 +49,7 @@ func (m *Member) round(ctx context.Context) {
 	m.prepare()
 	m.look(ctx)
 	m.renew(ctx)
-	m.unlock(ctx)
+	m.unlock(context.WithoutCancel(ctx))
 	m.takeOver(ctx)
 	m.settle()
 	m.sweep(ctx)
@@ -155,7 +155,7 @@ func (m *Member) takeOver(ctx context.Context) {
 	err := m.lock(ctx, s)
 	switch {
 	case err == nil:
-		defer m.unlock(ctx)
+		defer m.unlock(context.WithoutCancel(ctx))
 		m.look(ctx)
 		if ids, _ = m.vacant(); len(ids) == 0 {
 			return
@@ -245,4 +245,5 @@ func (m *Member) Leave(ctx context.Context) {
 	if err := m.store(ctx, s, &entry); err != nil {
 		m.sayLeaving(s, err)
 	}
+	m.unlock(ctx)
 }

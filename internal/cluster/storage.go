@@ -81,14 +81,21 @@ func (m *Member) read(ctx context.Context, s Settings) ([]lease.Entry, error) {
 const unlockTries = 10
 
 // lock takes the lock under which zones are claimed. Where the storage gives it
-// when it is not waited for any more, it is given back in the next round.
+// when it is not waited for any more, it is given back in the next round, or at
+// once if there is none.
 func (m *Member) lock(ctx context.Context, s Settings) error {
 	locked := func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.unlocks = unlockTries
 	}
-	err := m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Lock(ctx, lockName) }, locked)
+	late := func() {
+		if locked(); m.running.TryLock() {
+			defer m.running.Unlock()
+			m.unlock(context.Background())
+		}
+	}
+	err := m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Lock(ctx, lockName) }, late)
 	if err == nil {
 		locked()
 	}
@@ -105,7 +112,7 @@ func (m *Member) unlock(ctx context.Context) {
 	if tries == 0 {
 		return
 	}
-	err := m.storage.do(context.WithoutCancel(ctx), s.patience(), func(ctx context.Context) error { return s.Storage.Unlock(ctx, lockName) }, nil)
+	err := m.storage.do(ctx, s.patience(), func(ctx context.Context) error { return s.Storage.Unlock(ctx, lockName) }, nil)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
