@@ -26,13 +26,14 @@ const storageTimeout = 3 * time.Second
 // configurations.
 type Memory struct {
 	// turn is had by who uses the storage, and guards the rest.
-	turn   chan struct{}
-	loaded bool
-	// kept is what the storage has.
-	kept []byte
+	turn chan struct{}
+	// loaded is the path that was read, and kept what the storage has there.
+	loaded string
+	kept   []byte
 
 	mu sync.Mutex
-	// said is the trouble that the log was last told of.
+	// said is the trouble that the log was last told of, without what may be
+	// another one each time.
 	said string
 }
 
@@ -66,7 +67,7 @@ func (m *Memory) Exchange(ctx context.Context, storage certmagic.Storage, owner 
 	}
 	text := ""
 	if err != nil {
-		text = err.Error()
+		text = withoutNumbers(err.Error())
 	}
 	m.mu.Lock()
 	news := text != m.said
@@ -109,12 +110,12 @@ func (m *Memory) exchange(ctx context.Context, storage certmagic.Storage, owner 
 	}()
 	path := "dynamic_dns/found/" + certmagic.StorageKeys.Safe(owner) + ".json"
 	var damage error
-	if !m.loaded {
+	if m.loaded != path {
 		data, err := storage.Load(ctx, path)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("loading %s: %w", path, err)
 		}
-		m.loaded, m.kept = true, data
+		m.loaded, m.kept = path, data
 		var all []found
 		if err == nil {
 			if err := json.Unmarshal(data, &all); err != nil {

@@ -3,8 +3,10 @@ package finder
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,5 +156,44 @@ func TestMemoryOfSeveral(t *testing.T) {
 		if err := storage.Store(t.Context(), "dynamic_dns/found/a.json", data); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestMemoryOfAnother: who goes by another name from a reload on keeps under that
+// what is known.
+func TestMemoryOfAnother(t *testing.T) {
+	storage := &certmagic.FileStorage{Path: t.TempDir()}
+	s := &Search{Name: "test", Known: new(Known), Provider: &world{lists: true}, Hosts: Hosts{Needed: []string{"www.example.com"}}}
+	s.Known.list([]string{"example.com."}, nil)
+	m := NewMemory()
+	for _, owner := range []string{"a", "b", "a"} {
+		m.Exchange(t.Context(), storage, func() string { return owner }, []*Search{s}, zap.NewNop())
+		if data, err := storage.Load(t.Context(), "dynamic_dns/found/"+owner+".json"); err != nil || !strings.Contains(string(data), "www.example.com") {
+			t.Errorf("%s: %s, %v", owner, data, err)
+		}
+	}
+}
+
+// away is a storage whose errors name another port each time.
+type away struct {
+	certmagic.Storage
+	port int
+}
+
+func (a *away) Load(context.Context, string) ([]byte, error) {
+	a.port++
+	return nil, fmt.Errorf("read tcp 127.0.0.1:%d->127.0.0.1:6379: i/o timeout", a.port)
+}
+
+// TestStorageSaidOnce: a storage that is away is worth one line.
+func TestStorageSaidOnce(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	m, storage := NewMemory(), &away{port: 40000}
+	s := []*Search{{Name: "test", Known: new(Known), Provider: &world{lists: true}, Hosts: Hosts{Needed: []string{"www.example.com"}}}}
+	for range 3 {
+		m.Exchange(t.Context(), storage, func() string { return "test" }, s, zap.New(core))
+	}
+	if logs.Len() != 1 {
+		t.Errorf("said: %v", logs.All())
 	}
 }
