@@ -2,11 +2,12 @@ package dyndns
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
 	"sync"
+
+	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
@@ -68,9 +69,11 @@ func (a *App) HoldReadOnly(ctx context.Context) error {
 func (a *App) takeReadOnly(ctx context.Context) error {
 	a.cancel = func() {}
 	err := a.shared.ledger.Load(ctx, a.storage, func(*ledger.Entry) {})
-	// Hosts whose entries are damaged are left alone.
-	if err != nil && !errors.As(err, new(*ledger.DamagedError)) {
+	switch {
+	case !ledger.Partly(err):
 		return fmt.Errorf("reading what is on record of the clients' hosts: %w", err)
+	case err != nil:
+		a.logger.Warn("some of what is on record of the clients' hosts is damaged or cannot be read; those hosts are left alone", zap.Error(err))
 	}
 	var found sync.WaitGroup
 	for _, s := range a.searches {
