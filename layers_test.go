@@ -246,11 +246,17 @@ func (l layer) check(path string) string {
 // TestOneThread: tests with bubbles import what keeps the race detector from
 // crashing in one of thousands of runs.
 func TestOneThread(t *testing.T) {
+	seen := false
 	for _, p := range listPackages(t) {
 		imports := slices.Concat(p.TestImports, p.XTestImports)
-		if slices.Contains(imports, "testing/synctest") && !slices.Contains(imports, thisModule+"/internal/onethread") {
+		bubbles := slices.Contains(imports, "testing/synctest")
+		seen = seen || bubbles
+		if bubbles && !slices.Contains(imports, thisModule+"/internal/onethread") {
 			t.Errorf("the tests of %s use testing/synctest: import %s/internal/onethread, too", ourName(p.ImportPath), thisModule)
 		}
+	}
+	if !seen {
+		t.Error("no tests with testing/synctest were found")
 	}
 }
 
@@ -309,7 +315,7 @@ func listPackages(t *testing.T) []listedPackage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
+	list := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps,TestImports,XTestImports", "./...")
 	out, err := list.Output()
 	if errors.Is(err, exec.ErrNotFound) {
 		t.Skip("there is no go command to list the packages")

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/onethread"
 )
 
 // TestNotify replaces the file in every way that is in use.
