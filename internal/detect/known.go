@@ -167,14 +167,15 @@ func (k *Known) forget(f ipaddr.Family, addrs, prefix bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	n := &k.families[f]
-	if n.sought && !addrs {
+	noAddrs, noPrefix := n.sought && !addrs, f == ipaddr.V6 && k.prefix.sought && !prefix
+	if noAddrs {
 		n.sought, n.Addrs, n.Source, n.ConfirmedBy, n.Since = false, nil, "", nil, time.Time{}
-		if !prefix {
-			n.Presence, n.said, n.due = Presence{}, said{}, time.Time{}
-		}
 	}
-	if f == ipaddr.V6 && !prefix && k.prefix.sought {
+	if noPrefix {
 		k.prefix, n.Network = knownPrefix{}, Network{}
+	}
+	if (noAddrs || noPrefix) && !addrs && !prefix {
+		n.Found, n.said, n.due = Found{}, said{}, time.Time{}
 	}
 }
 

@@ -228,3 +228,34 @@ func TestPrefixIsPublished(t *testing.T) {
 		}
 	})
 }
+
+// TestPrefixIsForgotten: how the prefix fared before devices left the
+// configuration is no matter once there are some again.
+func TestPrefixIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		told := new(notes)
+		box := &knowing{prefix: netip.MustParsePrefix("2606:4700:0:ff00::/56")}
+		box.say(ipaddr.V4, nil, good4)
+		m.d.Sources, m.d.Observer = []*Source{NewSource("box", box)}, told
+		m.d.Families, m.d.Prefix = [ipaddr.Families]bool{ipaddr.V4: true}, true
+		runFor := func(duration time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), duration)
+			defer cancel()
+			NewSchedule([]*Detector{m.anew()}, 5*time.Minute, func(*Detector, ipaddr.Family, Found) {}, zap.NewNop()).Run(ctx)
+		}
+		runFor(time.Hour)
+		box.err = errors.New("it is off")
+		runFor(time.Hour)
+		if got := told.take(); len(got) != 1 || !strings.HasPrefix(got[0], "lost ipv6") {
+			t.Fatalf("told of %q", got)
+		}
+		m.d.Prefix = false
+		runFor(time.Hour)
+		m.d.Prefix, box.err = true, nil
+		runFor(time.Hour)
+		if got := told.take(); len(got) > 0 {
+			t.Errorf("told of %q, which was nobody's business meanwhile", got)
+		}
+	})
+}
