@@ -209,9 +209,7 @@ func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doc
 			}
 		}
 	}
-	if err := a.examineServer(finding, subject, facts); err != nil {
-		return err
-	}
+	a.examineServer(finding, subject, facts)
 	probe.Look(ctx, subject, &probe.World{Path: pathOf, Finder: finder, Listen: probe.Listen}, facts)
 	for i := range facts.Zones {
 		z := &facts.Zones[i]
@@ -233,12 +231,12 @@ func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doc
 
 // examineServer adds the zones of the dyndns handlers, and what is on record of
 // their clients' hosts.
-func (a *App) examineServer(ctx context.Context, subject *probe.Subject, facts *doctor.Facts) error {
+func (a *App) examineServer(ctx context.Context, subject *probe.Subject, facts *doctor.Facts) {
 	server, ok := serverOf(a.ctx)
 	if !ok {
-		return nil
+		return
 	}
-	return server.Examine(ctx, func(zone string, p *provider.Provider, name string, f ipaddr.Family, addrs []netip.Addr) {
+	err := server.Examine(ctx, func(zone string, p *provider.Provider, name string, f ipaddr.Family, addrs []netip.Addr) {
 		at := slices.IndexFunc(subject.Zones, func(z probe.Zone) bool { return z.Name == zone && z.Provider.SharesAccount(p) })
 		if at < 0 {
 			at = len(subject.Zones)
@@ -252,6 +250,9 @@ func (a *App) examineServer(ctx context.Context, subject *probe.Subject, facts *
 	}, func(host string, p *provider.Provider, reason error) {
 		facts.Homeless = append(facts.Homeless, doctor.Homeless{Name: host, Provider: p.Name, Reason: show.OneLine(reason.Error())})
 	})
+	if err != nil {
+		facts.Unread = show.OneLine(err.Error())
+	}
 }
 
 // found is what the sources have just answered, as if a check had found it.

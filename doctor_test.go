@@ -2,6 +2,7 @@ package dynamicdns
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -174,6 +175,28 @@ func TestDoctorOfClients(t *testing.T) {
 		l.wait(24 * time.Hour)
 		if n := z.Count("", "") - z.Count(standin.Get, "") - z.Count(standin.List, ""); n > 0 {
 			t.Errorf("%d calls that do not read", n)
+		}
+
+		// A link to itself can be read by nobody, not even root.
+		server := filepath.Dir(hosts)
+		if err := errors.Join(os.Rename(server, server+".kept"), os.Symlink(server, server)); err != nil {
+			t.Fatal(err)
+		}
+		app, err := provisionOnly([]byte(`{"storage": {"module": "file_system", "root": "` + l.storage + `"}, "apps": {"dynamic_dns": ` + appConfig(name, `{"example.com": ["own"]}`) +
+			`, "dynamic_dns_test_site": {"handler": ` + handler + `}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer app.giveBack()
+		facts := &doctor.Facts{Now: time.Now()}
+		if err := app.examine(l.t.Context(), nil, facts); err != nil {
+			t.Fatal(err)
+		}
+		text := status.NewDiagnosis(facts.Now, doctor.Judge(facts)).Text(false)
+		for _, want := range []string{"1 record is as desired", "names of clients\n  cannot tell  they are not looked at: reading what is on record"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
 		}
 	})
 }

@@ -32,7 +32,9 @@ type Facts struct {
 	Zones   []Zone
 	// Homeless are the names of which no zone is known.
 	Homeless []Homeless
-	Ports    []Port
+	// Unread is why what clients have told is not known, if it is not.
+	Unread string
+	Ports  []Port
 }
 
 // RunningDesired is what the running Caddy wants an RRset to hold.

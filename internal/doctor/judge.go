@@ -20,6 +20,7 @@ func Judge(f *Facts) []status.Finding {
 	for i := range f.Groups {
 		j.addresses(&f.Groups[i])
 	}
+	j.clients()
 	j.homeless()
 	for i := range f.Zones {
 		z := &f.Zones[i]

@@ -101,6 +101,14 @@ func (j *judge) unserved(z *Zone) {
 		"Where it is to be served here, write it in the block of the global option nameserver:", "zone "+z.Name)
 }
 
+// clients says that their names are not looked at.
+func (j *judge) clients() {
+	j.about = "names of clients"
+	if j.Unread != "" {
+		advise(j.unknown("they are not looked at: %s", j.Unread), "If it is a right that is lacking, look again as the user that Caddy runs as.")
+	}
+}
+
 // homeless says of which names the zone is not known.
 func (j *judge) homeless() {
 	for _, h := range j.Homeless {
