@@ -107,9 +107,12 @@ func TestPanickingSource(t *testing.T) {
 				z := standin.New(standin.Character{}, zoneName)
 				l.address(addr1)
 				l.load(fmt.Sprintf(`{"ip_sources": [{"source": "panics", "asked": %q}, {"source": "fake"}], "dns_provider": {"name": %q}, "domains": {"example.com": ["www"]}, "watch": false}`, asked, z.Register()))
-				l.wait(time.Minute)
+				l.wait(time.Hour)
 				if got := z.Values(zoneName, "www", "A"); !slices.Equal(got, []string{want}) {
 					t.Errorf("got %v", got)
+				}
+				if lines := l.logged("error", "panicked"); len(lines) > 1 {
+					t.Errorf("logged %d times in an hour", len(lines))
 				}
 			})
 		})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,6 +32,8 @@ type Source struct {
 	busy [ipaddr.Families]chan struct{}
 	// busyPrefix is that of a call for the prefix.
 	busyPrefix chan struct{}
+	// panicked is done once it was said that it panics when asked aside.
+	panicked sync.Once
 }
 
 // NewSource makes a source of a module.
@@ -90,12 +93,14 @@ func guard[T any](ctx context.Context, s *Source, busy chan struct{}, logger *za
 }
 
 // aside asks a source for something that a check can do without. What panics is
-// told, and has no answer.
+// told once, and has no answer.
 func aside[T any](s *Source, logger *zap.Logger, question func() T) (answer T) {
 	defer func() {
 		if r := recover(); r != nil {
-			logger.Error("the IP source panicked; doing without its answer",
-				zap.String("source", s.Name), zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+			s.panicked.Do(func() {
+				logger.Error("the IP source panicked; doing without its answer",
+					zap.String("source", s.Name), zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+			})
 		}
 	}()
 	return question()
