@@ -57,23 +57,24 @@ func (a *App) dryRun(ctx context.Context, z *keptZone) status.ZonePlan {
 // HoldReadOnly takes the zones of an app that is not started, with what is on
 // record, and never writes them. Cleanup gives them back.
 func (a *App) HoldReadOnly(ctx context.Context) error {
-	if err := a.takeReadOnly(ctx); err != nil {
+	unread, err := a.takeReadOnly(ctx)
+	if err != nil {
 		return err
+	}
+	if unread != nil {
+		a.logger.Warn("some of what is on record of the clients' hosts is damaged or cannot be read; those hosts are left alone", zap.Error(unread))
 	}
 	a.attach()
 	return nil
 }
 
 // takeReadOnly takes the zones where hosts are by what is on record, and leaves
-// them alone.
-func (a *App) takeReadOnly(ctx context.Context) error {
+// them alone. It returns what is the matter with single hosts, too.
+func (a *App) takeReadOnly(ctx context.Context) (unread, err error) {
 	a.cancel = func() {}
-	err := a.shared.ledger.Load(ctx, a.storage, func(*ledger.Entry) {})
-	switch {
-	case !ledger.Partly(err):
-		return fmt.Errorf("reading what is on record of the clients' hosts: %w", err)
-	case err != nil:
-		a.logger.Warn("some of what is on record of the clients' hosts is damaged or cannot be read; those hosts are left alone", zap.Error(err))
+	unread = a.shared.ledger.Load(ctx, a.storage, func(*ledger.Entry) {})
+	if !ledger.Partly(unread) {
+		return nil, fmt.Errorf("reading what is on record of the clients' hosts: %w", unread)
 	}
 	var found sync.WaitGroup
 	for _, s := range a.searches {
@@ -81,15 +82,17 @@ func (a *App) takeReadOnly(ctx context.Context) error {
 	}
 	found.Wait()
 	a.acquire(true)
-	return nil
+	return unread, nil
 }
 
 // Examine tells of the zones of an app that is not started, and of the addresses
 // that are on record of hosts in them, each with its name in the zone. nowhere is
 // called for a host on record whose zone is not known. Nobody else is asked.
-// Cleanup gives back what it holds.
+// The error may be of single hosts, once it has told of all others. Cleanup gives
+// back what it holds.
 func (a *App) Examine(ctx context.Context, place func(zone string, p *provider.Provider, name string, f ipaddr.Family, addrs []netip.Addr), nowhere func(host string, p *provider.Provider, reason error)) error {
-	if err := a.takeReadOnly(ctx); err != nil {
+	unread, err := a.takeReadOnly(ctx)
+	if err != nil {
 		return err
 	}
 	for _, z := range a.sorted() {
@@ -111,5 +114,5 @@ func (a *App) Examine(ctx context.Context, place func(zone string, p *provider.P
 			}
 		}
 	})
-	return nil
+	return unread
 }
