@@ -31,14 +31,16 @@ type watcher struct {
 	path string
 	// system is nil where the system refuses, which leaves the polls.
 	system *fsnotify.Watcher
-	last   sight
-	poll   time.Duration
+	// watched are the files and directories that system watches, by path.
+	watched map[string]os.FileInfo
+	last    sight
+	poll    time.Duration
 }
 
 // watch begins: changes count from now on, and run, which must follow, tells of
 // them.
 func watch(path string) *watcher {
-	w := &watcher{path: path, poll: calmInterval}
+	w := &watcher{path: path, poll: calmInterval, watched: make(map[string]os.FileInfo)}
 	var err error
 	if w.system, err = fsnotify.NewWatcher(); err != nil {
 		w.poll = pollInterval
@@ -91,11 +93,6 @@ type sight struct {
 // look watches the file that is there now and its directories, and sees what it is
 // like. Files are replaced by renaming, so watching the file alone would not do.
 func (w *watcher) look() (now sight) {
-	now.info, _ = os.Stat(w.path)
-	if w.system != nil && w.last.info != nil && (now.info == nil || !os.SameFile(now.info, w.last.info)) {
-		// It may live on under another name.
-		_ = w.system.Remove(w.last.target)
-	}
 	// Until a directory is watched, it may change unseen.
 	for range maxLooks {
 		var paths []string
@@ -145,22 +142,39 @@ func find(path string) (now sight, watch []string) {
 // follow watches what is at these paths and nothing else. It reports whether that
 // is new.
 func (w *watcher) follow(paths []string) (changed bool) {
-	watched := w.system.WatchList()
-	for _, path := range watched {
+	listed := w.system.WatchList()
+	for _, path := range listed {
 		if !slices.Contains(paths, path) {
-			_ = w.system.Remove(path)
+			w.leave(path)
 		}
 	}
 	for _, path := range paths {
-		// Again, too, where it is watched: it may be another one of that name.
+		before, _ := os.Stat(path)
+		if slices.Contains(listed, path) {
+			if isSame(before, w.watched[path]) {
+				continue
+			}
+			// What was there may live on under another name.
+			w.leave(path)
+		}
 		if err := w.system.Add(path); err != nil {
 			w.poll = pollInterval
 			continue
 		}
-		changed = changed || !slices.Contains(watched, path)
+		if after, _ := os.Stat(path); isSame(before, after) {
+			w.watched[path] = after
+		}
+		changed = true
 	}
 	return changed
 }
+
+func (w *watcher) leave(path string) {
+	_ = w.system.Remove(path)
+	delete(w.watched, path)
+}
+
+func isSame(a, b os.FileInfo) bool { return a != nil && b != nil && os.SameFile(a, b) }
 
 func (a sight) same(b sight) bool {
 	if a.info == nil || b.info == nil {
