@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -39,10 +40,7 @@ func (m *Member) store(ctx context.Context, s Settings, e *lease.Entry) error {
 func (m *Member) read(ctx context.Context, s Settings) ([]lease.Entry, error) {
 	var keys []string
 	err := m.storage.do(ctx, s.patience(), func(ctx context.Context) error {
-		listed, err := s.Storage.List(ctx, folder, false)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+		listed, err := list(ctx, s.Storage)
 		keys = listed
 		return err
 	}, nil)
@@ -74,6 +72,26 @@ func (m *Member) read(ctx context.Context, s Settings) ([]lease.Entry, error) {
 		}
 	}
 	return entries, nil
+}
+
+// listTries is how often a list is begun anew that another write got in the way of.
+const listTries = 10
+
+// list returns the keys of all entries. The list of certmagic's folder ends where
+// the file is gone by then of an entry that is being written. That is the error of
+// a folder that is not there, too, but others are not to be taken for gone.
+func list(ctx context.Context, storage certmagic.Storage) (keys []string, err error) {
+	for range listTries {
+		keys, err = storage.List(ctx, folder, false)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return keys, err
+		}
+		var at *fs.PathError
+		if !errors.As(err, &at) || strings.HasSuffix(filepath.ToSlash(at.Path), folder) {
+			return nil, nil
+		}
+	}
+	return nil, err
 }
 
 // unlockTries is how often the storage is asked to take a lock back. It may be
