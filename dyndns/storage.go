@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/cluster"
 )
 
 // callTimeout is when a call of the storage is given up, so that one that gets
@@ -31,5 +33,5 @@ func (s bounded) Store(ctx context.Context, key string, value []byte) error {
 func (s bounded) List(ctx context.Context, path string, recursive bool) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return s.Storage.List(ctx, path, recursive)
+	return cluster.List(ctx, s.Storage, path, recursive)
 }

@@ -2,14 +2,17 @@ package dyndns
 
 import (
 	"context"
+	"io/fs"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/dyndns/internal/ledger"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
 
@@ -101,5 +104,36 @@ func TestStorageHangs(t *testing.T) {
 				b.update("hostname=home.example.com&myip="+addr3, "200 good "+addr3)
 			})
 		})
+	}
+}
+
+// crossed is a folder of which the first list meets the file of something that is
+// being written, and is gone then.
+type crossed struct {
+	certmagic.Storage
+	lists int
+}
+
+func (s *crossed) List(ctx context.Context, path string, recursive bool) ([]string, error) {
+	if s.lists++; s.lists == 1 {
+		return nil, &fs.PathError{Op: "lstat", Path: "/srv/caddy/" + path + "/945574456", Err: syscall.ENOENT}
+	}
+	return s.Storage.List(ctx, path, recursive)
+}
+
+// TestListCrossed: what is on record is all known where its list crosses a write
+// of others.
+func TestListCrossed(t *testing.T) {
+	files := &certmagic.FileStorage{Path: t.TempDir()}
+	entry := `{"host": "home.example.com", "sequence": 1, "writer": "a", "user": "home", "updated": "2000-01-01T00:00:00Z", "a": {"addresses": ["192.0.2.1"]}}`
+	if err := files.Store(t.Context(), "dynamic_dns/server/hosts/home.example.com.json", []byte(entry)); err != nil {
+		t.Fatal(err)
+	}
+	l := ledger.New("b")
+	if err := l.Load(t.Context(), bounded{&crossed{Storage: files}}, func(*ledger.Entry) {}); err != nil {
+		t.Fatal(err)
+	}
+	if e := l.Lookup("home.example.com"); e.Sequence != 1 {
+		t.Errorf("got %+v", e)
 	}
 }

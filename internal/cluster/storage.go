@@ -40,7 +40,7 @@ func (m *Member) store(ctx context.Context, s Settings, e *lease.Entry) error {
 func (m *Member) read(ctx context.Context, s Settings) ([]lease.Entry, error) {
 	var keys []string
 	err := m.storage.do(ctx, s.patience(), func(ctx context.Context) error {
-		listed, err := list(ctx, s.Storage)
+		listed, err := List(ctx, s.Storage, folder, false)
 		keys = listed
 		return err
 	}, nil)
@@ -77,12 +77,13 @@ func (m *Member) read(ctx context.Context, s Settings) ([]lease.Entry, error) {
 // listTries is how often a list is begun anew that another write got in the way of.
 const listTries = 10
 
-// list returns the keys of all entries. The list of certmagic's folder ends where
-// the file is gone by then of an entry that is being written. That is the error of
-// a folder that is not there, too, but others are not to be taken for gone.
-func list(ctx context.Context, storage certmagic.Storage) (keys []string, err error) {
+// List returns the keys in a folder of the storage, or none if it is not there.
+// certmagic's list of a folder ends where the file is gone by then of something
+// that is being written. That is the error of a folder that is not there, too, but
+// nothing else is to be taken for gone.
+func List(ctx context.Context, storage certmagic.Storage, folder string, recursive bool) (keys []string, err error) {
 	for range listTries {
-		keys, err = storage.List(ctx, folder, false)
+		keys, err = storage.List(ctx, folder, recursive)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return keys, err
 		}
