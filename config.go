@@ -204,9 +204,8 @@ func (g *group) finds(f ipaddr.Family) bool {
 
 // nameless reports whether nothing is configured of any name, so that there is
 // nothing to publish.
-func (a *App) nameless() bool {
-	provider := Group{DNSProviderRaw: a.DNSProviderRaw}
-	return len(a.Providers) == 0 && reflect.DeepEqual(a.Group, provider)
+func (g *Group) nameless() bool {
+	return reflect.DeepEqual(*g, Group{DNSProviderRaw: g.DNSProviderRaw})
 }
 
 // name is what status and metrics call the group.

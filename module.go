@@ -178,7 +178,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return err
 		}
 	}
-	if a.Cluster != nil && a.nameless() {
+	if a.Cluster != nil && len(a.Providers) == 0 && a.Group.nameless() {
 		// It is for the DDNS server, which Start looks for.
 		return nil
 	}
