@@ -214,10 +214,11 @@ func (a *App) examine(ctx context.Context, finder *delegation.Finder, facts *doc
 	for i := range facts.Zones {
 		z := &facts.Zones[i]
 		for j := range z.Records {
-			if r := &z.Records[j]; r.Desired != nil {
+			r := &z.Records[j]
+			if r.Desired != nil {
 				continue // it is on record
 			}
-			r, set := &z.Records[j], sets[i][j]
+			set := sets[i][j]
 			if a.Cluster == nil {
 				r.Desired = set.desiredOf(r.Name, found(&facts.Groups[index[set.group.detector]], r.Family))
 			}

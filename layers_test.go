@@ -37,6 +37,7 @@ type layer struct {
 var layers = map[string]layer{
 	// Pure: no network, no clock, no lock, no goroutine.
 	"internal/ipaddr":    {std: "errors fmt math/bits net net/netip slices"},
+	"internal/errkind":   {std: "regexp"},
 	"internal/dnsname":   {others: "idna", std: "errors fmt net net/netip strings unicode"},
 	"internal/plan":      {ours: "internal/ipaddr", std: "cmp fmt iter net/netip slices strings time"},
 	"internal/lease":     {ours: "internal/ipaddr internal/plan", std: "cmp encoding/json fmt iter maps net/netip reflect slices strings time"},
@@ -71,8 +72,8 @@ var layers = map[string]layer{
 	// Where addresses go. These know no IP source, no detector and no Caddy;
 	// of CertMagic, internal/zone uses the interface of Caddy's storage.
 	"internal/provider": {ours: "internal/dnsname internal/ipaddr internal/plan", others: "libdns zap"},
-	"internal/finder":   {ours: "internal/dnsname", others: "certmagic miekg publicsuffix zap"},
-	"internal/zone":     {ours: "internal/dnsname internal/ipaddr internal/plan internal/provider internal/reconcile", others: "certmagic miekg publicsuffix zap"},
+	"internal/finder":   {ours: "internal/dnsname internal/errkind", others: "certmagic miekg publicsuffix zap"},
+	"internal/zone":     {ours: "internal/dnsname internal/errkind internal/ipaddr internal/plan internal/provider internal/reconcile", others: "certmagic miekg publicsuffix zap"},
 
 	// What Caddy's modules that keep zones have in common: how they load
 	// providers, and who is told what happens.

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/errkind"
 )
 
 // storageTimeout bounds how long a search waits for Caddy's storage.
@@ -67,7 +68,7 @@ func (m *Memory) Exchange(ctx context.Context, storage certmagic.Storage, owner 
 	}
 	text := ""
 	if err != nil {
-		text = withoutNumbers(err.Error())
+		text = errkind.Of(err.Error())
 	}
 	m.mu.Lock()
 	news := text != m.said

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/dnsname"
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/errkind"
 )
 
 const (
@@ -293,13 +294,13 @@ func (s *Search) say() {
 		switch {
 		case a.Zone != "":
 			s.Known.settle(host)
-		case a.Err != nil && s.Known.news(host, withoutNumbers(a.Err.Error())):
+		case a.Err != nil && s.Known.news(host, errkind.Of(a.Err.Error())):
 			s.Logger.Error("no zone was found for a name, which is not managed until there is one; looking again",
 				zap.String("host", host), zap.Error(a.Err))
 		}
 	}
 	for _, host := range s.Hosts.Offered {
-		if a := s.Known.Answer(host); a.Err != nil && s.Known.news(host, withoutNumbers(a.Err.Error())) {
+		if a := s.Known.Answer(host); a.Err != nil && s.Known.news(host, errkind.Of(a.Err.Error())) {
 			s.Logger.Debug("a host of the sites is in no zone of the provider", zap.String("host", host), zap.Error(a.Err))
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -114,10 +113,3 @@ func plausible(host, raw string) (string, error) {
 	}
 	return zone, nil
 }
-
-// numbers are what differs between errors that are the same: ports, times, and
-// the IDs of requests.
-var numbers = regexp.MustCompile(`[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*`)
-
-// withoutNumbers makes errors comparable.
-func withoutNumbers(s string) string { return numbers.ReplaceAllString(s, "") }

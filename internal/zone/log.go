@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"math/bits"
-	"regexp"
 	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/errkind"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/plan"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/reconcile"
 )
@@ -158,7 +158,7 @@ func (z *Zone) logZone(b *Backend, report reconcile.Report) {
 		}
 		z.failure, z.failed = "", nil
 	case reconcile.Failing:
-		same := withoutNumbers(r.Err.Error()) == withoutNumbers(z.failure)
+		same := errkind.Of(r.Err.Error()) == errkind.Of(z.failure)
 		z.failure, z.failed = r.Err.Error(), r.Keys
 		if !same {
 			for class, b := range z.backends() {
@@ -201,10 +201,3 @@ func describe(keys []plan.Key) []string {
 	}
 	return texts
 }
-
-// numbers are what differs between errors that are the same: ports, times,
-// and the IDs of requests.
-var numbers = regexp.MustCompile(`[0-9a-fA-F-]*[0-9][0-9a-fA-F-]*`)
-
-// withoutNumbers makes errors comparable.
-func withoutNumbers(s string) string { return numbers.ReplaceAllString(s, "") }
