@@ -86,10 +86,7 @@ func TestClusterAnyTakesUpdates(t *testing.T) {
 // and another one comes to write it.
 func TestClusterRefused(t *testing.T) {
 	together(t, func(s *caddys) {
-		s.start("a")
-		s.start("b")
-		time.Sleep(2 * clusterLease)
-		writer, other := s.writer(), s.other()
+		writer, other := s.pair()
 		writer.set(func() { writer.refused = true })
 		began := time.Now()
 		if got := other.update(home, addr1); time.Since(began) < clusterLease || got == "good "+addr1 && s.z.holds("home") != addr1 {
@@ -110,9 +107,7 @@ func TestClusterRefused(t *testing.T) {
 // ended as soon as it had said so, and whatever it held when it wrote last.
 func TestClusterTakeOver(t *testing.T) {
 	together(t, func(s *caddys) {
-		s.start("a")
-		s.start("b")
-		time.Sleep(2 * clusterLease)
+		s.pair()
 		past := addr1
 		s.answers(s.other(), past, "good "+past)
 		for n := range 4 {
@@ -145,9 +140,7 @@ func TestClusterTakeOver(t *testing.T) {
 // nothing has changed.
 func TestClusterCutOff(t *testing.T) {
 	together(t, func(s *caddys) {
-		s.start("a")
-		s.start("b")
-		time.Sleep(2 * clusterLease)
+		s.pair()
 		cut := s.writer()
 		s.answers(cut, addr1, "good "+addr1)
 		cut.set(func() { cut.failing = true })
@@ -179,9 +172,7 @@ func TestClusterCutOff(t *testing.T) {
 // record, and cannot repair it, the others do not say either that it is right.
 func TestClusterDrift(t *testing.T) {
 	together(t, func(s *caddys) {
-		s.start("a")
-		s.start("b")
-		time.Sleep(2 * clusterLease)
+		s.pair()
 		s.answers(s.writer(), addr1, "good "+addr1)
 		time.Sleep(5 * time.Second)
 		writer, other := s.writer(), s.other()

@@ -38,10 +38,7 @@ func TestClusterOtherUsers(t *testing.T) {
 func TestClusterHangs(t *testing.T) {
 	for n := range 8 {
 		together(t, func(s *caddys) {
-			s.start("a")
-			s.start("b")
-			time.Sleep(2 * clusterLease)
-			cut, well := s.writer(), s.other()
+			cut, well := s.pair()
 			if n%2 == 1 {
 				cut, well = well, cut
 			}
@@ -67,10 +64,7 @@ func TestClusterOneCallHangs(t *testing.T) {
 	ignores := func(context.Context) error { time.Sleep(10 * time.Minute); return errors.New("no route to host") }
 	for _, stuck := range []func(context.Context) error{waits, ignores} {
 		together(t, func(s *caddys) {
-			s.start("a")
-			s.start("b")
-			time.Sleep(2 * clusterLease)
-			writer, other := s.writer(), s.other()
+			writer, other := s.pair()
 			s.answers(other, addr1, "good "+addr1)
 			time.Sleep(5 * time.Second)
 			if got := writer.update("www.example.com", addr1); got != "good "+addr1 {
@@ -97,10 +91,7 @@ func TestClusterOneCallHangs(t *testing.T) {
 // all others unconfirmed.
 func TestClusterUnreadable(t *testing.T) {
 	together(t, func(s *caddys) {
-		s.start("a")
-		s.start("b")
-		time.Sleep(2 * clusterLease)
-		writer, other := s.writer(), s.other()
+		writer, other := s.pair()
 		s.answers(other, addr1, "good "+addr1)
 		writer.set(func() { writer.unreadable = "www.example.com" })
 		if got := other.update("www.example.com", addr1); got != "good "+addr1 {
@@ -115,10 +106,7 @@ func TestClusterUnreadable(t *testing.T) {
 // of one that starts so.
 func TestClusterUnreadableTakeOver(t *testing.T) {
 	together(t, func(s *caddys) {
-		s.start("a")
-		s.start("b")
-		time.Sleep(2 * clusterLease)
-		writer, other := s.writer(), s.other()
+		writer, other := s.pair()
 		s.answers(writer, addr1, "good "+addr1)
 		if got := writer.update("www.example.com", addr1); got != "good "+addr1 {
 			t.Errorf("got %s", got)
@@ -151,9 +139,7 @@ func TestClusterUnreadableTakeOver(t *testing.T) {
 // killed is not believed of what DNS holds by now.
 func TestClusterAllStart(t *testing.T) {
 	together(t, func(s *caddys) {
-		s.start("a")
-		s.start("b")
-		time.Sleep(2 * clusterLease)
+		s.pair()
 		s.answers(s.other(), addr1, "good "+addr1)
 		time.Sleep(5 * time.Second)
 		s.all[0].kill()
@@ -171,10 +157,7 @@ func TestClusterAllStart(t *testing.T) {
 // it, has others say nothing of what the one before had told.
 func TestClusterUnread(t *testing.T) {
 	together(t, func(s *caddys) {
-		s.start("a")
-		s.start("b")
-		time.Sleep(2 * clusterLease)
-		writer, other := s.writer(), s.other()
+		writer, other := s.pair()
 		s.answers(other, addr1, "good "+addr1)
 		time.Sleep(5 * time.Second)
 		third := s.start("c")

@@ -115,6 +115,15 @@ type instance struct {
 	readOnly bool
 }
 
+// pair starts two instances, and returns the one that comes to write the zone and
+// the one that does not.
+func (s *caddys) pair() (writer, other *instance) {
+	s.start("a")
+	s.start("b")
+	time.Sleep(2 * clusterLease)
+	return s.writer(), s.other()
+}
+
 // start starts one that serves these hosts, or those of all.
 func (s *caddys) start(name string, hosts ...string) *instance {
 	i := &instance{s: s, name: name, running: true}
