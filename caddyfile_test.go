@@ -11,11 +11,10 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/caddytest"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/adapttest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/conf"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/ipaddr"
 	_ "github.com/caddy-dynamic-dns/caddy-dynamic-dns/ipsources/command"
@@ -68,54 +67,8 @@ func (*cfBare) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "dns.providers.cf_bare", New: func() caddy.Module { return new(cfBare) }}
 }
 
-// TestAdapt runs the fixtures, which have the form of Caddy's own: a
-// Caddyfile, a line of ten dashes, and the JSON or a part of the error.
-func TestAdapt(t *testing.T) {
-	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no fixtures: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".caddyfiletest"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			input, want, ok := strings.Cut(string(data), "\n----------\n")
-			if !ok {
-				t.Fatal("no line of ten dashes")
-			}
-			want = strings.TrimSpace(want)
-			if want == "" {
-				t.Fatal("nothing is expected")
-			}
-			if strings.HasPrefix(want, "{") {
-				if !caddytest.CompareAdapt(t, file, input+"\n", "caddyfile", want) {
-					t.Fatal("not adapted as expected")
-				}
-				checkStrict(t, []byte(want))
-				return
-			}
-			_, _, err = caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
-			if err == nil || !containsParts(err.Error(), want) {
-				t.Fatalf("got error: %v\nwant: %s", err, want)
-			}
-		})
-	}
-}
-
-// containsParts reports whether the text has all that stands between the
-// ellipses of want, in that order.
-func containsParts(text, want string) bool {
-	for part := range strings.SplitSeq(want, "…") {
-		_, rest, ok := strings.Cut(text, part)
-		if !ok {
-			return false
-		}
-		text = rest
-	}
-	return true
-}
+// TestAdapt runs the fixtures, and checks that the app takes what they adapt to.
+func TestAdapt(t *testing.T) { adapttest.Run(t, checkStrict) }
 
 // checkStrict checks that the app knows every field of the configuration.
 func checkStrict(t *testing.T, config []byte) {

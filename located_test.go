@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/adapttest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/places"
 )
 
@@ -39,7 +40,7 @@ func TestLoad(t *testing.T) {
 			}
 			current.Store(&lab{t: t})
 			said := load(adapted(t, input+"\n"))
-			if strings.HasPrefix(name, "warn_not_") != (said == "[]") || !containsParts(said, want) {
+			if strings.HasPrefix(name, "warn_not_") != (said == "[]") || !adapttest.HasParts(said, want) {
 				t.Errorf("got: %s\nwant: %s", said, want)
 			}
 		})
@@ -80,7 +81,7 @@ func TestRefusedElsewhere(t *testing.T) {
 	} {
 		apps := adapted(t, "{\n\tdynamic_dns {\n\t\tprovider cf_fake\n\t\tdomains {\n\t\t\texample.com\n\t\t}\n\t}\n\tdynamic_dns {\n\t\t"+further+"\n\t}\n}\n")
 		places.Remember(apps["dynamic_dns"], nil)
-		if said := load(apps); !containsParts(said, want) {
+		if said := load(apps); !adapttest.HasParts(said, want) {
 			t.Errorf("got: %s\nwant: %s", said, want)
 		}
 	}

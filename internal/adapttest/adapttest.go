@@ -1,5 +1,6 @@
 // Package adapttest runs adapt fixtures: files that have the form of Caddy's
-// own, a Caddyfile, a line of ten dashes, and the JSON or a part of the error.
+// own, a Caddyfile, a line of ten dashes, and the JSON or parts of the error with
+// an ellipsis between them.
 package adapttest
 
 import (
@@ -13,8 +14,9 @@ import (
 )
 
 // Run runs the fixtures in testdata/adapt of the package under test. What may be
-// a secret is written as s3cret there, and no error repeats it.
-func Run(t *testing.T) {
+// a secret is written as s3cret there, and no error repeats it. The checks are
+// made of the JSON that is expected, too.
+func Run(t *testing.T, checks ...func(t *testing.T, config []byte)) {
 	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no fixtures: %v", err)
@@ -34,10 +36,13 @@ func Run(t *testing.T) {
 				if !caddytest.CompareAdapt(t, file, input+"\n", "caddyfile", want) {
 					t.Fatal("not adapted as expected")
 				}
+				for _, check := range checks {
+					check(t, []byte(want))
+				}
 				return
 			}
 			_, _, err = caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
-			if err == nil || !strings.Contains(err.Error(), want) {
+			if err == nil || !HasParts(err.Error(), want) {
 				t.Fatalf("got error: %v\nwant: %s", err, want)
 			}
 			if strings.Contains(err.Error(), "s3cret") {
@@ -45,4 +50,17 @@ func Run(t *testing.T) {
 			}
 		})
 	}
+}
+
+// HasParts reports whether the text has all that stands between the ellipses of
+// want, in that order.
+func HasParts(text, want string) bool {
+	for part := range strings.SplitSeq(want, "…") {
+		_, rest, ok := strings.Cut(text, part)
+		if !ok {
+			return false
+		}
+		text = rest
+	}
+	return true
 }
