@@ -151,21 +151,23 @@ func TestDoctorOfClients(t *testing.T) {
 		l.address(addr1)
 		handler := `{"handler": "dyndns", "dns_provider": {"name": "` + name + `", "token": "` + standin.Token + `"}, "zones": ["example.com", "example.net"],
 			"users": [{"name": "home", "password": "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "hosts": ["same.example.com", "other.example.net"]}]}`
-		for apps, right := range map[string]string{
-			"": "1 record is as desired",
-			`"dynamic_dns": ` + appConfig(name, `{"example.com": ["own"]}`) + `, `: "2 records are as desired",
-		} {
+		own := `"dynamic_dns": ` + appConfig(name, `{"example.com": ["own"]}`) + `, `
+		// diagnose is with these apps besides the handler.
+		diagnose := func(apps string) string {
 			app, err := provisionOnly([]byte(`{"storage": {"module": "file_system", "root": "` + l.storage + `"}, "apps": {` + apps +
 				`"dynamic_dns_test_site": {"handler": ` + handler + `}}}`))
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer app.giveBack()
 			facts := &doctor.Facts{Now: time.Now()}
 			if err := app.examine(l.t.Context(), nil, facts); err != nil {
 				t.Fatal(err)
 			}
-			app.giveBack()
-			text := status.NewDiagnosis(facts.Now, doctor.Judge(facts)).Text(false)
+			return status.NewDiagnosis(facts.Now, doctor.Judge(facts)).Text(false)
+		}
+		for apps, right := range map[string]string{"": "1 record is as desired", own: "2 records are as desired"} {
+			text := diagnose(apps)
 			for _, want := range []string{"names in example.com\n  ok           " + right, "wrong        other.example.net A is none at " + name} {
 				if !strings.Contains(text, want) || strings.Count(text, "\nexample.com at ") != 1 {
 					t.Errorf("with %s: no %q in\n%s", apps, want, text)
@@ -186,17 +188,7 @@ func TestDoctorOfClients(t *testing.T) {
 			if err := errors.Join(os.Rename(test.unread, test.unread+".kept"), os.Symlink(test.unread, test.unread)); err != nil {
 				t.Fatal(err)
 			}
-			app, err := provisionOnly([]byte(`{"storage": {"module": "file_system", "root": "` + l.storage + `"}, "apps": {"dynamic_dns": ` + appConfig(name, `{"example.com": ["own"]}`) +
-				`, "dynamic_dns_test_site": {"handler": ` + handler + `}}}`))
-			if err != nil {
-				t.Fatal(err)
-			}
-			facts := &doctor.Facts{Now: time.Now()}
-			if err := app.examine(l.t.Context(), nil, facts); err != nil {
-				t.Fatal(err)
-			}
-			app.giveBack()
-			text := strings.Join(strings.Fields(status.NewDiagnosis(facts.Now, doctor.Judge(facts)).Text(false)), " ")
+			text := strings.Join(strings.Fields(diagnose(own)), " ")
 			for _, want := range []string{test.right, "names of clients cannot tell they are not looked at: " + test.said} {
 				if !strings.Contains(text, want) {
 					t.Errorf("no %q in\n%s", want, text)
