@@ -3,38 +3,14 @@ package dynamicdns
 import (
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/beattest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/heartbeat"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 )
-
-// beats are the requests of heartbeats, in place of a network.
-type beats struct {
-	mu    sync.Mutex
-	paths []string
-}
-
-func (b *beats) RoundTrip(r *http.Request) (*http.Response, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.paths = append(b.paths, r.URL.Path)
-	return httptest.NewRecorder().Result(), nil
-}
-
-// since returns what was asked since the last call.
-func (b *beats) since() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := strings.Join(b.paths, " ")
-	b.paths = nil
-	return all
-}
 
 // TestHeartbeatOfOneURL is refused, also where placeholders say so: failures
 // would count as success.
@@ -51,7 +27,7 @@ func TestHeartbeatOfOneURL(t *testing.T) {
 
 func TestHeartbeat(t *testing.T) {
 	bubble(t, func(l *lab) {
-		service := new(beats)
+		service := new(beattest.Service)
 		heartbeat.Transport = service
 		defer func() { heartbeat.Transport = nil }()
 		z := standin.New(standin.Character{}, zoneName)
@@ -60,27 +36,27 @@ func TestHeartbeat(t *testing.T) {
 			"ip_sources": [{"source": "fake"}],
 			"heartbeat": {"url": "https://hc.example/well", "failure_url": "https://hc.example/fail"}}`, z.Register()))
 		l.wait(time.Minute)
-		if got := service.since(); got != "/well" {
+		if got := service.Since(); got != "/well" {
 			t.Errorf("after the first check: asked %q", got)
 		}
 		l.wait(5 * time.Minute)
-		if got := service.since(); got != "/well" {
+		if got := service.Since(); got != "/well" {
 			t.Errorf("after the second check: asked %q", got)
 		}
 		z.Fail(func(standin.Call) standin.Fault { return standin.Fault{Err: errors.New("down")} })
 		l.address("93.184.216.2")
 		l.wait(5 * time.Minute)
-		if got := service.since(); got == "" || strings.Contains(got, "/well") {
+		if got := service.Since(); got == "" || strings.Contains(got, "/well") {
 			t.Errorf("while the provider fails: asked %q", got)
 		}
 		z.Fail(nil)
 		l.wait(20 * time.Minute)
-		if got := service.since(); !strings.HasSuffix(got, "/well") {
+		if got := service.Since(); !strings.HasSuffix(got, "/well") {
 			t.Errorf("after the provider was back: asked %q", got)
 		}
 		l.fail(errors.New("no network"))
 		l.wait(6 * time.Minute)
-		if got := service.since(); strings.Contains(got, "/well") || !strings.Contains(got, "/fail") {
+		if got := service.Since(); strings.Contains(got, "/well") || !strings.Contains(got, "/fail") {
 			t.Errorf("while the address is not found: asked %q", got)
 		}
 	})

@@ -136,6 +136,7 @@ var layers = map[string]layer{
 	"e2e/cluster":                 {},
 	"e2e/trouble":                 {},
 	"internal/adapttest":          {others: "caddy"},
+	"internal/beattest":           {},
 	"internal/pagetest":           {},
 	"internal/lab":                {others: "miekg sys"},
 	"internal/onethread":          {},
@@ -146,7 +147,7 @@ var layers = map[string]layer{
 }
 
 // testOnly are packages that only tests import.
-var testOnly = []string{"e2e", "internal/adapttest", "internal/lab", "internal/onethread", "internal/pagetest", "internal/sourcetest", "internal/standin"}
+var testOnly = []string{"e2e", "internal/adapttest", "internal/beattest", "internal/lab", "internal/onethread", "internal/pagetest", "internal/sourcetest", "internal/standin"}
 
 // moduleNames are what the table calls modules and packages of others.
 var moduleNames = map[string]string{

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/beattest"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/heartbeat"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/standin"
 	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/status"
@@ -263,33 +263,11 @@ func TestUserLeaves(t *testing.T) {
 	})
 }
 
-// beats are the paths that a heartbeat asks for.
-type beats struct {
-	mu    sync.Mutex
-	paths []string
-}
-
-func (b *beats) RoundTrip(r *http.Request) (*http.Response, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.paths = append(b.paths, r.URL.Path)
-	return httptest.NewRecorder().Result(), nil
-}
-
-// take returns what was asked since the last call.
-func (b *beats) take() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	all := strings.Join(b.paths, " ")
-	b.paths = nil
-	return all
-}
-
 // TestHeartbeat: no heartbeat says that all is well while a zone of the clients
 // cannot be updated.
 func TestHeartbeat(t *testing.T) {
 	bubble(t, standin.Character{}, func(b *bench) {
-		service := new(beats)
+		service := new(beattest.Service)
 		heartbeat.Transport = service
 		defer func() { heartbeat.Transport = nil }()
 		b.apps = fmt.Sprintf(`, "dynamic_dns": {"dns_provider": {"name": %q}, "domains": {"example.com": ["own"]}, "versions": {"ipv6": false}, "watch": false,
@@ -297,7 +275,7 @@ func TestHeartbeat(t *testing.T) {
 		b.load(b.config(""))
 		b.update("hostname=www.example.net&myip="+addr1, "200 good "+addr1)
 		time.Sleep(6 * time.Minute)
-		if got := service.take(); !strings.Contains(got, "/well") || strings.Contains(got, "/fail") {
+		if got := service.Since(); !strings.Contains(got, "/well") || strings.Contains(got, "/fail") {
 			t.Errorf("while all is well: asked %q", got)
 		}
 		b.z.Fail(func(c standin.Call) standin.Fault {
@@ -308,12 +286,12 @@ func TestHeartbeat(t *testing.T) {
 		})
 		b.do(nil, "/nic/update?hostname=www.example.net&myip="+addr2)
 		time.Sleep(20 * time.Minute)
-		if got := service.take(); strings.Contains(got, "/well") || !strings.Contains(got, "/fail") {
+		if got := service.Since(); strings.Contains(got, "/well") || !strings.Contains(got, "/fail") {
 			t.Errorf("while example.net fails: asked %q", got)
 		}
 		b.z.Fail(nil)
 		time.Sleep(30 * time.Minute)
-		if got := service.take(); !strings.HasSuffix(got, "/well") {
+		if got := service.Since(); !strings.HasSuffix(got, "/well") {
 			t.Errorf("after that: asked %q", got)
 		}
 	})
