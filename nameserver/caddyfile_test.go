@@ -1,19 +1,55 @@
 package nameserver
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-
-	"github.com/caddy-dynamic-dns/caddy-dynamic-dns/internal/adapttest"
 )
 
-func TestAdapt(t *testing.T) { adapttest.Run(t) }
+func TestAdapt(t *testing.T) {
+	files, err := filepath.Glob("testdata/adapt/*.caddyfiletest")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".caddyfiletest"), func(t *testing.T) {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			input, want, ok := strings.Cut(string(b), "----------\n")
+			if !ok {
+				t.Fatal("no line of ten dashes")
+			}
+			got, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), map[string]any{"filename": "Caddyfile"})
+			want = strings.TrimSpace(want)
+			if !strings.HasPrefix(want, "{") {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Fatalf("got error  %v\nwant error %s", err, want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wantJSON, gotJSON bytes.Buffer
+			if err := json.Compact(&wantJSON, []byte(want)); err != nil {
+				t.Fatal(err)
+			}
+			_ = json.Compact(&gotJSON, got)
+			if gotJSON.String() != wantJSON.String() {
+				t.Errorf("got  %s\nwant %s", &gotJSON, &wantJSON)
+			}
+		})
+	}
+}
 
 // What an adapter cannot know is refused when the configuration is loaded.
 func TestConfigurationMistakes(t *testing.T) {
